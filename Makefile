@@ -1,0 +1,116 @@
+# Everything goes through here; `make help` lists it. Output goes to $(BUILD) and nowhere else.
+BUILD   ?= build
+CC      ?= cc
+# Heavy parts (a pinned librdkafka, the test bed) are built once and kept here, keyed by version.
+CACHE   ?= $(or $(SURGETANK_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/surgetank)
+export SURGETANK_CACHE := $(CACHE)
+
+RDKAFKA_VERSION := 2.15.1
+RDKAFKA := $(CACHE)/librdkafka-$(RDKAFKA_VERSION)
+
+WERROR  ?=# CI sets -Werror
+WARN    := $(WERROR) -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wcast-qual -Wformat=2 \
+           -Wmissing-prototypes -Wstrict-prototypes -Wswitch-enum -Wundef -Wvla -Wwrite-strings \
+           -Wpointer-arith -Wdouble-promotion -Wimplicit-fallthrough
+CFLAGS  ?= -O2 -g
+# What every build carries; sanitizer builds leave FORTIFY out, which they do not understand.
+HARDEN  ?= -D_FORTIFY_SOURCE=2 -fstack-protector-strong
+CPPFLAGS += -I. -D_GNU_SOURCE -isystem $(RDKAFKA)/include
+FLAGS    = -std=c17 -pthread -fPIE $(CPPFLAGS) $(WARN) -MMD -MP $(CFLAGS) $(HARDEN) $(EXTRA)
+LINK     = $(CC) -pthread -pie -Wl,-z,relro,-z,now,-z,noexecstack,--as-needed $(CFLAGS) $(EXTRA)
+LIBS     = $(RDKAFKA)/lib/librdkafka.a -lwebsockets -lnghttp2 -lhttp_parser -lcurl -lcjson -lyaml \
+           -lssl -lcrypto -lzstd -lz -lm -ldl -lrt
+
+ALL_SRC        := $(shell find common controller sidecar -name '*.c' 2>/dev/null)
+MAINS          := sidecar/main.c controller/main.c controller/plugin/main.c
+COMMON_SRC     := $(filter common/%,$(ALL_SRC))
+SIDECAR_SRC    := $(filter-out $(MAINS),$(filter sidecar/%,$(ALL_SRC)))
+CONTROLLER_SRC := $(filter-out $(MAINS),$(filter controller/%,$(ALL_SRC)))
+HEADERS        := $(shell find common controller sidecar tests/support -name '*.h' 2>/dev/null)
+
+# A test says on a line of its own, `// link: a.c b.c`, which doubles stand in for production files;
+# what it links that way wins over the archives.
+TEST_SRC  := $(sort $(shell find tests/unit -name 'test_*.c' 2>/dev/null))
+TEST_BINS := $(TEST_SRC:%.c=$(BUILD)/%)
+COMPONENT_SRC  := $(sort $(shell find tests/integration -name 'test_*.c' 2>/dev/null))
+COMPONENT_BINS := $(COMPONENT_SRC:%.c=$(BUILD)/%)
+
+objects  = $(patsubst %.c,$(BUILD)/%.o,$(1))
+ARCHIVES := $(BUILD)/libsidecar.a $(BUILD)/libcontroller.a $(BUILD)/libcommon.a
+
+PROGRAMS := $(if $(wildcard sidecar/main.c),$(BUILD)/surgetank-sidecar) \
+            $(if $(wildcard controller/main.c),$(BUILD)/surgetank-controller) \
+            $(if $(wildcard controller/plugin/main.c),$(BUILD)/kubectl-surgetank)
+
+BANNED  := strcpy|stpcpy|strcat|sprintf|vsprintf|strtok|atoi|atol|gets|signal|setjmp|_setjmp
+
+.DEFAULT_GOAL := build
+build: $(PROGRAMS) ## the programs, under build/
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
+
+# ---- compiling
+$(BUILD)/%.o: %.c | $(RDKAFKA)/lib/librdkafka.a
+	@mkdir -p $(@D)
+	$(CC) $(FLAGS) -c $< -o $@
+$(BUILD)/libcommon.a: $(call objects,$(COMMON_SRC))
+$(BUILD)/libsidecar.a: $(call objects,$(SIDECAR_SRC))
+$(BUILD)/libcontroller.a: $(call objects,$(CONTROLLER_SRC))
+$(ARCHIVES):
+	@mkdir -p $(@D); rm -f $@
+	ar rcsD $@ $(filter %.o,$^)
+$(BUILD)/surgetank-sidecar: $(BUILD)/sidecar/main.o $(BUILD)/libsidecar.a $(BUILD)/libcommon.a
+	$(LINK) $^ $(LIBS) -o $@
+$(BUILD)/surgetank-controller: $(BUILD)/controller/main.o $(BUILD)/libcontroller.a $(BUILD)/libcommon.a
+	$(LINK) $^ $(LIBS) -o $@
+$(BUILD)/kubectl-surgetank: $(BUILD)/controller/plugin/main.o $(BUILD)/libcontroller.a $(BUILD)/libcommon.a
+	$(LINK) $^ $(LIBS) -o $@
+
+$(RDKAFKA)/lib/librdkafka.a:
+	hack/deps/librdkafka.sh $(RDKAFKA_VERSION) $(RDKAFKA)
+
+# ---- tests
+doubles = $(call objects,$(shell sed -n 's,^// link: ,,p' $(1)))
+define test_rule
+$(BUILD)/$(1:.c=): $(BUILD)/$(1:.c=.o) $(call doubles,$(1)) $(BUILD)/tests/support/assert_mock.o $(ARCHIVES)
+	$$(LINK) $$(filter %.o,$$^) $(ARCHIVES) $$(LIBS) -lcmocka -o $$@
+endef
+$(foreach t,$(TEST_SRC) $(COMPONENT_SRC),$(eval $(call test_rule,$(t))))
+
+unit: $(TEST_BINS) ## unit tests
+	@for t in $^; do $$t >$$t.log 2>&1 || { cat $$t.log; echo "FAILED $$t"; exit 1; }; done; \
+	 cat $(TEST_BINS:%=%.log) | awk '/PASSED  \]/ && / test\(s\)/ {n += $$4} END {print n+0, "unit tests passed,", 0, "failed"}'
+component: $(COMPONENT_BINS) ## tests on librdkafka's mock cluster and scripted peers
+	@for t in $^; do $$t || exit 1; done
+asan: ## unit tests under ASan and UBSan
+	$(MAKE) BUILD=$(BUILD)/asan HARDEN= CFLAGS="-O1 -g" EXTRA="-fsanitize=address,undefined -fno-sanitize-recover=all" unit
+tsan: ## unit tests under TSan
+	$(MAKE) BUILD=$(BUILD)/tsan HARDEN= CFLAGS="-O1 -g" EXTRA="-fsanitize=thread" unit
+
+# ---- checks
+check: unit asan analyze tidy headers layers banned format ## what must be clean before a commit
+analyze: ## gcc -fanalyzer
+	@for f in $(ALL_SRC); do \
+	  gcc -std=c17 $(CPPFLAGS) -O2 -Wall -Werror -fanalyzer -c $$f -o /dev/null || exit 1; done
+headers: ## each header compiles alone
+	@for h in $(HEADERS); do printf '#include "%s"\nextern int alone;\n' $$h | \
+	  $(CC) -std=c17 $(CPPFLAGS) $(WARN) -fsyntax-only -x c - || exit 1; done
+layers: ## includes point the right way, libraries have one door
+	@hack/check-layers.sh
+mutants: ## every planted bug must be caught by a test
+	@hack/mutants.sh
+banned: build ## no object file calls a banned function
+	@! find $(BUILD)/common $(BUILD)/sidecar $(BUILD)/controller -name '*.o' -exec nm -A -u {} + | grep -wE '$(BANNED)'
+compdb: ## write compile_commands.json
+	@$(MAKE) -nB build unit | hack/compdb.awk > compile_commands.json
+tidy: compdb ## clang-tidy
+	@clang-tidy-14 --quiet $(ALL_SRC)
+format: ## fails where clang-format would change something
+	@clang-format-14 --dry-run --Werror $$(find common controller sidecar tests -name '*.[ch]')
+fmt: ## reformat
+	@clang-format-14 -i $$(find common controller sidecar tests -name '*.[ch]')
+clean: ## remove build output
+	rm -rf $(BUILD) compile_commands.json
+.PHONY: build help unit component asan tsan check analyze headers layers mutants banned compdb tidy format fmt clean
+.SECONDARY:
+-include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

@@ -1,0 +1,66 @@
+#!/bin/sh
+# Two rules about #include, as tables. Fails on every line that breaks one.
+#   1. direction: a folder includes itself and what is listed for it, nothing else;
+#   2. doors: a third-party header is included by the one folder or file that wraps it.
+set -eu
+bad=0
+
+may_include() { # file -> folders
+    case "$1" in
+    common/*)                 echo "common" ;;
+    sidecar/spool/*)          echo "common sidecar/spool" ;;
+    sidecar/net/*)            echo "common sidecar/net" ;;
+    sidecar/otlp/*)           echo "common sidecar/otlp" ;;
+    sidecar/kafka/*)          echo "common sidecar/kafka" ;;
+    sidecar/process/*)        echo "common sidecar/otlp sidecar/process" ;;
+    sidecar/export/*)         echo "common sidecar/net sidecar/otlp sidecar/export" ;;
+    sidecar/edge/*)           echo "common sidecar/net sidecar/otlp sidecar/spool sidecar/kafka sidecar/process sidecar/export sidecar/edge" ;;
+    sidecar/gateway/*)        echo "common sidecar/net sidecar/otlp sidecar/spool sidecar/kafka sidecar/process sidecar/export sidecar/gateway" ;;
+    sidecar/*)                echo "common sidecar" ;;
+    controller/api/*)         echo "common controller/api" ;;
+    controller/desired/*)     echo "common controller/api controller/desired" ;;
+    controller/kube/*)        echo "common controller/kube" ;;
+    controller/cache/*)       echo "common controller/kube controller/cache" ;;
+    controller/queue/*)       echo "common controller/queue" ;;
+    controller/scaling/*)     echo "common controller/scaling" ;;
+    controller/kafka_admin/*) echo "common controller/kafka_admin" ;;
+    controller/*)             echo "common controller" ;;
+    tests/*)                  echo "common controller sidecar tests" ;;
+    esac
+}
+
+doors() { # third-party header -> where it may appear
+    case "$1" in
+    curl/*)           echo "common/http_client.c" ;;
+    cjson/*)          echo "common/json.c" ;;
+    yaml.h)           echo "common/yaml.c" ;;
+    zlib.h | zstd.h)  echo "common/compress.c" ;;
+    libwebsockets*)   echo "common/http_server.c" ;;
+    openssl/*)        echo "common/tls.c sidecar/net/" ;;
+    nghttp2/*)        echo "sidecar/net/" ;;
+    http_parser.h)    echo "sidecar/net/" ;;
+    librdkafka/*)     echo "sidecar/kafka/ controller/kafka_admin/" ;;
+    protobuf-c/*)     echo "sidecar/otlp/" ;;
+    *)                echo "any" ;;
+    esac
+}
+
+for file in $(find common controller sidecar tests -name '*.[ch]' 2>/dev/null); do
+    for inc in $(sed -n 's/^#include "\([^"]*\)".*/\1/p' "$file"); do
+        ok=no
+        for dir in $(may_include "$file"); do
+            case "$inc" in "$dir"/*) ok=yes ;; esac
+        done
+        [ $ok = yes ] || { echo "$file: includes $inc, against the direction"; bad=1; }
+    done
+    for inc in $(sed -n 's/^#include <\([^>]*\)>.*/\1/p' "$file"); do
+        doors=$(doors "$inc")
+        [ "$doors" = any ] && continue
+        ok=no
+        for door in $doors tests/; do
+            case "$file" in "$door"*) ok=yes ;; esac
+        done
+        [ $ok = yes ] || { echo "$file: includes <$inc>, whose door is $doors"; bad=1; }
+    done
+done
+exit $bad
