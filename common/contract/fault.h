@@ -1,0 +1,51 @@
+/* fault: what is wrong with a document, said so that its author can put it right. Reading goes on
+ * behind a fault, so that one run names all of them.
+ *
+ *   spec.gateways[0].export.otlp.endpoint: has no port. Write host:port, as in tempo:4317
+ *   `-------------- path ---------------'  `- what --'  `------------- todo ------------'
+ *
+ * At most FAULTS_MAX are kept; the rest is only counted. Values of the document are quoted
+ * shortened, those of secrets never. Zero-initialised is empty and valid.
+ */
+#ifndef COMMON_CONTRACT_FAULT_H
+#define COMMON_CONTRACT_FAULT_H
+
+#include "common/arena.h"
+#include "common/buf.h"
+#include "common/error.h"
+
+#define FAULTS_MAX 100
+
+struct fault {
+    const char *path; /* as Kubernetes writes it: spec.gateways[0].name */
+    const char *what; /* "has no port" */
+    const char *todo; /* "Write host:port, as in tempo:4317" */
+};
+
+struct faults {
+    struct fault items[FAULTS_MAX];
+    size_t count;    /* of items */
+    size_t left_out; /* more than that */
+    struct arena arena;
+};
+
+void faults_fini(struct faults *faults);
+
+/* Any was found. */
+static inline bool faults_any(const struct faults *faults)
+{
+    return faults->count > 0;
+}
+
+/* Copies all three. `what` is a format. */
+void fault_add(struct faults *faults, const char *path, const char *todo, const char *what, ...)
+    PRINTF_LIKE(4, 5);
+
+/* One line for each: "path: what. todo", and "and N more" at the end. */
+NODISCARD enum err faults_print(const struct faults *faults, struct buf *into);
+
+/* The same in one sentence for a log line, a status or an Event: the first fault, and how many more
+ * there are. Returns ERR_INVALID, or OK without faults. */
+NODISCARD enum err faults_error(const struct faults *faults, struct error *error);
+
+#endif
