@@ -1,0 +1,154 @@
+#include "sidecar/kafka/kafka_conf.h"
+
+#include "common/clock.h"
+#include "common/log.h"
+
+#include <stdio.h>
+#include <string.h>
+
+void kafka_health_init(struct kafka_health *health)
+{
+    *health = (struct kafka_health){.text = ""};
+    pthread_mutex_init(&health->lock, NULL);
+}
+
+void kafka_health_fini(struct kafka_health *health)
+{
+    pthread_mutex_destroy(&health->lock);
+}
+
+void kafka_health_ok(struct kafka_health *health)
+{
+    pthread_mutex_lock(&health->lock);
+    health->text[0] = '\0';
+    health->since_ms = 0;
+    pthread_mutex_unlock(&health->lock);
+}
+
+void kafka_health_read(struct kafka_health *health, char *text, size_t size, uint64_t *ret_since_ms)
+{
+    pthread_mutex_lock(&health->lock);
+    snprintf(text, size, "%s", health->text);
+    *ret_since_ms = health->since_ms;
+    pthread_mutex_unlock(&health->lock);
+}
+
+static void complain(struct kafka_health *health, const char *text, bool fatal)
+{
+    pthread_mutex_lock(&health->lock);
+    if (health->text[0] == '\0')
+        health->since_ms = clock_wall_ms();
+    snprintf(health->text, sizeof health->text, "%s", text);
+    health->errors++;
+    health->fatal |= fatal;
+    pthread_mutex_unlock(&health->lock);
+}
+
+static void on_error(rd_kafka_t *client, int code, const char *reason, void *opaque)
+{
+    bool fatal = code == RD_KAFKA_RESP_ERR__FATAL;
+    char text[240] = "";
+
+    if (fatal)
+        rd_kafka_fatal_error(client, text, sizeof text);
+    complain(opaque, fatal ? text : reason, fatal);
+    LOG_WARN("Kafka client reported an error", LOG_STR("client", rd_kafka_name(client)),
+             LOG_STR("code", rd_kafka_err2name((rd_kafka_resp_err_t)code)),
+             LOG_STR("reason", fatal ? text : reason), LOG_BOOL("fatal", fatal));
+}
+
+static void on_log(const rd_kafka_t *client, int level, const char *facility, const char *text)
+{
+    const char *name = client == NULL ? "" : rd_kafka_name(client);
+    /* What matters comes through on_error() too; the rest is for whoever debugs. */
+    LOG_DEBUG("librdkafka", LOG_STR("client", name), LOG_STR("facility", facility),
+              LOG_I64("syslog_level", level), LOG_STR("text", text));
+}
+
+static enum err set(rd_kafka_conf_t *conf, const char *name, const char *value, struct error *error)
+{
+    char reason[256] = "";
+
+    if (value == NULL)
+        return OK;
+    if (rd_kafka_conf_set(conf, name, value, reason, sizeof reason) != RD_KAFKA_CONF_OK)
+        return error_set(error, ERR_INVALID, "Kafka property '%s': %s", name, reason);
+    return OK;
+}
+
+static enum err set_all(rd_kafka_conf_t *conf, const struct kafka_property *list, size_t len,
+                        struct error *error)
+{
+    for (size_t i = 0; i < len; i++) {
+        enum err err = set(conf, list[i].name, list[i].value, error);
+        if (err)
+            return err;
+    }
+    return OK;
+}
+
+static enum err set_security(rd_kafka_conf_t *conf, const struct kafka_access *access,
+                             struct error *error)
+{
+    bool sasl = access->sasl_mechanism != NULL;
+    const struct kafka_property list[] = {
+        {"security.protocol",
+         access->tls ? (sasl ? "sasl_ssl" : "ssl") : (sasl ? "sasl_plaintext" : "plaintext")},
+        {"ssl.ca.location", access->ca_file},
+        {"ssl.certificate.location", access->certificate_file},
+        {"ssl.key.location", access->key_file},
+        {"enable.ssl.certificate.verification", access->insecure_skip_verify ? "false" : "true"},
+        {"sasl.mechanism", access->sasl_mechanism},
+        {"sasl.username", access->sasl_username},
+        {"sasl.password", access->sasl_password},
+    };
+    return set_all(conf, list, sizeof list / sizeof list[0], error);
+}
+
+enum err kafka_conf_make(const struct kafka_access *access, const struct kafka_property *extra,
+                         size_t extra_len, struct kafka_health *health, rd_kafka_conf_t **ret_conf,
+                         struct error *error)
+{
+    const struct kafka_property base[] = {
+        {"bootstrap.servers", access->bootstrap_servers},
+        {"client.id", access->client_id},
+        {"client.software.name", "surgetank"},
+        {"socket.keepalive.enable", "true"},
+        {"reconnect.backoff.ms", "100"},
+        {"reconnect.backoff.max.ms", "5000"},
+        {"allow.auto.create.topics", "false"},
+        {"topic.metadata.refresh.interval.ms", "30000"},
+    };
+    rd_kafka_conf_t *conf = rd_kafka_conf_new();
+
+    enum err err = set_all(conf, base, sizeof base / sizeof base[0], error);
+    if (!err)
+        err = set_security(conf, access, error);
+    if (!err)
+        err = set_all(conf, extra, extra_len, error);
+    if (!err)
+        err = set_all(conf, access->properties, access->properties_len, error);
+    if (err) {
+        rd_kafka_conf_destroy(conf);
+        return err;
+    }
+    rd_kafka_conf_set_opaque(conf, health);
+    rd_kafka_conf_set_error_cb(conf, on_error);
+    rd_kafka_conf_set_log_cb(conf, on_log);
+    *ret_conf = conf;
+    return OK;
+}
+
+enum kafka_verdict kafka_judge(rd_kafka_resp_err_t code)
+{
+    int number = code; /* hundreds of codes: the few that differ are named, the rest is retried */
+
+    if (number == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE ||
+        number == RD_KAFKA_RESP_ERR_RECORD_LIST_TOO_LARGE)
+        return KAFKA_TOO_LARGE;
+    if (number == RD_KAFKA_RESP_ERR_INVALID_RECORD || number == RD_KAFKA_RESP_ERR_INVALID_TIMESTAMP)
+        return KAFKA_REFUSED;
+    if (number == RD_KAFKA_RESP_ERR__FATAL || number == RD_KAFKA_RESP_ERR__FENCED)
+        return KAFKA_FATAL;
+    return KAFKA_RETRY;
+}

@@ -1,0 +1,66 @@
+/* kafka_conf: what we know about a Kafka cluster -> librdkafka's configuration. The one place where
+ * names of librdkafka properties are written, and where its log and error callbacks end.
+ *
+ * Thread: kafka_conf_make() any; struct kafka_health any.
+ */
+#ifndef SIDECAR_KAFKA_KAFKA_CONF_H
+#define SIDECAR_KAFKA_KAFKA_CONF_H
+
+#include "common/attr.h"
+#include "common/error.h"
+
+#include <librdkafka/rdkafka.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct kafka_property {
+    const char *name, *value;
+};
+
+/* How to reach a cluster. Text is a loan for the call; files are read by librdkafka. */
+struct kafka_access {
+    const char *bootstrap_servers; /* "host:port,host:port" */
+    const char *client_id;
+    bool tls;
+    const char *ca_file, *certificate_file, *key_file; /* NULL: none; the system's CAs */
+    bool insecure_skip_verify;
+    const char *sasl_mechanism; /* PLAIN, SCRAM-SHA-256, SCRAM-SHA-512; NULL: no SASL */
+    const char *sasl_username, *sasl_password;
+    const struct kafka_property *properties; /* the user's, from the allow-list; applied last */
+    size_t properties_len;
+};
+
+/* What a client last complained about; filled by its callbacks, read for state and conditions. */
+struct kafka_health {
+    pthread_mutex_t lock;
+    char text[256];    /* "" while all is well */
+    uint64_t since_ms; /* wall clock of the first complaint since the last success */
+    uint64_t errors;
+    bool fatal; /* the client must be replaced */
+};
+
+void kafka_health_init(struct kafka_health *health);
+void kafka_health_fini(struct kafka_health *health);
+void kafka_health_ok(struct kafka_health *health); /* something was delivered or fetched */
+void kafka_health_read(struct kafka_health *health, char *text, size_t size,
+                       uint64_t *ret_since_ms);
+
+/* Base configuration plus `extra` (ours, applied before the user's properties). `health` becomes
+ * the client's opaque and must outlive it. ERR_INVALID names the property that was refused. */
+NODISCARD enum err kafka_conf_make(const struct kafka_access *access,
+                                   const struct kafka_property *extra, size_t extra_len,
+                                   struct kafka_health *health, rd_kafka_conf_t **ret_conf,
+                                   struct error *error);
+
+/* What to do about a failed delivery or request. */
+enum kafka_verdict {
+    KAFKA_RETRY,     /* transient or somebody's to mend: again, with a wait */
+    KAFKA_TOO_LARGE, /* smaller, or to the dead letters */
+    KAFKA_REFUSED,   /* this record will never be taken */
+    KAFKA_FATAL,     /* the client is dead: a new one */
+};
+enum kafka_verdict kafka_judge(rd_kafka_resp_err_t code);
+
+#endif
