@@ -1,0 +1,91 @@
+/* reader: one named consumer of a lane of the spool, with a durable cursor.
+ *
+ *      segments   |  gone  |   acknowledged   |  handed out  |   to come   |  not yet synced
+ *                 oldest frame              cursor        position      synced end
+ *
+ * spool_reader_next() hands out frames in order, ahead of the cursor, as many as the caller cares
+ * to hold. spool_reader_ack() moves the cursor. Cursors are saved at an interval, when a segment is
+ * to be freed and at spool_close(): after a crash a reader gets what lies behind the saved cursor
+ * again, under the same (incarnation, sequence), and never less.
+ *
+ * A frame that can't be read any more (bit rot) is skipped and counted, exactly, by its items. So
+ * is what SPOOL_DROP_OLDEST takes from under a reader: `lost_items` of the next frame says it too.
+ *
+ * Threads: next and seek belong to one thread at a time; ack, release and wake may come from any.
+ */
+#ifndef SIDECAR_SPOOL_READER_H
+#define SIDECAR_SPOOL_READER_H
+
+#include "sidecar/spool/spool.h"
+
+struct spool_reader;
+
+/* A place between two frames. */
+struct spool_position {
+    uint64_t seq;   /* of the next frame, or below it */
+    uint64_t items; /* of all frames before, since the directory was made */
+};
+
+/* One request in a frame. */
+struct spool_entry {
+    struct bytes data;
+    struct bytes meta;
+    uint32_t items;
+    uint32_t tag;
+};
+
+/* A frame in memory, owned by whoever called next until spool_frame_release(). `data` is the
+ * requests' bytes back to back and may be handed on whole, without a copy. */
+struct spool_frame {
+    enum signal lane;
+    uint64_t incarnation;
+    uint64_t seq;
+    uint64_t accepted_ns; /* wall time at which its first request was accepted */
+    uint64_t items;
+    uint64_t lost_items; /* damaged or dropped between the frame handed out before and this one */
+    struct bytes data;
+    struct bytes meta;
+    uint32_t entry_count;
+    struct spool_position end; /* acknowledge this to say that the frame is done */
+};
+
+/* Opens the reader `name` of `lane`: at its saved cursor, or at the oldest frame if it is new.
+ * ERR_INVALID: empty or long name, or SPOOL_READERS_MAX reached. ERR_CONFLICT: open already. */
+NODISCARD enum err spool_reader_open(struct spool *spool, enum signal lane, const char *name,
+                                     struct spool_reader **ret_reader, struct error *error);
+
+/* Closes; the cursor is kept and goes on holding frames back until the reader is opened again or
+ * forgotten. Frames handed out stay valid until released. Accepts NULL. */
+void spool_reader_close(struct spool_reader **reader);
+
+/* Drops the cursor of a reader that is not open and won't come back. ERR_NOTFOUND, ERR_CONFLICT. */
+NODISCARD enum err spool_reader_forget(struct spool *spool, enum signal lane, const char *name,
+                                       struct error *error);
+
+/* Hands out the next synced frame, waiting up to `timeout_ms` for one (0: not at all).
+ * ERR_AGAIN: none came, or spool_reader_wake(). ERR_IO: a read failed; asking again tries again,
+ * and the third failure at one place counts as damage. ERR_NOMEM. */
+NODISCARD enum err spool_reader_next(struct spool_reader *reader, unsigned timeout_ms,
+                                     struct spool_frame **ret_frame, struct error *error);
+
+/* Makes a waiting spool_reader_next(), or the next one, return ERR_AGAIN. */
+void spool_reader_wake(struct spool_reader *reader);
+
+/* All frames below `end` are delivered. Going back is ignored; going past what was handed out is
+ * the caller's mistake (ASSERT). */
+void spool_reader_ack(struct spool_reader *reader, struct spool_position end);
+
+/* The cursor, and the next frame to be handed out. */
+struct spool_position spool_reader_cursor(struct spool_reader *reader);
+struct spool_position spool_reader_position(struct spool_reader *reader);
+
+/* Goes back to the cursor: after the peer lost what was in flight, to hand it out once more. */
+void spool_reader_rewind(struct spool_reader *reader);
+
+/* Entry `index` of the frame; views live as long as the frame. */
+struct spool_entry spool_frame_entry(const struct spool_frame *frame, uint32_t index);
+
+/* Gives the memory back and sets *frame to NULL. Accepts NULL. */
+void spool_frame_release(struct spool_frame **frame);
+
+#endif
