@@ -22,9 +22,10 @@
  * window
  *
  * Capacity is what one replica was seen to commit while it had a backlog (its true rate), so it is
- * learned only then, and kept: it is the one part of the memory that outlives the process, through
- * status. As long as it is unknown, wanted = ceil(lag / messages_per_replica_max), and the way down
- * goes one step for each window.
+ * learned only then (though never less than what each is seen to do), and kept: it is the one part
+ * of the memory that outlives the process, through status. As long as it is unknown, wanted =
+ * ceil(lag / messages_per_replica_max), the way down goes one step for each window, and a step that
+ * had to be taken back is not repeated at that rate.
  *
  * A step up that brings less than a tenth of what it should have is the sign of a backend that has
  * no more to give: no further step until SCALING_SATURATED_RETRY_MS has passed or the lag is gone.
@@ -39,7 +40,8 @@
 #define SCALING_UP_BAND            1.05
 #define SCALING_DOWN_BAND          0.80
 #define SCALING_DOWN_WINDOW_MS     300000u /* where settings say 0 */
-#define SCALING_SETTLE_MS          30000u  /* from a change of replicas until rates are believed */
+#define SCALING_SETTLE_MS          60000u  /* from a change of replicas until rates are believed */
+#define SCALING_IN_FLIGHT_MS       5000u   /* arrivals younger than a commit are no backlog */
 #define SCALING_LEARN_LAG_MS       15000u  /* a younger backlog may be only what is in flight */
 #define SCALING_SATURATED_RETRY_MS 600000u
 
@@ -136,20 +138,28 @@ struct scaling_memory {
     bool begun;
     uint32_t replicas_seen, ready_seen; /* to notice changes */
     uint64_t changed_at_ms;
+    uint64_t backlog_at_ms; /* since when there has been a backlog; 0: there is none */
 
     /* What was wanted lately: the largest number in each tenth of the window. */
     uint32_t window[SCALING_WINDOW_BUCKETS];
-    uint64_t window_tick;
+    uint64_t window_tick, window_tick_ms;
 
     /* The last step up, until it has been judged. step_rate 0: nothing to judge. */
     uint32_t step_from, step_to;
     double step_rate;
+    uint64_t step_at_ms;
 
     bool saturated;
     uint64_t saturated_at_ms;
+    double saturated_rate;
 
     uint64_t busy_at_ms; /* when there last was anything to do */
-    uint64_t down_at_ms; /* last step down while the capacity was not known */
+
+    /* While the capacity is not known, a step down is an experiment. One that had to be taken back
+     * is not repeated until less arrives: cold_floor replicas are needed for cold_rate. */
+    uint64_t down_at_ms;
+    uint32_t down_from, cold_floor;
+    double cold_rate, down_rate;
 };
 
 struct scaling_decision {
