@@ -31,7 +31,7 @@ may_include() { # file -> folders
 
 doors() { # third-party header -> where it may appear
     case "$1" in
-    curl/*)           echo "common/http_client.c" ;;
+    curl/*)           echo "common/http_client.c common/http_transfer." ;;
     cjson/*)          echo "common/json.c" ;;
     yaml.h)           echo "common/yaml.c" ;;
     zlib.h | zstd.h)  echo "common/compress.c" ;;
