@@ -49,8 +49,8 @@ NODISCARD enum err decompressor_step(struct decompressor *decompressor, struct b
                                      struct error *error);
 
 /* All of `in` in one call, behind what `out` holds. Errors as above; out->max must be set. */
-NODISCARD enum err decompress(struct decompressor *decompressor, struct bytes in, struct buf *out,
-                              struct error *error);
+NODISCARD enum err decompressor_run(struct decompressor *decompressor, struct bytes in,
+                                    struct buf *out, struct error *error);
 
 struct compressor;
 
@@ -61,7 +61,7 @@ void compressor_destroy(struct compressor **compressor);
 
 /* Appends the whole compressed stream of the parts, in order, to `out`. ERR_FULL (out->max),
  * ERR_NOMEM: what `out` held before is intact, and the compressor can be used again. */
-NODISCARD enum err compress(struct compressor *compressor, const struct bytes *parts, size_t count,
-                            struct buf *out, struct error *error);
+NODISCARD enum err compressor_run(struct compressor *compressor, const struct bytes *parts,
+                                  size_t count, struct buf *out, struct error *error);
 
 #endif

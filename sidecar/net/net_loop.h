@@ -36,7 +36,8 @@ struct net_timer {
 struct net_source {
     void (*ready)(struct net_source *source, uint32_t events); /* EPOLLIN and so on */
     int fd;          /* -1: not watched, and `ready` is not called even if an event was under way */
-    uint32_t events; /* the loop's note of what it asks for */
+    uint32_t events; /* the loop's notes of what it asks the kernel for */
+    bool watched;
 };
 
 NODISCARD enum err net_loop_create(struct net_loop **ret_loop, struct error *error);

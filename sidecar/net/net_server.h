@@ -44,7 +44,8 @@ struct net_server_options {
     /* Headers are there, no body yet: false refuses it (NET_REFUSED_BY_HANDLER), without waiting
      * for the body. The request is not yours here. NULL: all are welcome. */
     bool (*on_headers)(void *ctx, struct net_request *request);
-    /* net_server_drain() has come to its end: no connection is left. May be NULL. */
+    /* net_server_drain() has come to its end: no connection is left. Closing the server is
+     * allowed here. May be NULL. */
     void (*on_drained)(void *ctx);
 
     unsigned connections_max;       /* 1024 */

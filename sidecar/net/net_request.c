@@ -1,0 +1,520 @@
+/* A body's memory is charged to the budget by the size of the pool's block that holds it, before
+ * the block is taken. A length that the peer announces (content-length, the prefix of a gRPC
+ * message) is believed up to TRUSTED_SIZE, so that ordinary bodies are never copied; above that the
+ * block grows with what has really arrived, so that an announcement alone can't use up the budget.
+ */
+#include "sidecar/net/server_internal.h"
+
+#include "common/assert.h"
+#include "sidecar/net/grpc.h"
+
+#include <stdlib.h>
+#include <strings.h>
+
+enum {
+    TRUSTED_SIZE = 1 << 20,
+    DECOMPRESS_STEP = 256 * 1024,
+    SPARE_MAX = 512,       /* requests kept by a server */
+    SPARE_TEXT_MAX = 4096, /* bytes of header text that a spare one keeps */
+    SPARE_REPLY_MAX = 4096,
+};
+
+const char *net_refusal_name(enum net_refusal refusal)
+{
+    static const char *const names[] = {
+#define X(name, text) text,
+        NET_REFUSALS(X)
+#undef X
+    };
+    return refusal < NET_REFUSAL_COUNT ? names[refusal] : "unknown";
+}
+
+/* ---- life */
+
+static void link_request(struct net_conn *conn, struct net_request *request)
+{
+    request->conn = conn;
+    request->prev = NULL;
+    request->next = conn->requests;
+    if (conn->requests != NULL)
+        conn->requests->prev = request;
+    conn->requests = request;
+    conn->request_count++;
+}
+
+static void unlink_request(struct net_request *request)
+{
+    struct net_conn *conn = request->conn;
+    if (conn == NULL)
+        return;
+    if (request->prev != NULL)
+        request->prev->next = request->next;
+    else
+        conn->requests = request->next;
+    if (request->next != NULL)
+        request->next->prev = request->prev;
+    request->next = request->prev = NULL;
+    request->conn = NULL;
+    conn->request_count--;
+}
+
+struct net_request *request_create(struct net_conn *conn)
+{
+    struct net_server *server = conn->server;
+    struct net_request *request = server->spare;
+    struct buf text = {0}, reply = {0};
+
+    if (request != NULL) {
+        server->spare = request->next;
+        server->spare_count--;
+        text = request->text;
+        reply = request->reply;
+        buf_clear(&text);
+        buf_clear(&reply);
+    } else {
+        request = malloc(sizeof *request);
+        if (request == NULL)
+            return NULL;
+    }
+
+    *request = (struct net_request){.server = server, .text = text, .reply = reply};
+    memcpy(request->peer, conn->peer, sizeof request->peer);
+    conn->active_ms = conn_now_ms(conn);
+    link_request(conn, request);
+    return request;
+}
+
+void request_release(struct net_request *request)
+{
+    struct net_server *server = request->server;
+
+    ASSERT(request->state != REQUEST_HANDED);
+    if (request->conn != NULL)
+        request->conn->active_ms = conn_now_ms(request->conn);
+    unlink_request(request);
+    net_request_drop_body(request);
+    net_budget_give(server->options.budget, request->charged);
+    request->charged = 0;
+    if (request->text.cap > SPARE_TEXT_MAX)
+        buf_fini(&request->text);
+    if (request->reply.cap > SPARE_REPLY_MAX)
+        buf_fini(&request->reply);
+
+    if (server->spare_count >= SPARE_MAX || server->closed) {
+        buf_fini(&request->text);
+        buf_fini(&request->reply);
+        free(request);
+        return;
+    }
+    request->next = server->spare;
+    server->spare = request;
+    server->spare_count++;
+}
+
+void request_abandon(struct net_request *request)
+{
+    request->stream_id = 0;
+    if (request->state != REQUEST_HANDED)
+        request_release(request);
+    else if (request->conn->closed)
+        unlink_request(request);
+}
+
+/* ---- headers */
+
+static const struct {
+    const char *name;
+    size_t len;
+} kept[NET_HEADER_COUNT] = {
+#define X(id, text) [id] = {text, sizeof(text) - 1},
+    NET_HEADERS(X)
+#undef X
+};
+
+static struct span keep_text(struct net_request *request, struct bytes text)
+{
+    struct span span = {(uint32_t)request->text.len, (uint32_t)text.len};
+    if (buf_append(&request->text, text) == OK)
+        return span;
+    request->refusal = NET_REFUSED_MEMORY;
+    return (struct span){0, 0};
+}
+
+static struct bytes text_of(const struct net_request *request, struct span span)
+{
+    if (span.len == 0)
+        return (struct bytes){0};
+    return (struct bytes){request->text.data + span.at, span.len};
+}
+
+static bool count_header(struct net_request *request, size_t size)
+{
+    request->header_size += size;
+    if (request->header_size > request->server->options.headers_max)
+        request->refusal = NET_REFUSED_HEADERS;
+    return request->refusal == NET_REFUSED_NOT;
+}
+
+void request_set_method(struct net_request *request, struct bytes method)
+{
+    if (count_header(request, method.len))
+        request->method = keep_text(request, method);
+}
+
+/* Of "http://host/path?query" or "/path?query", the path. */
+static struct bytes path_of(struct bytes target)
+{
+    const uint8_t *scheme = memmem(target.data, target.len, "://", 3);
+    if (target.len > 0 && target.data[0] != '/' && scheme != NULL) {
+        size_t skipped = (size_t)(scheme - target.data) + 3;
+        target = (struct bytes){target.data + skipped, target.len - skipped};
+        const uint8_t *slash = target.len > 0 ? memchr(target.data, '/', target.len) : NULL;
+        if (slash == NULL)
+            return BYTES_LITERAL("/");
+        target.len -= (size_t)(slash - target.data);
+        target.data = slash;
+    }
+    const uint8_t *query = target.len > 0 ? memchr(target.data, '?', target.len) : NULL;
+    if (query != NULL)
+        target.len = (size_t)(query - target.data);
+    return target;
+}
+
+void request_set_target(struct net_request *request, struct bytes target)
+{
+    if (count_header(request, target.len))
+        request->path = keep_text(request, path_of(target));
+}
+
+bool request_add_header(struct net_request *request, struct bytes name, struct bytes value)
+{
+    enum { OVERHEAD = 32 }; /* of each, as HTTP/2 counts */
+
+    if (!count_header(request, name.len + value.len + OVERHEAD))
+        return false;
+    for (unsigned i = 0; i < NET_HEADER_COUNT; i++) {
+        if (kept[i].len != name.len ||
+            strncasecmp(kept[i].name, (const char *)name.data, name.len) != 0)
+            continue;
+        if (request->headers[i].len == 0) /* of several, the first counts */
+            request->headers[i] = keep_text(request, value);
+        break;
+    }
+    return request->refusal == NET_REFUSED_NOT;
+}
+
+bool request_headers_done(struct net_request *request, uint64_t length)
+{
+    struct net_server *server = request->server;
+    struct net_budget *budget = server->options.budget;
+
+    if (request->refusal != NET_REFUSED_NOT)
+        return false;
+    if (server->options.on_headers != NULL &&
+        !server->options.on_headers(server->options.ctx, request))
+        request->refusal = NET_REFUSED_BY_HANDLER;
+    else if (length > server->options.body_max)
+        request->refusal = NET_REFUSED_BODY_SIZE;
+    else if (budget->max != 0 && net_budget_used(budget) + length > budget->max)
+        request->refusal = NET_REFUSED_MEMORY; /* now, rather than in the middle of it */
+    else
+        request->body_expected = (size_t)length;
+    request->body_deadline_ms = net_loop_now_ms(server->loop) + server->options.body_timeout_ms;
+    return request->refusal == NET_REFUSED_NOT;
+}
+
+/* ---- body */
+
+/* Moves the contents into a block of at least `size` bytes, charging the difference. */
+static bool grow(struct net_request *request, struct buf *buf, size_t size)
+{
+    struct net_server *server = request->server;
+    size_t more = body_pool_size(size) - buf->cap;
+    struct buf bigger = {0};
+
+    if (!net_budget_take(server->options.budget, more))
+        return false;
+    if (body_pool_get(&server->pool, size, &bigger)) {
+        net_budget_give(server->options.budget, more);
+        return false;
+    }
+    if (buf->len > 0)
+        memcpy(bigger.data, buf->data, buf->len);
+    bigger.len = buf->len;
+    body_pool_put(&server->pool, buf);
+    *buf = bigger;
+    request->charged += more;
+    return true;
+}
+
+static void shrink_away(struct net_request *request, struct buf *buf)
+{
+    net_budget_give(request->server->options.budget, buf->cap);
+    request->charged -= buf->cap;
+    body_pool_put(&request->server->pool, buf);
+    *buf = (struct buf){0};
+}
+
+/* The size of block to take when `need` bytes must fit. */
+static size_t size_to_take(const struct net_request *request, size_t need)
+{
+    size_t body_max = request->server->options.body_max;
+    size_t trusted = request->body.len * 4;
+    size_t size = request->body.len * 2;
+
+    if (request->body_expected >= need) {
+        if (trusted < TRUSTED_SIZE)
+            trusted = TRUSTED_SIZE;
+        size = request->body_expected < trusted ? request->body_expected : trusted;
+    }
+    if (size > body_max)
+        size = body_max;
+    return size < need ? need : size;
+}
+
+/* Learns from a gRPC message's prefix how long the body will be. */
+static void expect_message(struct net_request *request, struct bytes first)
+{
+    if (first.len < GRPC_PREFIX_SIZE ||
+        !grpc_is_content_type(net_request_header(request, NET_HEADER_CONTENT_TYPE)))
+        return;
+    size_t len = 0;
+    for (int i = 1; i < GRPC_PREFIX_SIZE; i++)
+        len = len << 8 | first.data[i];
+    request->body_expected = len + GRPC_PREFIX_SIZE;
+}
+
+bool request_add_body(struct net_request *request, struct bytes data)
+{
+    size_t body_max = request->server->options.body_max;
+
+    if (request->refusal != NET_REFUSED_NOT)
+        return false;
+    if (request->body.len == 0 && request->body_expected == 0)
+        expect_message(request, data);
+    size_t need = request->body.len + data.len;
+    if (need > body_max || request->body_expected > body_max)
+        request->refusal = NET_REFUSED_BODY_SIZE;
+    else if (need > request->body.cap &&
+             !grow(request, &request->body, size_to_take(request, need)))
+        request->refusal = NET_REFUSED_MEMORY;
+    if (request->refusal != NET_REFUSED_NOT)
+        return false;
+
+    if (data.len > 0)
+        memcpy(request->body.data + request->body.len, data.data, data.len);
+    request->body.len = need;
+    return true;
+}
+
+/* Fills `out` from the compressed body; on failure what it holds is dropped by the caller. */
+static enum err inflate_body(struct net_request *request, struct decompressor *decompressor,
+                             size_t max, struct buf *out, struct error *error)
+{
+    struct bytes in = net_request_body(request);
+    size_t first = in.len * 4;
+
+    for (bool done = false; !done;) {
+        if (out->len == out->cap && out->len < max) {
+            size_t size = out->cap == 0 ? first : out->cap * 2;
+            if (size > max)
+                size = max;
+            if (!grow(request, out, size))
+                return error_set(error, ERR_NOMEM, "no memory left for bytes in flight");
+            if (out->max > max)
+                out->max = max;
+        }
+        size_t step = out->cap - out->len < DECOMPRESS_STEP ? out->cap - out->len : DECOMPRESS_STEP;
+        enum err err = decompressor_step(decompressor, &in, step, out, &done, error);
+        if (err)
+            return err;
+    }
+    return OK;
+}
+
+static enum net_refusal refusal_of(enum err err)
+{
+    if (err == ERR_FULL)
+        return NET_REFUSED_DECOMPRESSED_SIZE;
+    return err == ERR_NOMEM ? NET_REFUSED_MEMORY : NET_REFUSED_CORRUPT;
+}
+
+enum err net_request_decompress(struct net_request *request, enum compression compression,
+                                size_t max, enum net_refusal *ret_refusal, struct error *error)
+{
+    struct net_server *server = request->server;
+    struct decompressor *decompressor = NULL;
+    struct buf out = {0};
+    enum err err = OK;
+
+    if (compression == COMPRESSION_NONE)
+        return OK;
+    decompressor = server_decompressor(server, compression);
+    if (decompressor == NULL)
+        err = error_set(error, ERR_NOMEM, "no memory for decompression");
+    else
+        err = inflate_body(request, decompressor, max, &out, error);
+
+    shrink_away(request, &request->body);
+    request->body_at = 0;
+    if (err) {
+        shrink_away(request, &out);
+        *ret_refusal = refusal_of(err);
+        server_count_refusal(server, *ret_refusal);
+        return err;
+    }
+    request->body = out;
+    return OK;
+}
+
+enum err net_request_decode(struct net_request *request, size_t max, enum net_refusal *ret_refusal,
+                            struct error *error)
+{
+    struct bytes name = net_request_header(request, NET_HEADER_CONTENT_ENCODING);
+    enum compression compression;
+
+    if (compression_parse(name, &compression)) {
+        *ret_refusal = NET_REFUSED_ENCODING;
+        server_count_refusal(request->server, *ret_refusal);
+        return error_set(error, ERR_INVALID,
+                         "Content-Encoding '%.*s' is not known; use gzip, zstd, deflate or none",
+                         (int)(name.len < 64 ? name.len : 64), (const char *)name.data);
+    }
+    return net_request_decompress(request, compression, max, ret_refusal, error);
+}
+
+struct bytes net_request_body(const struct net_request *request)
+{
+    if (request->body.len == 0)
+        return (struct bytes){0};
+    return (struct bytes){request->body.data + request->body_at,
+                          request->body.len - request->body_at};
+}
+
+void net_request_skip(struct net_request *request, size_t n)
+{
+    ASSERT(n <= request->body.len - request->body_at);
+    request->body_at += n;
+}
+
+void net_request_drop_body(struct net_request *request)
+{
+    shrink_away(request, &request->body);
+    request->body_at = 0;
+}
+
+void net_request_take_body(struct net_request *request, struct buf *ret_body)
+{
+    buf_consume(&request->body, request->body_at);
+    *ret_body = request->body;
+    ret_body->max = 0;
+    request->body = (struct buf){0};
+    request->body_at = 0;
+}
+
+/* ---- to the handler and back */
+
+void request_hand_over(struct net_request *request)
+{
+    struct net_server *server = request->server;
+
+    ASSERT(request->state == REQUEST_RECEIVING);
+    request->state = REQUEST_HANDED;
+    server_count(server, COUNT_REQUESTS, 1);
+    server_count(server, COUNT_IN_FLIGHT, 1);
+    server->options.on_request(server->options.ctx, request);
+}
+
+void request_refuse(struct net_request *request, enum net_refusal refusal)
+{
+    request->refusal = refusal;
+    server_count_refusal(request->server, refusal);
+    net_request_drop_body(request);
+    request_hand_over(request);
+}
+
+void net_respond(struct net_request **request, const struct net_response *response)
+{
+    struct net_request *answered = *request;
+    struct net_server *server = answered->server;
+
+    *request = NULL;
+    ASSERT(answered->state == REQUEST_HANDED);
+    ASSERT(response->header_count <= NET_FIELDS_MAX);
+    ASSERT(response->trailer_count <= NET_FIELDS_MAX);
+    ASSERT(response->body.len <= NET_RESPONSE_MAX);
+    bool gone = net_request_is_gone(answered);
+    answered->state = REQUEST_ANSWERED;
+    net_request_drop_body(answered);
+    server_count(server, gone ? COUNT_RESPONSES_LOST : COUNT_RESPONSES, 1);
+    if (gone)
+        request_release(answered);
+    else
+        answered->conn->protocol->respond(answered->conn, answered, response);
+    server_request_ended(server);
+}
+
+static void run_posted(struct net_task *task)
+{
+    struct net_request *request = CONTAINER_OF(task, struct net_request, task);
+    request->posted(request);
+}
+
+void net_request_post(struct net_request *request, void (*run)(struct net_request *request))
+{
+    request->posted = run;
+    request->task.run = run_posted;
+    net_loop_post(request->server->loop, &request->task);
+}
+
+/* ---- what was asked */
+
+struct bytes net_request_method(const struct net_request *request)
+{
+    return text_of(request, request->method);
+}
+
+struct bytes net_request_path(const struct net_request *request)
+{
+    return text_of(request, request->path);
+}
+
+struct bytes net_request_header(const struct net_request *request, enum net_header header)
+{
+    return text_of(request, request->headers[header]);
+}
+
+bool net_request_is_http2(const struct net_request *request)
+{
+    return request->is_http2;
+}
+
+const char *net_request_peer(const struct net_request *request)
+{
+    return request->peer;
+}
+
+enum net_refusal net_request_refusal(const struct net_request *request)
+{
+    return request->refusal;
+}
+
+bool net_request_is_gone(const struct net_request *request)
+{
+    return request->conn == NULL || (request->is_http2 && request->stream_id == 0);
+}
+
+void net_request_set_user(struct net_request *request, void *user)
+{
+    request->user = user;
+}
+
+void *net_request_user(const struct net_request *request)
+{
+    return request->user;
+}
+
+struct net_loop *net_request_loop(const struct net_request *request)
+{
+    return request->server->loop;
+}
