@@ -42,6 +42,17 @@ NODISCARD enum err otlp_slices_add(struct otlp_slices *slices, struct bytes byte
 /* Adds a copy of `bytes`, for short things. ERR_NOMEM. */
 NODISCARD enum err otlp_slices_add_copy(struct otlp_slices *slices, struct bytes bytes);
 
+/* Two ways to make bytes in place. Either: room for `size` bytes, to be followed at once by
+ * otlp_slices_made() with how many were written. */
+NODISCARD enum err otlp_slices_make(struct otlp_slices *slices, size_t size, uint8_t **ret_at);
+NODISCARD enum err otlp_slices_made(struct otlp_slices *slices, size_t size);
+
+/* Or: a slot for up to OTLP_SLOT_SIZE bytes that are known later, such as a length. Until it is
+ * filled, with one byte at least, the list is not to be read. */
+#define OTLP_SLOT_SIZE 16
+NODISCARD enum err otlp_slices_slot(struct otlp_slices *slices, size_t *ret_slot);
+void otlp_slices_fill(struct otlp_slices *slices, size_t slot, struct bytes bytes);
+
 /* Copies everything to `to`, which has room for size_bytes. */
 void otlp_slices_copy(const struct otlp_slices *slices, uint8_t *to);
 
