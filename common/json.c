@@ -290,6 +290,13 @@ void json_set_bool(struct json *object, const char *key, bool value)
     json_set(object, key, &item);
 }
 
+void json_change_string(struct json *string, const char *value)
+{
+    ASSERT(json_kind(string) == JSON_STRING);
+    if (cJSON_SetValuestring(node(string), value) == NULL)
+        abort();
+}
+
 struct json *json_set_object(struct json *object, const char *key)
 {
     struct json *item = json_new_object();

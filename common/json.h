@@ -90,6 +90,9 @@ void json_set_string(struct json *object, const char *key, const char *value);
 void json_set_number(struct json *object, const char *key, double value);
 void json_set_bool(struct json *object, const char *key, bool value);
 
+/* Gives a string node another value, in place. */
+void json_change_string(struct json *string, const char *value);
+
 /* New, empty child under `key` or at the end, replacing what was there; returns it. */
 struct json *json_set_object(struct json *object, const char *key);
 struct json *json_set_array(struct json *object, const char *key);

@@ -14,7 +14,9 @@
 #include "common/buf.h"
 #include "common/error.h"
 
-#define FAULTS_MAX 100
+#define FAULTS_MAX      100
+#define FAULT_QUOTE_MAX 64  /* with the NUL */
+#define FAULT_PATH_MAX  512 /* with the NUL */
 
 struct fault {
     const char *path; /* as Kubernetes writes it: spec.gateways[0].name */
@@ -37,9 +39,20 @@ static inline bool faults_any(const struct faults *faults)
     return faults->count > 0;
 }
 
-/* Copies all three. `what` is a format. */
+/* One was found at `path` or below, so that one need not complain again. */
+bool faults_at(const struct faults *faults, const char *path);
+
+/* Copies all of it. `what` is a format; what it quotes of the document goes through fault_quote().
+ */
 void fault_add(struct faults *faults, const char *path, const char *todo, const char *what, ...)
     PRINTF_LIKE(4, 5);
+
+/* The same at "path.field". */
+void fault_add_below(struct faults *faults, const char *path, const char *field, const char *todo,
+                     const char *what, ...) PRINTF_LIKE(5, 6);
+
+/* `text` of the document, shortened and printable, for use in `what`. Returns `into`. */
+const char *fault_quote(const char *text, char into[static FAULT_QUOTE_MAX]);
 
 /* One line for each: "path: what. todo", and "and N more" at the end. */
 NODISCARD enum err faults_print(const struct faults *faults, struct buf *into);
@@ -47,5 +60,11 @@ NODISCARD enum err faults_print(const struct faults *faults, struct buf *into);
 /* The same in one sentence for a log line, a status or an Event: the first fault, and how many more
  * there are. Returns ERR_INVALID, or OK without faults. */
 NODISCARD enum err faults_error(const struct faults *faults, struct error *error);
+
+/* "path.field" (or "field" where path is empty), "path[index]" and "path[key]"; return `into`,
+ * which is not `path`. Longer ones are cut. */
+const char *fault_path(const char *path, const char *field, char into[static FAULT_PATH_MAX]);
+const char *fault_path_at(const char *path, size_t index, char into[static FAULT_PATH_MAX]);
+const char *fault_path_key(const char *path, const char *key, char into[static FAULT_PATH_MAX]);
 
 #endif

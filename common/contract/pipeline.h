@@ -173,12 +173,12 @@ enum pipeline_compression {
 /* What a user may say about the pods. */
 struct pipeline_pod {
     struct pipeline_map labels, annotations;
-    const char *image; /* NULL: the operator's */
-    struct pipeline_strings image_pull_secrets;
+    const char *image;           /* NULL: the operator's */
     const char *service_account; /* NULL: one of our own without any right */
     struct pipeline_map node_selector;
     const char *priority_class_name;
-    const struct json *resources, *tolerations, *affinity, *topology_spread_constraints;
+    const struct json *image_pull_secrets, *resources, *tolerations, *affinity,
+        *topology_spread_constraints;
     const struct json *security_context; /* of the pod; within the profile */
 };
 
@@ -217,11 +217,12 @@ struct pipeline_export {
     enum pipeline_otlp_protocol protocol;
     enum pipeline_compression compression; /* NONE, GZIP or ZSTD */
     int64_t timeout_ms;
-    struct pipeline_map headers;           /* tenant included */
+    struct pipeline_map headers;
     struct pipeline_secret headers_secret; /* lines of "Name: value" */
     struct pipeline_tls_client tls;
     struct pipeline_secret basic_username_secret, basic_password_secret; /* both or none */
     struct pipeline_secret bearer_token_secret;                          /* not with basic */
+    const char *tenant, *tenant_header; /* both NULL: none; else one more header */
 };
 
 enum pipeline_scaling_mode {
@@ -240,6 +241,7 @@ struct pipeline_scaling {
 
 struct pipeline_gateway {
     const char *name;
+    struct pipeline_strings from_names; /* as written; `from` is what they mean */
     const struct pipeline_topic **from; /* at least one */
     size_t from_count;
     const char *group_id;

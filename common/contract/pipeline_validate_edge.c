@@ -1,0 +1,139 @@
+#include "common/contract/pipeline_shape.h"
+
+#include "common/contract/quantity.h"
+
+#include <stdio.h>
+
+enum { PORTS = 4, SEGMENTS = 16 };
+
+#define SEGMENT_MAX INT64_C(67108864)
+#define MARGIN      INT64_C(1048576) /* headers, and what a request carries beside its data */
+
+static void validate_ports(const struct pipeline_edge *edge, const char *path,
+                           struct faults *faults)
+{
+    const struct {
+        int64_t port;
+        const char *field;
+    } ports[PORTS] = {{edge->otlp.grpc_port, "receivers.otlp.grpc.port"},
+                      {edge->otlp.http_port, "receivers.otlp.http.port"},
+                      {edge->health_port, "ports.health"},
+                      {edge->metrics_port, "ports.metrics"}};
+
+    for (size_t i = 1; i < PORTS; i++)
+        for (size_t j = 0; j < i; j++)
+            if (ports[i].port == ports[j].port)
+                fault_add_below(faults, path, ports[i].field, "Choose another port",
+                                "is %lld, as is %s", (long long)ports[i].port, ports[j].field);
+}
+
+static void validate_otlp(const struct pipeline_edge *edge, const char *path, struct faults *faults)
+{
+    const struct pipeline_otlp_receiver *otlp = &edge->otlp;
+    bool on_nodes =
+        otlp->expose == PIPELINE_EXPOSE_HOST_PORT || otlp->expose == PIPELINE_EXPOSE_NODE_LOCAL;
+    char tls[FAULT_PATH_MAX];
+
+    if (on_nodes && edge->mode != PIPELINE_DAEMONSET)
+        fault_add_below(faults, path, "receivers.otlp.expose",
+                        "Write Cluster or LoadBalancer, or set mode: DaemonSet",
+                        "needs an edge on every node");
+    fault_path(path, "receivers.otlp.tls", tls);
+    pipeline_validate_pair(&otlp->certificate_secret, &otlp->key_secret, tls, faults);
+    if (otlp->client_ca_secret.name != NULL && otlp->certificate_secret.name == NULL)
+        fault_add_below(faults, tls, "clientCASecret", "Set certificateSecret and keySecret too",
+                        "can't be asked for without TLS");
+}
+
+/* A request must fit into memory and, whole, into one segment of the spool. */
+static void validate_request(const struct pipeline_edge *edge, int64_t bytes, const char *field,
+                             const char *path, struct faults *faults)
+{
+    int64_t segment = edge->spool.size_bytes / SEGMENTS;
+    char todo[128], size[QUANTITY_TEXT_MAX];
+
+    if (segment > SEGMENT_MAX)
+        segment = SEGMENT_MAX;
+    if (bytes + MARGIN > segment) {
+        quantity_print((bytes + MARGIN) * SEGMENTS, size);
+        snprintf(todo, sizeof todo, "Lower it, or set spool.size to %s or more", size);
+        fault_add_below(faults, path, field, todo,
+                        "is more than a segment of the spool holds, a sixteenth of its size");
+    }
+    if (bytes > edge->memory_limit_bytes / 2)
+        fault_add_below(faults, path, field, "Lower it, or raise memoryLimit to twice as much",
+                        "is more than half of memoryLimit");
+}
+
+static void validate_attributes(const struct pipeline_edge *edge, const char *path,
+                                struct faults *faults)
+{
+    char attributes[FAULT_PATH_MAX];
+
+    for (size_t i = 0; i < edge->resource_attribute_count; i++) {
+        const struct pipeline_attribute *attribute = &edge->resource_attributes[i];
+        bool wants_value = attribute->action != PIPELINE_ACTION_DELETE && !attribute->from_node;
+        char at[FAULT_PATH_MAX];
+
+        fault_path_at(fault_path(path, "resourceAttributes", attributes), i, at);
+        if (faults_at(faults, at))
+            continue;
+        if (wants_value && attribute->value == NULL)
+            fault_add_below(faults, at, "value", "Write a value, or fromNode: true", "is missing");
+        if (!wants_value && attribute->value != NULL)
+            fault_add_below(faults, at, "value", "Leave it out", "has no meaning beside %s",
+                            attribute->from_node ? "fromNode" : "action: delete");
+        if (attribute->from_node && attribute->action == PIPELINE_ACTION_DELETE)
+            fault_add_below(faults, at, "fromNode", "Leave it out",
+                            "has no meaning beside action: delete");
+        for (size_t j = 0; j < i; j++)
+            if (edge->resource_attributes[j].key != NULL &&
+                strcmp(edge->resource_attributes[j].key, attribute->key) == 0)
+                fault_add_below(faults, at, "key", "Leave one of them out",
+                                "is there for the second time");
+    }
+}
+
+static void validate_storage(const struct pipeline *pipeline, const struct pipeline_edge *edge,
+                             const char *path, struct faults *faults)
+{
+    const struct pipeline_spool *spool = &edge->spool;
+
+    if (spool->host_path != NULL && spool->storage_class_name != NULL)
+        fault_add_below(faults, path, "spool.storage",
+                        "Keep hostPath for a DaemonSet, storageClassName for a StatefulSet",
+                        "has both a directory of the node and a volume");
+    else if (edge->mode == PIPELINE_DAEMONSET && spool->storage_class_name != NULL)
+        fault_add_below(faults, path, "spool.storage.storageClassName", "Set hostPath",
+                        "is for a StatefulSet; a DaemonSet spools on its node");
+    if (spool->acknowledge == PIPELINE_ACK_REPLICATED && pipeline->kafka == NULL)
+        fault_add_below(faults, path, "spool.acknowledge", "Write Synced, or set spec.kafka",
+                        "waits for Kafka, which there is none of");
+}
+
+static void validate_producer(const struct pipeline_edge *edge, const char *path,
+                              struct faults *faults)
+{
+    bool gzip = edge->producer.compression == PIPELINE_COMPRESSION_GZIP;
+
+    if (gzip && edge->producer.compression_level > 9)
+        fault_add_below(faults, path, "producer.compressionLevel", "Write at most 9",
+                        "is more than gzip knows");
+}
+
+void pipeline_validate_edge(const struct pipeline *pipeline, const struct pipeline_edge *edge,
+                            const char *path, struct faults *faults)
+{
+    char pod[FAULT_PATH_MAX];
+
+    validate_ports(edge, path, faults);
+    validate_otlp(edge, path, faults);
+    validate_request(edge, edge->otlp.grpc_max_request_bytes, "receivers.otlp.grpc.maxRequestBytes",
+                     path, faults);
+    validate_request(edge, edge->otlp.http_max_request_bytes, "receivers.otlp.http.maxRequestBytes",
+                     path, faults);
+    validate_attributes(edge, path, faults);
+    validate_storage(pipeline, edge, path, faults);
+    validate_producer(edge, path, faults);
+    pipeline_validate_pod(&edge->pod, fault_path(path, "podTemplate", pod), faults);
+}
