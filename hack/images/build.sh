@@ -23,6 +23,7 @@ fill() { # ROOT PROGRAM
     ln -s usr/lib "$root/lib"
     ln -s usr/lib64 "$root/lib64"
     mkdir -p "$root/usr/lib64"
+    chmod 755 "$root"
     chmod 1777 "$root/tmp"
     strip -o "$root/usr/local/bin/$(basename "$program")" "$program"
     chmod 755 "$root/usr/local/bin/$(basename "$program")"
