@@ -22,8 +22,9 @@ struct spool_reader;
 
 /* A place between two frames. */
 struct spool_position {
-    uint64_t seq;   /* of the next frame, or below it */
-    uint64_t items; /* of all frames before, since the directory was made */
+    uint64_t seq;     /* of the next frame, or below it */
+    uint64_t items;   /* of all frames before, since the directory was made */
+    uint64_t damaged; /* of those, items that this reader could not be given */
 };
 
 /* One request in a frame. */
@@ -82,8 +83,9 @@ struct spool_position spool_reader_position(struct spool_reader *reader);
 /* Goes back to the cursor: after the peer lost what was in flight, to hand it out once more. */
 void spool_reader_rewind(struct spool_reader *reader);
 
-/* Entry `index` of the frame; views live as long as the frame. */
-struct spool_entry spool_frame_entry(const struct spool_frame *frame, uint32_t index);
+/* Entry `index` of the frame; views live as long as the frame. In rising order each call is cheap;
+ * one thread at a time for one frame. */
+struct spool_entry spool_frame_entry(struct spool_frame *frame, uint32_t index);
 
 /* Gives the memory back and sets *frame to NULL. Accepts NULL. */
 void spool_frame_release(struct spool_frame **frame);

@@ -148,6 +148,7 @@ struct spool_reader_stats {
 
 struct spool_lane_stats {
     uint64_t items;    /* accepted and synced since the directory was made: the ledger */
+    uint64_t dropped;  /* of those, dropped before the slowest reader had acknowledged them */
     uint64_t frames;   /* on disk */
     uint64_t segments; /* on disk */
     uint64_t bytes;    /* of those segments */
@@ -156,7 +157,6 @@ struct spool_lane_stats {
     uint64_t refused_full; /* requests */
     uint64_t refused_again;
     uint64_t refused_failed; /* requests answered with ERR_IO */
-    uint64_t dropped;        /* items no reader has seen acknowledged, by drop or age */
     uint64_t damage_events;  /* runs of unreadable bytes */
     uint64_t torn;           /* unfinished tails discarded by recovery */
     bool full;

@@ -1,0 +1,271 @@
+#include "sidecar/spool/cursor.h"
+
+#include "common/crc32c.h"
+#include "common/os.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+enum {
+    SLOT = 4096,
+    CRC_AT = SLOT - 4,
+    MAGIC_LEN = 8,
+    VERSION_AT = 6, /* in the magic */
+    LANES_AT = 32,
+    LANE_LEN = 32,
+    READERS_AT = LANES_AT + SIGNAL_COUNT * LANE_LEN,
+    READER_LEN = 96,
+    READERS_ALL = SIGNAL_COUNT * SPOOL_READERS_MAX,
+    NAME_LEN = SPOOL_READER_NAME_MAX + 1,
+    PATH_CAP = 4096,
+};
+
+_Static_assert(READERS_AT + READERS_ALL * READER_LEN <= CRC_AT, "a slot holds all readers");
+
+static const char magic[] = "SRGCUR01";
+
+struct cursor_file {
+    char *dir;
+    int fd;          /* -1: none that can be trusted */
+    uint64_t serial; /* of the newest slot */
+};
+
+static void put_u64(uint8_t *at, uint64_t value)
+{
+    for (int i = 0; i < 8; i++)
+        at[i] = (uint8_t)(value >> (8 * i));
+}
+
+static uint64_t get_u64(const uint8_t *at)
+{
+    uint64_t value = 0;
+    for (int i = 7; i >= 0; i--)
+        value = value << 8 | at[i];
+    return value;
+}
+
+static uint32_t get_u32(const uint8_t *at)
+{
+    return (uint32_t)at[0] | (uint32_t)at[1] << 8 | (uint32_t)at[2] << 16 | (uint32_t)at[3] << 24;
+}
+
+static void put_u32(uint8_t *at, uint32_t value)
+{
+    for (int i = 0; i < 4; i++)
+        at[i] = (uint8_t)(value >> (8 * i));
+}
+
+static void encode_reader(const struct cursor_reader *reader, enum signal lane, uint8_t *at)
+{
+    memcpy(at, reader->name, NAME_LEN);
+    put_u64(at + 32, reader->seq);
+    put_u64(at + 40, reader->items);
+    put_u64(at + 48, reader->start_items);
+    put_u64(at + 56, reader->damaged);
+    put_u64(at + 64, reader->dropped);
+    at[72] = (uint8_t)lane;
+}
+
+static void encode(const struct cursor_state *state, uint64_t serial, uint8_t slot[static SLOT])
+{
+    uint32_t count = 0;
+
+    memset(slot, 0, SLOT);
+    memcpy(slot, magic, MAGIC_LEN);
+    put_u64(slot + 8, serial);
+    put_u64(slot + 16, state->incarnation);
+    for (enum signal lane = 0; lane < SIGNAL_COUNT; lane++) {
+        const struct cursor_lane *from = &state->lanes[lane];
+        uint8_t *at = slot + LANES_AT + lane * LANE_LEN;
+        put_u64(at, from->begin);
+        put_u64(at + 8, from->synced);
+        put_u64(at + 16, from->items);
+        put_u64(at + 24, from->dropped);
+        for (int i = 0; i < SPOOL_READERS_MAX; i++)
+            if (from->readers[i].name[0] != '\0')
+                encode_reader(&from->readers[i], lane, slot + READERS_AT + count++ * READER_LEN);
+    }
+    put_u32(slot + 24, count);
+    put_u32(slot + CRC_AT, crc32c(0, (struct bytes){slot, CRC_AT}));
+}
+
+static void decode_reader(const uint8_t *at, struct cursor_state *state)
+{
+    if (at[72] >= SIGNAL_COUNT)
+        return;
+    struct cursor_reader *readers = state->lanes[at[72]].readers;
+    int free_at = 0;
+    while (free_at < SPOOL_READERS_MAX && readers[free_at].name[0] != '\0')
+        free_at++;
+    if (free_at == SPOOL_READERS_MAX)
+        return;
+
+    struct cursor_reader *reader = &readers[free_at];
+    memcpy(reader->name, at, NAME_LEN);
+    reader->name[NAME_LEN - 1] = '\0';
+    reader->seq = get_u64(at + 32);
+    reader->items = get_u64(at + 40);
+    reader->start_items = get_u64(at + 48);
+    reader->damaged = get_u64(at + 56);
+    reader->dropped = get_u64(at + 64);
+}
+
+static void decode(const uint8_t slot[static SLOT], struct cursor_state *ret_state)
+{
+    *ret_state = (struct cursor_state){.incarnation = get_u64(slot + 16)};
+    for (enum signal lane = 0; lane < SIGNAL_COUNT; lane++) {
+        const uint8_t *at = slot + LANES_AT + lane * LANE_LEN;
+        struct cursor_lane *into = &ret_state->lanes[lane];
+        into->begin = get_u64(at);
+        into->synced = get_u64(at + 8);
+        into->items = get_u64(at + 16);
+        into->dropped = get_u64(at + 24);
+    }
+    uint32_t count = get_u32(slot + 24);
+    for (uint32_t i = 0; i < count && i < READERS_ALL; i++)
+        decode_reader(slot + READERS_AT + i * READER_LEN, ret_state);
+}
+
+static bool is_sound(const uint8_t slot[static SLOT])
+{
+    return memcmp(slot, magic, VERSION_AT) == 0 &&
+           get_u32(slot + CRC_AT) == crc32c(0, (struct bytes){slot, CRC_AT});
+}
+
+static enum err load(int fd, struct cursor_state *ret_state, uint64_t *ret_serial, bool *ret_found,
+                     struct error *error)
+{
+    bool found = false;
+
+    for (unsigned i = 0; i < 2; i++) {
+        uint8_t slot[SLOT];
+        size_t got = 0;
+        if (os_read_at(fd, slot, SLOT, (uint64_t)i * SLOT, &got, NULL) != OK || got < SLOT ||
+            !is_sound(slot))
+            continue;
+        if (memcmp(slot, magic, MAGIC_LEN) != 0)
+            return error_set(error, ERR_INVALID,
+                             "the spool was written by a newer version (cursors of format '%.8s'); "
+                             "use that version to drain it",
+                             (const char *)slot);
+        uint64_t serial = get_u64(slot + 8);
+        if (found && serial < *ret_serial)
+            continue;
+        decode(slot, ret_state);
+        *ret_serial = serial;
+        found = true;
+    }
+    *ret_found = found;
+    return OK;
+}
+
+static bool file_path(const char *dir, const char *name, char path[static PATH_CAP])
+{
+    int len = snprintf(path, PATH_CAP, "%s/%s", dir, name);
+    return len > 0 && len < PATH_CAP;
+}
+
+enum err cursor_peek(const char *dir, struct cursor_state *ret_state, bool *ret_found,
+                     struct error *error)
+{
+    char path[PATH_CAP];
+    AUTO(os_close) int fd = -1;
+    uint64_t serial = 0;
+
+    *ret_state = (struct cursor_state){0};
+    *ret_found = false;
+    if (!file_path(dir, "cursors", path) || os_open_as(path, OS_READ, &fd, NULL) != OK)
+        return OK;
+    return load(fd, ret_state, &serial, ret_found, error);
+}
+
+enum err cursor_open(const char *dir, struct cursor_file **ret_file, struct cursor_state *ret_state,
+                     bool *ret_found, struct error *error)
+{
+    char path[PATH_CAP];
+
+    *ret_state = (struct cursor_state){0};
+    *ret_found = false;
+    AUTO(cursor_close) struct cursor_file *file = calloc(1, sizeof *file);
+    if (file == NULL)
+        return error_set(error, ERR_NOMEM, "open cursors");
+    file->fd = -1;
+    file->dir = strdup(dir);
+    if (file->dir == NULL)
+        return error_set(error, ERR_NOMEM, "open cursors");
+    if (!file_path(dir, "cursors.new", path) || !file_path(dir, "cursors", path))
+        return error_set(error, ERR_INVALID, "the path '%s' is too long", dir);
+
+    if (os_open_as(path, OS_EXISTING, &file->fd, NULL) == OK) {
+        enum err err = load(file->fd, ret_state, &file->serial, ret_found, error);
+        if (err)
+            return error_prefix(error, err, "'%s'", path);
+        if (!*ret_found)
+            os_close(&file->fd);
+    }
+    MOVE(*ret_file, file);
+    return OK;
+}
+
+void cursor_close(struct cursor_file **file)
+{
+    if (*file == NULL)
+        return;
+
+    os_close(&(*file)->fd);
+    free((*file)->dir);
+    free(*file);
+    *file = NULL;
+}
+
+/* A new file in place of the old one. */
+static enum err replace(struct cursor_file *file, const uint8_t slot[static SLOT],
+                        struct error *error)
+{
+    char path[PATH_CAP], fresh[PATH_CAP];
+    static const uint8_t blank[2 * SLOT];
+    AUTO(os_close) int fd = -1;
+
+    if (!file_path(file->dir, "cursors", path) || !file_path(file->dir, "cursors.new", fresh))
+        return error_set(error, ERR_INVALID, "the path '%s' is too long", file->dir);
+    enum err err = os_remove(fresh, error);
+    if (err && err != ERR_NOTFOUND)
+        return err;
+    err = os_open_as(fresh, OS_NEW, &fd, error);
+    if (!err)
+        err = os_write_at(fd, (struct bytes){blank, sizeof blank}, 0, error);
+    if (!err)
+        err = os_write_at(fd, (struct bytes){slot, SLOT}, file->serial % 2 * SLOT, error);
+    if (!err)
+        err = os_sync(fd, error);
+    if (!err)
+        err = os_rename(fresh, path, error);
+    if (!err)
+        err = os_sync_dir(file->dir, error);
+    if (err)
+        return err;
+    os_close(&file->fd);
+    file->fd = fd;
+    fd = -1;
+    return OK;
+}
+
+enum err cursor_save(struct cursor_file *file, const struct cursor_state *state,
+                     struct error *error)
+{
+    uint8_t slot[SLOT];
+
+    file->serial++;
+    encode(state, file->serial, slot);
+    if (file->fd >= 0) {
+        enum err err =
+            os_write_at(file->fd, (struct bytes){slot, SLOT}, file->serial % 2 * SLOT, error);
+        if (!err)
+            err = os_sync(file->fd, error);
+        if (!err)
+            return OK;
+        os_close(&file->fd);
+    }
+    enum err err = replace(file, slot, error);
+    return err ? error_prefix(error, err, "save cursors in '%s'", file->dir) : OK;
+}

@@ -1,0 +1,127 @@
+#include "sidecar/spool/pending.h"
+
+#include "common/assert.h"
+#include "common/crc32c.h"
+
+#include <stdlib.h>
+
+static uint32_t smaller(uint64_t a, uint64_t b)
+{
+    return (uint32_t)(a < b ? a : b);
+}
+
+struct pending_limits pending_limits(uint64_t segment_bytes)
+{
+    /* A quarter each for data, index and meta leaves room for the header. */
+    uint64_t quarter = segment_bytes / 4 - FRAME_HEADER;
+
+    return (struct pending_limits){
+        .data = smaller(SPOOL_FRAME_BYTES, quarter),
+        .entries = smaller(PENDING_ENTRIES_MAX, quarter / FRAME_ENTRY),
+        .meta = smaller(PENDING_META_MAX, quarter),
+    };
+}
+
+struct frame_buf *pending_create(struct pending_limits limits)
+{
+    struct frame_buf *frame = calloc(1, sizeof *frame);
+    if (frame == NULL)
+        return NULL;
+    frame->limits = limits;
+    frame->bytes = malloc(frame_align(FRAME_HEADER + (uint64_t)limits.data +
+                                      (uint64_t)limits.entries * FRAME_ENTRY + limits.meta));
+    frame->entries = malloc(limits.entries * sizeof *frame->entries);
+    frame->meta = malloc(limits.meta + 1u);
+    if (frame->bytes == NULL || frame->entries == NULL || frame->meta == NULL)
+        pending_destroy(&frame);
+    else
+        pending_reset(frame);
+    return frame;
+}
+
+void pending_destroy(struct frame_buf **frame)
+{
+    if (*frame == NULL)
+        return;
+
+    free((*frame)->bytes);
+    free((*frame)->entries);
+    free((*frame)->meta);
+    free(*frame);
+    *frame = NULL;
+}
+
+void pending_reset(struct frame_buf *frame)
+{
+    frame->next = NULL;
+    frame->len = 0;
+    frame->header = (struct frame_header){0};
+    frame->sealed = frame->numbered = false;
+    frame->err = OK;
+    frame->waiters = NULL;
+    frame->waiters_tail = &frame->waiters;
+    frame->requests = 0;
+    frame->written_items = 0;
+}
+
+bool pending_fits(const struct frame_buf *frame, size_t data_len, size_t meta_len)
+{
+    return data_len <= frame->limits.data - frame->header.data_len &&
+           meta_len <= frame->limits.meta - frame->header.meta_len &&
+           frame->header.entries < frame->limits.entries;
+}
+
+void pending_add(struct frame_buf *frame, const struct spool_request *request, size_t data_len,
+                 uint64_t now_ns, struct spool_waiter *waiter)
+{
+    struct frame_header *header = &frame->header;
+    uint8_t *at = frame->bytes + FRAME_HEADER + header->data_len;
+
+    ASSERT(pending_fits(frame, data_len, request->meta.len));
+    if (header->entries == 0)
+        header->accepted_ns = now_ns;
+    for (size_t i = 0; i < request->part_count; i++) {
+        if (request->parts[i].len > 0)
+            memcpy(at, request->parts[i].data, request->parts[i].len);
+        at += request->parts[i].len;
+    }
+    if (request->meta.len > 0)
+        memcpy(frame->meta + header->meta_len, request->meta.data, request->meta.len);
+    frame->entries[header->entries++] =
+        (struct frame_entry){.data_len = (uint32_t)data_len,
+                             .items = request->items,
+                             .tag = request->tag,
+                             .meta_len = (uint32_t)request->meta.len};
+    header->lane = request->lane;
+    header->data_len += (uint32_t)data_len;
+    header->meta_len += (uint32_t)request->meta.len;
+    header->items += request->items;
+    frame->requests++;
+    if (waiter != NULL) {
+        waiter->next = NULL;
+        *frame->waiters_tail = waiter;
+        frame->waiters_tail = &waiter->next;
+        if (waiter->ack == SPOOL_ACK_WRITTEN)
+            frame->written_items += request->items;
+    }
+}
+
+void pending_seal(struct frame_buf *frame)
+{
+    struct frame_header *header = &frame->header;
+    uint8_t *body = frame->bytes + FRAME_HEADER;
+    uint8_t *at = body + header->data_len;
+
+    ASSERT(!frame->sealed);
+    for (uint32_t i = 0; i < header->entries; i++, at += FRAME_ENTRY)
+        frame_entry_encode(&frame->entries[i], at);
+    if (header->meta_len > 0)
+        memcpy(at, frame->meta, header->meta_len);
+    at += header->meta_len;
+
+    size_t len = (size_t)(at - frame->bytes);
+    frame->len = (size_t)frame_align(len);
+    memset(at, 0, frame->len - len);
+    header->body_crc = crc32c(0, (struct bytes){body, (size_t)frame_body_len(header)});
+    frame->sealed = true;
+}

@@ -1,0 +1,63 @@
+/* pending: a frame in the making, in memory, laid out as it will be on disk.
+ *
+ *   bytes := room for the header | data ...        entries and meta are kept beside it, and put
+ *                                                  behind the data by pending_seal()
+ *
+ * One size of buffer serves all requests up to the frame limit and is used again and again; a
+ * bigger request gets a buffer of its own, which holds nothing else.
+ *
+ * Thread: whoever holds the object.
+ */
+#ifndef SIDECAR_SPOOL_PENDING_H
+#define SIDECAR_SPOOL_PENDING_H
+
+#include "sidecar/spool/frame.h"
+#include "sidecar/spool/spool.h"
+
+enum { PENDING_ENTRIES_MAX = 4096, PENDING_META_MAX = 64 * 1024 };
+
+/* What the buffers of a spool hold at most, so that every frame fits a segment. */
+struct pending_limits {
+    uint32_t data, entries, meta;
+};
+
+struct frame_buf {
+    struct frame_buf *next;
+    struct pending_limits limits;
+
+    uint8_t *bytes; /* FRAME_HEADER + data + index + meta + padding */
+    size_t len;     /* of data; after pending_seal(), of the frame */
+    struct frame_entry *entries;
+    uint8_t *meta;
+
+    struct frame_header header; /* counts and times; the rest when it is written */
+    bool sealed, numbered;
+    enum err err;
+    struct spool_waiter *waiters, **waiters_tail;
+    uint32_t requests;
+    uint64_t written_items; /* of requests answered in mode WRITTEN */
+};
+
+/* Limits of the buffers that are used again, for segments of that size. */
+struct pending_limits pending_limits(uint64_t segment_bytes);
+
+/* Makes a buffer. NULL: out of memory. */
+struct frame_buf *pending_create(struct pending_limits limits);
+
+/* Frees. Accepts NULL. */
+void pending_destroy(struct frame_buf **frame);
+
+/* Whether the request would still go in. */
+bool pending_fits(const struct frame_buf *frame, size_t data_len, size_t meta_len);
+
+/* Copies a request that fits. */
+void pending_add(struct frame_buf *frame, const struct spool_request *request, size_t data_len,
+                 uint64_t now_ns, struct spool_waiter *waiter);
+
+/* Puts index, meta and padding behind the data and computes the check sum of the body. */
+void pending_seal(struct frame_buf *frame);
+
+/* Empty again, for the next frame. */
+void pending_reset(struct frame_buf *frame);
+
+#endif

@@ -1,0 +1,336 @@
+/* What a directory holds after a crash.
+ *
+ * 1. Every file is identified by the first frame in it, and filed under its lane by number. Where a
+ *    segment's lane_end says that the lane had ended, frames of earlier segments end to count.
+ * 2. `synced` is the highest position that any valid header, or the cursor file, tells.
+ * 3. Segments that end below it are taken as their successor describes them, unread: damage in them
+ *    is found by who reads them. So recovery reads one header for each segment, and the tail.
+ * 4. In the tail, the first frame at or above `synced` that is missing or fails its check is where
+ *    a write was torn: it and all behind it was never acknowledged, and counts no more. Missing
+ *    frames below `synced` are damage.
+ *
+ * Nothing is written here. New frames go to a new segment, whose lane_end repeats the verdict.
+ */
+#include "common/assert.h"
+#include "common/os.h"
+#include "sidecar/spool/store.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+struct found {
+    struct segment *segment;
+    struct frame_header first;
+    uint64_t limit;     /* frames from here on do not count */
+    uint64_t last_byte; /* end of its last valid frame, once scanned */
+};
+
+struct finds {
+    struct store *store;
+    struct found *all;
+    size_t count, cap;
+};
+
+/* "00000012" followed by the suffix, and nothing else. */
+static bool parse_slot(const char *name, const char *suffix, uint32_t *ret_slot)
+{
+    uint64_t slot = 0;
+    size_t len = 0;
+
+    for (; name[len] >= '0' && name[len] <= '9' && len < 10; len++)
+        slot = slot * 10 + (uint64_t)(name[len] - '0');
+    if (len < 8 || slot >= UINT32_MAX || strcmp(name + len, suffix) != 0)
+        return false;
+    *ret_slot = (uint32_t)slot;
+    return true;
+}
+
+static enum err add(struct finds *finds, struct segment **segment, const struct frame_header *first,
+                    struct error *error)
+{
+    if (finds->count == finds->cap) {
+        size_t cap = finds->cap == 0 ? 64 : 2 * finds->cap;
+        struct found *all = realloc(finds->all, cap * sizeof *all);
+        if (all == NULL)
+            return error_set(error, ERR_NOMEM, "%zu segments", cap);
+        finds->all = all;
+        finds->cap = cap;
+    }
+    struct found *found = &finds->all[finds->count++];
+    *found = (struct found){.first = *first};
+    MOVE(found->segment, *segment);
+    return OK;
+}
+
+static void note_damaged(struct store *store, uint32_t slot)
+{
+    if (store->damaged_count < STORE_DAMAGED_MAX)
+        store->damaged[store->damaged_count++] = slot;
+}
+
+static enum err visit_name(void *context, const char *name, struct error *error)
+{
+    struct finds *finds = context;
+    struct store *store = finds->store;
+    AUTO(segment_close) struct segment *segment = NULL;
+    struct frame_header first;
+    uint32_t slot = 0;
+    bool damaged = parse_slot(name, DAMAGED_SUFFIX, &slot);
+
+    if (!damaged && !parse_slot(name, SEGMENT_SUFFIX, &slot))
+        return OK;
+    if (slot >= store->next_slot)
+        store->next_slot = slot + 1;
+    if (damaged) {
+        note_damaged(store, slot);
+        return OK;
+    }
+    enum err err = segment_open(store->dir, slot, true, &segment, error);
+    if (err == ERR_NOMEM)
+        return err;
+    if (err) /* a file that can't be opened is left alone, and stays for somebody to look at */
+        return OK;
+    err = segment_identify(segment, &first, error);
+    if (err == ERR_NOTFOUND) {
+        store_dispose(store, &segment);
+        return OK;
+    }
+    if (err)
+        return err;
+    if (first.number >= store->next_number)
+        store->next_number = first.number + 1;
+    return add(finds, &segment, &first, error);
+}
+
+static int by_lane_and_number(const void *left, const void *right)
+{
+    const struct found *a = left, *b = right;
+
+    if (a->first.lane != b->first.lane)
+        return a->first.lane < b->first.lane ? -1 : 1;
+    if (a->first.number != b->first.number)
+        return a->first.number < b->first.number ? -1 : 1;
+    return 0;
+}
+
+/* ---- one lane: `finds` is its part of the array, in order of number */
+
+static uint64_t larger(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
+static void set_limits(struct found *finds, size_t count)
+{
+    uint64_t limit = UINT64_MAX;
+
+    for (size_t i = count; i-- > 0;) {
+        finds[i].limit = limit;
+        if (finds[i].first.lane_end < limit)
+            limit = finds[i].first.lane_end;
+    }
+}
+
+/* Frame at `offset`, or else the next one behind, below the segment's limit. */
+static enum err next_header(const struct found *found, uint64_t offset,
+                            struct frame_header *ret_header, struct error *error)
+{
+    enum err err = segment_header(found->segment, offset, ret_header, NULL);
+    if (err)
+        err = segment_find(found->segment, offset, ret_header, error);
+    if (!err && ret_header->seq >= found->limit)
+        return ERR_NOTFOUND;
+    return err;
+}
+
+/* Raises *synced to what the headers in the segment tell, and finds the last of them. */
+static enum err scan_headers(struct found *found, uint64_t *synced, struct error *error)
+{
+    struct frame_header header;
+    uint64_t offset = found->first.offset;
+
+    for (;;) {
+        enum err err = next_header(found, offset, &header, error);
+        if (err)
+            return err == ERR_NOTFOUND ? OK : err;
+        *synced = larger(*synced, header.synced);
+        offset = header.offset + frame_len(&header);
+        found->last_byte = offset;
+    }
+}
+
+static bool body_is_sound(const struct segment *segment, const struct frame_header *header,
+                          uint8_t *scratch)
+{
+    uint64_t len = frame_body_len(header);
+    size_t got = 0;
+
+    return os_read_at(segment->fd, scratch, (size_t)len, header->offset + FRAME_HEADER, &got,
+                      NULL) == OK &&
+           got == len && frame_body_fits(header, scratch);
+}
+
+/* Walks the tail; `*ret_end` is where the lane ends in this segment. `*ret_torn`: it does not go on
+ * behind it. */
+static enum err check_frames(struct found *found, uint64_t synced, uint64_t *ret_end,
+                             bool *ret_torn, struct error *error)
+{
+    struct segment *segment = found->segment;
+    uint64_t expected = segment->damaged ? found->first.lane_end : found->first.seq;
+    uint8_t *scratch = malloc(segment->size);
+    enum err err = OK;
+
+    if (scratch == NULL)
+        return error_set(error, ERR_NOMEM, "check segment %" PRIu32, segment->slot);
+    *ret_torn = false;
+    segment->used = 0;
+    segment->mark_count = 0;
+    for (uint64_t offset = found->first.offset; offset < found->last_byte;) {
+        struct frame_header header;
+        err = next_header(found, offset, &header, error);
+        if (err)
+            break;
+        if (header.seq > expected && header.seq > synced) {
+            *ret_torn = true;
+            break;
+        }
+        expected = header.seq;
+        if (header.seq >= synced && !body_is_sound(segment, &header, scratch)) {
+            *ret_torn = true;
+            break;
+        }
+        segment_note(segment, &header);
+        expected = header.seq + 1;
+        offset = header.offset + frame_len(&header);
+    }
+    free(scratch);
+    *ret_end = larger(expected, synced < found->limit ? synced : found->limit);
+    if (*ret_torn)
+        *ret_end = larger(expected, synced);
+    else if (found->limit != UINT64_MAX && *ret_end < found->limit)
+        *ret_torn = true;
+    return err == ERR_NOTFOUND ? OK : err;
+}
+
+/* A segment below `synced`, as the one behind it tells. */
+static void take_unread(struct found *found, const struct found *next)
+{
+    struct segment *segment = found->segment;
+
+    segment->end_seq = found->limit;
+    segment->end_items = larger(segment->base_items, next->first.items_before);
+    segment->youngest_ns = next->first.accepted_ns;
+    segment->used = segment->size;
+}
+
+static void append(struct lane *lane, struct found *found)
+{
+    struct segment **tail = &lane->segments;
+
+    while (*tail != NULL)
+        tail = &(*tail)->next;
+    MOVE(*tail, found->segment);
+    lane->count++;
+}
+
+/* Where nothing tells the items at the end of the lane, what the cursor file says is the least. */
+static void finish_lane(struct lane *lane, const struct cursor_lane *saved, uint64_t synced)
+{
+    lane->end = larger(lane->end, synced);
+    uint64_t next = lane->end;
+
+    lane->items = larger(lane->items, saved->items);
+    for (int i = 0; i < SPOOL_READERS_MAX; i++) {
+        struct spool_reader *reader = &lane->readers[i];
+        reader->cursor = saved->readers[i];
+        next = larger(next, reader->cursor.seq);
+        if (reader->cursor.name[0] != '\0')
+            lane->items = larger(lane->items, reader->cursor.items);
+    }
+    lane->next_seq = ((next >> 32) + 1) << 32;
+    lane->begin = lane->segments != NULL ? lane->segments->base_seq : lane->end;
+    lane->synced = lane->end;
+    lane->synced_items = lane->items;
+    lane->dropped = saved->dropped;
+}
+
+static enum err recover_lane(struct store *store, enum signal lane_id, struct found *finds,
+                             size_t count, const struct cursor_lane *saved, struct error *error)
+{
+    struct lane *lane = &store->lanes[lane_id];
+    uint64_t synced = saved->synced;
+    bool torn = false;
+
+    set_limits(finds, count);
+    for (size_t i = 0; i < count; i++)
+        synced = larger(synced, finds[i].first.synced);
+    for (size_t i = 0; i < count; i++) {
+        enum err err = finds[i].limit > synced ? scan_headers(&finds[i], &synced, error) : OK;
+        if (err)
+            return err;
+    }
+    lane->end = saved->begin;
+    for (size_t i = 0; i < count; i++) {
+        struct found *found = &finds[i];
+        uint64_t end = found->limit;
+        bool void_ = torn || found->first.seq >= found->limit || found->limit <= saved->begin;
+        enum err err = OK;
+
+        if (!void_ && found->limit <= synced)
+            take_unread(found, &finds[i + 1]);
+        else if (!void_)
+            err = check_frames(found, synced, &end, &torn, error);
+        if (err)
+            return err;
+        if (torn)
+            lane->stats.torn = 1;
+        found->segment->end_seq = end;
+        if (void_ || end <= saved->begin || end <= found->segment->base_seq ||
+            found->segment->used == 0) {
+            found->segment->damaged = false;
+            store_dispose(store, &found->segment);
+            continue;
+        }
+        lane->end = end;
+        lane->items = found->segment->end_items;
+        append(lane, found);
+    }
+    finish_lane(lane, saved, synced);
+    return OK;
+}
+
+static int by_slot(const void *left, const void *right)
+{
+    const uint32_t *a = left, *b = right;
+    return *a < *b ? -1 : *a > *b;
+}
+
+static void finds_fini(struct finds *finds)
+{
+    for (size_t i = 0; i < finds->count; i++)
+        segment_close(&finds->all[i].segment);
+    free(finds->all);
+}
+
+enum err recovery_run(struct store *store, const struct cursor_state *state, struct error *error)
+{
+    AUTO(finds_fini) struct finds finds = {.store = store};
+
+    enum err err = os_list(store->dir, visit_name, &finds, error);
+    if (err)
+        return err;
+    qsort(store->damaged, store->damaged_count, sizeof store->damaged[0], by_slot);
+    if (finds.count > 0)
+        qsort(finds.all, finds.count, sizeof *finds.all, by_lane_and_number);
+
+    size_t at = 0;
+    for (enum signal lane = 0; lane < SIGNAL_COUNT; lane++) {
+        size_t from = at;
+        while (at < finds.count && finds.all[at].first.lane == lane)
+            at++;
+        err = recover_lane(store, lane, finds.all + from, at - from, &state->lanes[lane], error);
+        if (err)
+            return err;
+    }
+    return OK;
+}

@@ -1,0 +1,284 @@
+#include "sidecar/spool/store.h"
+
+#include "common/assert.h"
+#include "common/clock.h"
+#include "common/os.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <sys/random.h>
+
+uint64_t store_slowest(const struct lane *lane)
+{
+    uint64_t slowest = UINT64_MAX;
+
+    for (int i = 0; i < SPOOL_READERS_MAX; i++) {
+        const struct cursor_reader *cursor = &lane->readers[i].cursor;
+        if (cursor->name[0] != '\0' && cursor->seq < slowest)
+            slowest = cursor->seq;
+    }
+    return slowest == UINT64_MAX ? lane->begin : slowest;
+}
+
+enum err store_save_cursors(struct store *store, struct error *error)
+{
+    struct cursor_state state = {.incarnation = store->incarnation};
+
+    pthread_mutex_lock(&store->lock);
+    for (enum signal i = 0; i < SIGNAL_COUNT; i++) {
+        const struct lane *lane = &store->lanes[i];
+        struct cursor_lane *into = &state.lanes[i];
+        into->begin = lane->begin;
+        into->synced = lane->synced;
+        into->items = lane->synced_items;
+        into->dropped = lane->dropped;
+        for (int r = 0; r < SPOOL_READERS_MAX; r++)
+            into->readers[r] = lane->readers[r].cursor;
+    }
+    store->cursors_moved = false;
+    pthread_mutex_unlock(&store->lock);
+
+    enum err err = cursor_save(store->cursors, &state, error);
+    store->saved_at_ms = clock_mono_ms();
+    if (err) {
+        pthread_mutex_lock(&store->lock);
+        store->cursors_moved = true;
+        store->stats.save_failures++;
+        pthread_mutex_unlock(&store->lock);
+    }
+    return err;
+}
+
+/* ---- housekeeping */
+
+static void reopen_full_lanes(struct store *store)
+{
+    for (enum signal i = 0; i < SIGNAL_COUNT; i++) {
+        struct lane *lane = &store->lanes[i];
+        if (lane->full.code == OK || !store_may_grow(store, i) ||
+            (store->spares == NULL && store_add_spare(store, NULL) != OK))
+            continue;
+        pthread_mutex_lock(&store->lock);
+        lane->full.code = OK;
+        atomic_store(&lane->is_full, false);
+        pthread_mutex_unlock(&store->lock);
+    }
+}
+
+/* Overwriting is several times cheaper than growing, so a spare gets its zeros while nothing else
+ * waits. True: there are more to write. */
+static bool prepare_spare(struct store *store)
+{
+    uint64_t now_ms = clock_mono_ms();
+
+    if (store->spares == NULL) {
+        if (!store_may_add(store) || now_ms < store->prepare_after_ms)
+            return false;
+        if (store_add_spare(store, NULL) != OK) {
+            store->prepare_after_ms = now_ms + store->config.save_interval_ms;
+            return false;
+        }
+    }
+    struct segment *spare = store->spares;
+    if (spare->prepared >= spare->size)
+        return false;
+    if (segment_prepare(spare, STORE_PREPARE_STEP, NULL) == OK)
+        return spare->prepared < spare->size;
+
+    store_retire_spare(store);
+    store->prepare_after_ms = now_ms + store->config.save_interval_ms;
+    return false;
+}
+
+bool store_housekeep(struct store *store)
+{
+    bool expired = store_expire(store);
+
+    pthread_mutex_lock(&store->lock);
+    bool freeable = store->freeable || expired;
+    bool moved = store->cursors_moved;
+    pthread_mutex_unlock(&store->lock);
+    /* A failed save is counted; it is tried again when the next one is due. */
+    if (freeable)
+        IGNORE_RESULT(store_free_passed(store, false, NULL));
+    else if (moved && clock_mono_ms() - store->saved_at_ms >= store->config.save_interval_ms)
+        IGNORE_RESULT(store_save_cursors(store, NULL));
+    reopen_full_lanes(store);
+    return prepare_spare(store);
+}
+
+void store_answer_replicated(struct store *store, enum signal lane_id, uint64_t seq,
+                             enum err verdict, const struct error *error)
+{
+    struct lane *lane = &store->lanes[lane_id];
+    struct spool_waiter *done = lane->replicated, **end = &lane->replicated;
+
+    while (*end != NULL && (*end)->seq < seq)
+        end = &(*end)->next;
+    if (end == &lane->replicated)
+        return;
+    lane->replicated = *end;
+    *end = NULL;
+    if (lane->replicated == NULL)
+        lane->replicated_tail = &lane->replicated;
+
+    pthread_mutex_unlock(&store->lock);
+    while (done != NULL) {
+        struct spool_waiter *next = done->next;
+        done->done(done, verdict, error);
+        done = next;
+    }
+    pthread_mutex_lock(&store->lock);
+}
+
+uint64_t store_random(void)
+{
+    uint64_t value = 0;
+    /* The pool is ready long before any pod runs, and 8 bytes are never cut short. */
+    ssize_t got = getrandom(&value, sizeof value, 0);
+    ASSERT(got == (ssize_t)sizeof value);
+    return value;
+}
+
+/* ---- opening and closing */
+
+static enum err resolve(const struct spool_config *config, struct store *store, struct error *error)
+{
+    struct spool_config *into = &store->config;
+
+    *into = *config;
+    into->dir = store->dir;
+    if (into->segment_bytes == 0) {
+        into->segment_bytes = into->size_bytes / 16 / FRAME_ALIGN * FRAME_ALIGN;
+        if (into->segment_bytes > SPOOL_SEGMENT_BYTES_MAX)
+            into->segment_bytes = SPOOL_SEGMENT_BYTES_MAX;
+    }
+    if (into->segment_bytes < SEGMENT_BYTES_MIN || into->segment_bytes % FRAME_ALIGN != 0 ||
+        into->segment_bytes > SPOOL_SEGMENT_BYTES_MAX)
+        return error_set(error, ERR_INVALID,
+                         "spool of %" PRIu64 " bytes with segments of %" PRIu64
+                         ": segments must be multiples of 4 KiB from 16 KiB to 64 MiB, which a "
+                         "spool.size of 256 KiB or more gives",
+                         into->size_bytes, into->segment_bytes);
+    uint64_t segments = into->size_bytes / into->segment_bytes;
+    if (segments < SPOOL_SEGMENTS_MIN || segments > UINT32_MAX)
+        return error_set(error, ERR_INVALID,
+                         "spool.size of %" PRIu64 " bytes holds %" PRIu64 " segments of %" PRIu64
+                         "; it must hold at least %d",
+                         into->size_bytes, segments, into->segment_bytes, SPOOL_SEGMENTS_MIN);
+    store->segments_max = (uint32_t)segments;
+    if (into->min_free_percent > 99)
+        return error_set(error, ERR_INVALID, "minFree of %u%%: must be below 100%%",
+                         into->min_free_percent);
+
+    uint64_t sum = 0;
+    for (int i = 0; i < SIGNAL_COUNT; i++) {
+        uint64_t share = into->share_bytes[i] / into->segment_bytes;
+        if (into->share_bytes[i] == 0)
+            share = segments / 6;
+        store->share[i] = share > UINT32_MAX ? UINT32_MAX : share < 1 ? 1 : (uint32_t)share;
+        sum += store->share[i];
+    }
+    if (sum > segments)
+        return error_set(error, ERR_INVALID,
+                         "the shares of the signals add up to %" PRIu64 " segments of %" PRIu64
+                         " bytes, more than the %" PRIu64 " that spool.size holds",
+                         sum, into->segment_bytes, segments);
+    if (into->pending_max_bytes == 0)
+        into->pending_max_bytes = 64u << 20;
+    if (into->save_interval_ms == 0)
+        into->save_interval_ms = 1000;
+    return OK;
+}
+
+static void init_locks(struct store *store)
+{
+    pthread_condattr_t attributes;
+
+    bool made = pthread_mutex_init(&store->lock, NULL) == 0 &&
+                pthread_mutex_init(&store->cache_lock, NULL) == 0 &&
+                pthread_condattr_init(&attributes) == 0 &&
+                pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC) == 0 &&
+                pthread_cond_init(&store->readable, &attributes) == 0 &&
+                pthread_cond_init(&store->unpinned, &attributes) == 0;
+    ASSERT(made); /* glibc's have nothing that could fail */
+    pthread_condattr_destroy(&attributes);
+}
+
+enum err store_open(const struct spool_config *config, struct store **ret_store,
+                    struct error *error)
+{
+    struct cursor_state state;
+    bool found = false;
+
+    AUTO(store_free) struct store *store = calloc(1, sizeof *store);
+    if (store == NULL)
+        return error_set(error, ERR_NOMEM, "open spool '%s'", config->dir);
+    init_locks(store);
+    store->lock_fd = -1;
+    store->next_number = 1;
+    for (int i = 0; i < SIGNAL_COUNT; i++)
+        store->lanes[i].replicated_tail = &store->lanes[i].replicated;
+    store->dir = strdup(config->dir);
+    if (store->dir == NULL)
+        return error_set(error, ERR_NOMEM, "open spool '%s'", config->dir);
+
+    enum err err = resolve(config, store, error);
+    if (!err)
+        err = os_make_dir(store->dir, error);
+    if (!err)
+        err = lock_take(store->dir, &store->lock_fd, error);
+    if (!err)
+        err = cursor_open(store->dir, &store->cursors, &state, &found, error);
+    if (err)
+        return err;
+    /* Whoever lost the cursors can't know which sequences were given out: it is another spool now.
+     */
+    store->incarnation = found ? state.incarnation : store_random();
+    err = recovery_run(store, &state, error);
+    if (err)
+        return error_prefix(error, err, "recover spool '%s'", store->dir);
+    /* Counted if it fails. The old file counts until it succeeds, which costs repeats at most. */
+    IGNORE_RESULT(store_save_cursors(store, NULL));
+    MOVE(*ret_store, store);
+    return OK;
+}
+
+static void close_list(struct segment *segment)
+{
+    while (segment != NULL) {
+        struct segment *next = segment->next;
+        segment_close(&segment);
+        segment = next;
+    }
+}
+
+void store_free(struct store **store_at)
+{
+    struct store *store = *store_at;
+
+    if (store == NULL)
+        return;
+    for (int i = 0; i < SIGNAL_COUNT; i++)
+        close_list(store->lanes[i].segments);
+    close_list(store->spares);
+    frame_cache_drop(store);
+    cursor_close(&store->cursors);
+    os_close(&store->lock_fd);
+    pthread_mutex_destroy(&store->lock);
+    pthread_mutex_destroy(&store->cache_lock);
+    pthread_cond_destroy(&store->readable);
+    pthread_cond_destroy(&store->unpinned);
+    free(store->dir);
+    free(store);
+    *store_at = NULL;
+}
+
+void store_close(struct store **store)
+{
+    if (*store == NULL)
+        return;
+    /* Counted; what the file says already costs repeats at most. */
+    IGNORE_RESULT(store_save_cursors(*store, NULL));
+    store_free(store);
+}
