@@ -46,6 +46,9 @@ void workers_destroy(struct workers **workers);
 void workers_add(struct workers *workers, const char *name);
 void workers_add_after(struct workers *workers, const char *name, uint64_t delay_ms);
 
+/* Sets the gauges, for metrics_on_refresh(); `workers` is a struct workers. */
+void workers_refresh(void *workers);
+
 /* The object is gone: no resync any more. */
 void workers_drop(struct workers *workers, const char *name);
 
