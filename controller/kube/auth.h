@@ -21,7 +21,9 @@
 
 struct kube_auth;
 
-NODISCARD enum err kube_auth_in_cluster(struct kube_auth **ret_auth, struct error *error);
+/* `dir`: of the service account's files; NULL for /var/run/secrets/kubernetes.io/serviceaccount. */
+NODISCARD enum err kube_auth_in_cluster(const char *dir, struct kube_auth **ret_auth,
+                                        struct error *error);
 
 /* `paths`: files parted by ':', NULL for $KUBECONFIG or ~/.kube/config. `context`: NULL for the
  * current one. */
@@ -38,6 +40,9 @@ const char *kube_auth_server(const struct kube_auth *auth);
 
 /* The pod's or the context's namespace, "default" if none. */
 const char *kube_auth_namespace(const struct kube_auth *auth);
+
+/* The context's proxy, or NULL. */
+const char *kube_auth_proxy(const struct kube_auth *auth);
 
 /* Credentials at one instant: immutable and counted. */
 struct kube_credentials {

@@ -41,6 +41,14 @@ NODISCARD enum err kube_client_create(struct kube_auth **auth, const char *name,
 /* Ends everything in flight with ERR_CLOSED. Watches must be stopped before. */
 void kube_client_destroy(struct kube_client **client);
 
+/* While false, every call but GET is refused with ERR_CLOSED, and those under way are cut short;
+ * it returns when they have ended. True at first. For losing the leadership: nothing is written
+ * behind this door. */
+void kube_client_allow_writes(struct kube_client *client, bool allowed);
+
+/* For all further calls, instead of KUBE_CALL_TIMEOUT_MS. */
+void kube_client_set_timeout(struct kube_client *client, unsigned timeout_ms);
+
 const char *kube_client_server(const struct kube_client *client);
 const char *kube_client_namespace(const struct kube_client *client);
 

@@ -1,12 +1,16 @@
 /* event_recorder: Kubernetes Events (events.k8s.io/v1) about our objects, as series.
  *
- * The same thing happening again (object, type, reason, action) is not a new Event: its series'
- * count grows and is patched at most every 30 s; after 6 minutes of quiet the next one is new. The
- * note is the latest, cut to 1 kB at a character. For one object at most 25 at once and then one
- * every 5 minutes; beyond it, and when EVENT_QUEUE_MAX wait, they are dropped and counted. Nothing
- * waits for an Event, and no write is tried more than 3 times.
+ *   event_record() --queue--> known series? --> count it; patch at most every 30 s
+ *                                   new     --> create an Event
  *
- * Metrics: kube_events_total{type,outcome} (written, aggregated, dropped).
+ * The same thing again (object, type, reason, action) is no new Event but one more of its series,
+ * until it was quiet for 6 minutes. An Event's note can't be changed: another note starts a new
+ * Event, at most every 5 minutes for one series. Notes are cut to 1 kB at a character. For one
+ * object at most 25 new Events at once and then one every 5 minutes; what is beyond that or finds
+ * EVENT_QUEUE_MAX waiting is dropped and counted. Nothing waits for an Event, and none is tried
+ * twice: they are news, conditions are the truth.
+ *
+ * Metrics: kube_events_total{type,outcome}, outcome being written, aggregated, dropped or failed.
  * Thread: event_record() from any; a thread of its own writes.
  */
 #ifndef CONTROLLER_KUBE_EVENT_H
@@ -24,7 +28,8 @@ NODISCARD enum err event_recorder_create(struct kube_client *client, const char 
                                          const char *instance, struct event_recorder **ret_recorder,
                                          struct error *error);
 
-/* Writes what waits, for at most 2 s. */
+/* Writes what waits, for at most 2 s; what is under way then is cut short by forbidding the client
+ * to write (kube_client_allow_writes()). */
 void event_recorder_destroy(struct event_recorder **recorder);
 
 enum event_type { EVENT_NORMAL, EVENT_WARNING };

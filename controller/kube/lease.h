@@ -55,6 +55,8 @@ struct lease_config {
     const char *identity; /* unique: pod name and a random part */
     void (*on_leading)(void *context);
     void (*on_lost)(void *context); /* writes must have stopped when it returns */
+    /* Reading or writing the record failed, and is tried again; for the log. May be NULL. */
+    void (*on_trouble)(void *context, const struct error *error);
     void *context;
 };
 
@@ -67,9 +69,9 @@ void lease_destroy(struct lease **lease);
 
 /* True while we lead and the last renewal is younger than the renew deadline: ask before each
  * write. Any thread. */
-bool lease_is_leading(const struct lease *lease);
+bool lease_is_leading(struct lease *lease);
 
 /* Who leads, as last seen ("" if unknown), and whether its record is still fresh. */
-bool lease_leader(const struct lease *lease, char *into, size_t size);
+bool lease_leader(struct lease *lease, char *into, size_t size);
 
 #endif

@@ -18,6 +18,7 @@ struct object {
     const char *namespace; /* "" for cluster-wide kinds */
     const char *name, *uid, *resource_version;
     const char *owner_uid; /* of the owner with controller=true, else "" */
+    const char *labels;    /* key NUL value NUL ... NUL; object_label_of() */
     int64_t generation;
     uint64_t hash;         /* object_hash() */
     struct bytes text;     /* compact JSON */
@@ -29,6 +30,9 @@ NODISCARD enum err object_create(const struct json *json, struct object **ret_ob
                                  struct error *error);
 struct object *object_ref(struct object *object);
 void object_unref(struct object **object);
+
+/* "" if absent. */
+const char *object_label_of(const struct object *object, const char *key);
 
 /* A tree of one's own; never NULL. */
 struct json *object_parse(const struct object *object);

@@ -1,26 +1,28 @@
 /* kube_watch: keeps a copy of all objects of one kind (in one namespace or all, by label) equal to
  * the API server's, by list and watch.
  *
- *   start -> INITIAL  sendInitialEvents=true: events pile up beside the present set
- *     INITIAL --initial-events-end bookmark--> LIVE        (replace)            finish_initial()
- *     INITIAL --422/400: server can't--------> LIST                             on_stream_end()
- *   LIST   --page with continue--> LIST                                         on_page()
- *   LIST   --last page-----------> LIVE, new stream from its resourceVersion (replace)  on_page()
- *   LIST   --410 on continue-----> LIST from the start                          on_page()
- *   LIVE   --clean end, or cut---> LIVE, new stream from the last resourceVersion
- *   LIVE   --410 or ERROR event, bad line-------> INITIAL or LIST
- *   any    --failure--> WAIT (0.8 s doubling to 30 s, with jitter) --timer--> the state before
- *   any    --kube_watch_stop()--> STOPPED
+ *   INITIAL --bookmark "initial-events-end"--> LIVE (replace)         finish_gathering()
+ *   INITIAL --400, 422: no such feature------> LIST                   on_stream_end()
+ *   LIST    --page with continue-------------> LIST, next page        on_page()
+ *   LIST    --last page----------------------> LIVE (replace)         on_page()
+ *   LIST    --410 on continue----------------> LIST, first page       on_page()
+ *   LIVE    --end, cut, silence--------------> LIVE from the last resourceVersion  on_stream_end()
+ *   LIVE    --410, ERROR event, bad line-----> INITIAL (LIST where that was refused)
+ *   all     --failure--> the same again after a pause                 again()
+ *   all     --kube_watch_stop()--> no more                            stop_here()
  *
- * A stream that ends in the first second without an event counts as a failure. Streams live 300 to
- * 600 s by the server's hand; one that is silent for 150 s (bookmarks come every minute) is opened
- * again on a new connection. What was deleted while nobody looked is missing in the next
- * `replace`, which is how a deletion is never lost.
+ * INITIAL is a watch with sendInitialEvents: what exists comes as events and is gathered until the
+ * bookmark, then the stream goes on as LIVE. Pauses double from 0.8 s to 30 s, with jitter, and
+ * start from the beginning when a stream has lived for a minute; one that ends in its first second
+ * without an event counts as a failure. Streams live 300 to 600 s by the server's hand; after 150 s
+ * of silence (bookmarks come every minute) one is opened again on a new connection.
+ *
+ * What was deleted while nobody looked is missing from the next replace, so no deletion is lost.
  *
  * Metrics: kube_watch_events_total{kind,type}, kube_watch_restarts_total{kind,reason},
  * kube_watch_synced{kind}.
- * Thread: the sink is called on the HTTP client's thread, in order; start, stop and synced from
- * any other.
+ * Thread: sink and on_trouble are called on the HTTP client's thread, in order, and must not block;
+ * start, stop and synced are for any other.
  */
 #ifndef CONTROLLER_KUBE_WATCH_H
 #define CONTROLLER_KUBE_WATCH_H
@@ -48,6 +50,10 @@ struct kube_watch_config {
     /* Cuts an object down to what is worth keeping; managedFields are dropped before. NULL: all. */
     void (*project)(struct json *object);
     struct kube_sink sink;
+    /* Something failed and is tried again; for the log. NULL: nobody wants to know. */
+    void (*on_trouble)(void *context, const struct kube_resource *resource,
+                       const struct error *error, unsigned pause_ms);
+    void *trouble_context;
 };
 
 /* Begins; never fails for reasons of the network. The client outlives the watch. */
@@ -59,6 +65,6 @@ NODISCARD enum err kube_watch_start(struct kube_client *client,
 void kube_watch_stop(struct kube_watch **watch);
 
 /* The first replace was delivered. */
-bool kube_watch_synced(const struct kube_watch *watch);
+bool kube_watch_synced(struct kube_watch *watch);
 
 #endif
