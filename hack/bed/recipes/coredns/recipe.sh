@@ -3,5 +3,5 @@
 version=1.14.7
 
 make_part() { # OUT
-    CGO_ENABLED=0 go build -mod=mod -trimpath -ldflags "-s -w" -o "$1/coredns" .
+    CGO_ENABLED=0 go build -mod=readonly -trimpath -ldflags "-s -w" -o "$1/coredns" .
 }

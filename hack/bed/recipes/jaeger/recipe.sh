@@ -3,6 +3,6 @@
 version=1.76.0
 
 make_part() { # OUT
-    CGO_ENABLED=0 go build -mod=mod -trimpath -ldflags "-s -w" -o "$1/jaeger" \
+    CGO_ENABLED=0 go build -mod=readonly -trimpath -ldflags "-s -w" -o "$1/jaeger" \
         github.com/jaegertracing/jaeger/cmd/jaeger
 }

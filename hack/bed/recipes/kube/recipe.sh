@@ -10,6 +10,6 @@ make_part() { # OUT
         flags+=" -X $package.gitVersion=v$version -X $package.gitMajor=1 -X $package.gitMinor=34"
         flags+=" -X $package.gitTreeState=clean -X $package.buildDate=2026-01-01T00:00:00Z"
     done
-    CGO_ENABLED=0 go build -mod=mod -trimpath -ldflags "$flags" -o "$1/kube" .
+    CGO_ENABLED=0 go build -mod=readonly -trimpath -ldflags "$flags" -o "$1/kube" .
     ln -s kube "$1/kubectl"
 }

@@ -3,5 +3,5 @@
 version=0.155.0
 
 make_part() { # OUT
-    CGO_ENABLED=0 go build -mod=mod -trimpath -ldflags "-s -w" -o "$1/otelcol" .
+    CGO_ENABLED=0 go build -mod=readonly -trimpath -ldflags "-s -w" -o "$1/otelcol" .
 }

@@ -3,6 +3,6 @@
 version=3.15.0
 
 make_part() { # OUT
-    CGO_ENABLED=0 go build -mod=mod -trimpath -tags remove_all_sd -ldflags "-s -w" -o "$1/prometheus" \
+    CGO_ENABLED=0 go build -mod=readonly -trimpath -tags remove_all_sd -ldflags "-s -w" -o "$1/prometheus" \
         github.com/prometheus/prometheus/cmd/prometheus
 }

@@ -3,6 +3,6 @@
 version=1.36.2
 
 make_part() { # OUT
-    CGO_ENABLED=0 go build -mod=mod -trimpath -ldflags "-s -w" -o "$1/victoria-logs" \
+    CGO_ENABLED=0 go build -mod=readonly -trimpath -ldflags "-s -w" -o "$1/victoria-logs" \
         github.com/VictoriaMetrics/VictoriaLogs/app/victoria-logs
 }
