@@ -1,0 +1,49 @@
+/* desired: the objects that a pipeline should have. Pure. See README.md for the list.
+ *
+ *   pipeline + operator's settings + what scaling decided  ->  objects, in the order to apply them
+ *
+ * Whether the pipeline may have them (claims, node access) is decided before, in desired/rights.h.
+ * Thread: any.
+ */
+#ifndef CONTROLLER_DESIRED_DESIRED_H
+#define CONTROLLER_DESIRED_DESIRED_H
+
+#include "common/contract/pipeline.h"
+#include "common/json.h"
+
+/* What the operator was told about all pipelines. */
+struct desired_settings {
+    const char *sidecar_image;
+    const char *image_pull_policy; /* NULL: Kubernetes' own rule */
+};
+
+/* What scaling decided for one gateway. */
+struct desired_bounds {
+    int64_t replicas_min, replicas_max; /* of the HPA */
+};
+
+struct desired_input {
+    const struct pipeline *pipeline;
+    const struct desired_settings *settings;
+    const struct desired_bounds *bounds; /* one for each gateway, in order; NULL: as in the spec */
+
+    /* The volumeClaimTemplates that the StatefulSet of each edge has now, or NULL. Kubernetes lets
+     * nobody change them, so they are kept as they are. One for each edge; NULL: none exist. */
+    const struct json *const *volume_claims;
+};
+
+/* An array of objects; the caller frees it. */
+struct json *desired_objects(const struct desired_input *input);
+
+/* Whether the StatefulSet of `edge` would get other volumes if it were made now. */
+bool desired_volumes_differ(const struct pipeline_edge *edge, const struct json *volume_claims);
+
+#define DESIRED_NAME_MAX 52 /* a StatefulSet's pods carry its name and 11 characters in a label */
+
+#define DESIRED_PODS_SUFFIX "-pods" /* of the headless Service of a StatefulSet */
+
+/* "<pipeline>-<part>"; false if that is longer than DESIRED_NAME_MAX. */
+bool desired_name(const struct pipeline *pipeline, const char *part,
+                  char into[DESIRED_NAME_MAX + 1]);
+
+#endif

@@ -1,0 +1,185 @@
+/* Edges: a Service that applications send to, and a StatefulSet or DaemonSet with a spool.
+ *
+ * A StatefulSet's volumes outlive both its pods and itself: what they hold was acknowledged. Its
+ * pods don't depend on each other, so they start and stop in parallel.
+ */
+#include "controller/desired/desired_object.h"
+
+#include "common/assert.h"
+#include "common/contract/names.h"
+#include "common/contract/quantity.h"
+
+#include <stdio.h>
+
+enum { REVISIONS = 3 };
+
+#define SPOOL_VOLUME "spool"
+
+/* ---- Services */
+
+static void add_port(struct json *spec, const char *name, const char *protocol, int64_t number)
+{
+    struct json *ports = json_get(spec, "ports");
+    if (ports == NULL)
+        ports = json_set_array(spec, "ports");
+
+    struct json *port = json_add_object(ports);
+    json_set_string(port, "name", name);
+    json_set_number(port, "port", (double)number);
+    json_set_string(port, "targetPort", name);
+    json_set_string(port, "protocol", "TCP");
+    json_set_string(port, "appProtocol", protocol);
+}
+
+static void put_service(struct json *objects, const struct tier *tier)
+{
+    const struct pipeline_otlp_receiver *otlp = &tier->edge->otlp;
+    struct json *service = object_add(objects, tier, "v1", "Service", tier->name);
+    struct json *spec = json_set_object(service, "spec");
+
+    if (otlp->service_annotations.count > 0) {
+        struct json *metadata = json_get(service, "metadata");
+        object_put_map(json_set_object(metadata, "annotations"), &otlp->service_annotations);
+    }
+    json_set_string(spec, "type",
+                    otlp->expose == PIPELINE_EXPOSE_LOAD_BALANCER ? "LoadBalancer" : "ClusterIP");
+    json_set_string(spec, "internalTrafficPolicy",
+                    otlp->expose == PIPELINE_EXPOSE_NODE_LOCAL ? "Local" : "Cluster");
+    object_put_selector(spec, "selector", tier);
+    add_port(spec, NAMES_PORT_GRPC, "grpc", otlp->grpc_port);
+    add_port(spec, NAMES_PORT_HTTP, "http", otlp->http_port);
+}
+
+static void put_pods_service(struct json *objects, const struct tier *tier, const char *name)
+{
+    struct json *service = object_add(objects, tier, "v1", "Service", name);
+    struct json *spec = json_set_object(service, "spec");
+
+    json_set_string(spec, "clusterIP", "None");
+    json_set_bool(spec, "publishNotReadyAddresses", true);
+    object_put_selector(spec, "selector", tier);
+    add_port(spec, NAMES_PORT_METRICS, "http", tier->edge->metrics_port);
+}
+
+/* ---- the spool's volume */
+
+static void put_volume_claims(struct json *spec, const struct pipeline_edge *edge)
+{
+    struct json *claim = json_add_object(json_set_array(spec, "volumeClaimTemplates"));
+    char size[QUANTITY_TEXT_MAX];
+
+    json_set_string(claim, "apiVersion", "v1");
+    json_set_string(claim, "kind", "PersistentVolumeClaim");
+    json_set_string(json_set_object(claim, "metadata"), "name", SPOOL_VOLUME);
+    struct json *claim_spec = json_set_object(claim, "spec");
+    struct json *modes = json_set_array(claim_spec, "accessModes");
+    for (size_t i = 0; i < edge->spool.access_modes.count; i++)
+        json_add_string(modes, edge->spool.access_modes.items[i]);
+    if (edge->spool.storage_class_name != NULL)
+        json_set_string(claim_spec, "storageClassName", edge->spool.storage_class_name);
+    json_set_string(claim_spec, "volumeMode", "Filesystem");
+    struct json *requests = json_set_object(json_set_object(claim_spec, "resources"), "requests");
+    quantity_print(edge->spool.size_bytes, size);
+    json_set_string(requests, "storage", size);
+}
+
+/* What a claim is asked for; the server adds more to it. */
+static void describe_claim(const struct json *claims, struct json *into)
+{
+    static const char *const paths[] = {"spec.accessModes", "spec.storageClassName",
+                                        "spec.resources.requests.storage"};
+    const struct json *claim = json_first(claims);
+
+    for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++) {
+        const struct json *value = json_at(claim, paths[i]);
+        if (value != NULL) {
+            struct json *copy = json_clone(value);
+            json_set(into, paths[i], &copy);
+        }
+    }
+}
+
+bool desired_volumes_differ(const struct pipeline_edge *edge, const struct json *volume_claims)
+{
+    AUTO(json_free) struct json *spec = json_new_object();
+    AUTO(json_free) struct json *want = json_new_object();
+    AUTO(json_free) struct json *have = json_new_object();
+
+    if (edge->mode != PIPELINE_STATEFULSET || volume_claims == NULL)
+        return false;
+    put_volume_claims(spec, edge);
+    describe_claim(json_get(spec, "volumeClaimTemplates"), want);
+    describe_claim(volume_claims, have);
+    return !json_equal(want, have);
+}
+
+static const struct json *present_claims(const struct tier *tier)
+{
+    const struct desired_input *input = tier->input;
+    size_t index = (size_t)(tier->edge - tier->pipeline->edges);
+
+    return input->volume_claims != NULL ? input->volume_claims[index] : NULL;
+}
+
+/* ---- workloads */
+
+static void put_statefulset(struct json *objects, const struct tier *tier, const char *pods_name)
+{
+    struct json *set = object_add(objects, tier, "apps/v1", "StatefulSet", tier->name);
+    struct json *spec = json_set_object(set, "spec");
+
+    json_set_string(spec, "serviceName", pods_name);
+    json_set_string(spec, "podManagementPolicy", "Parallel");
+    json_set_number(spec, "revisionHistoryLimit", REVISIONS);
+    json_set_string(json_set_object(spec, "updateStrategy"), "type", "RollingUpdate");
+    struct json *retention = json_set_object(spec, "persistentVolumeClaimRetentionPolicy");
+    json_set_string(retention, "whenDeleted", "Retain");
+    json_set_string(retention, "whenScaled", "Retain");
+    object_put_selector(json_set_object(spec, "selector"), "matchLabels", tier);
+    struct json *pod = desired_pod(spec, tier);
+    const char *dir = tier->edge->spool.host_path;
+    desired_mount(pod, SPOOL_VOLUME, dir != NULL ? dir : NAMES_SPOOL_DIR, false);
+
+    const struct json *present = present_claims(tier);
+    if (desired_volumes_differ(tier->edge, present)) {
+        struct json *claims = json_clone(present);
+        json_set(spec, "volumeClaimTemplates", &claims);
+    } else {
+        put_volume_claims(spec, tier->edge);
+    }
+}
+
+/* Only the edge's own directory is mounted: the node's others are none of its business. */
+static void put_daemonset(struct json *objects, const struct tier *tier)
+{
+    AUTO(arena_fini) struct arena arena = {0};
+    struct json *set = object_add(objects, tier, "apps/v1", "DaemonSet", tier->name);
+    struct json *spec = json_set_object(set, "spec");
+    const char *dir = pipeline_spool_dir(tier->pipeline, tier->edge, &arena);
+    ASSERT(dir != NULL);
+
+    json_set_number(spec, "revisionHistoryLimit", REVISIONS);
+    struct json *strategy = json_set_object(spec, "updateStrategy");
+    json_set_string(strategy, "type", "RollingUpdate");
+    json_set_string(json_set_object(strategy, "rollingUpdate"), "maxUnavailable", "10%");
+    object_put_selector(json_set_object(spec, "selector"), "matchLabels", tier);
+    struct json *pod = desired_pod(spec, tier);
+    struct json *volume = desired_volume(pod, SPOOL_VOLUME, "hostPath");
+    json_set_string(volume, "path", dir);
+    json_set_string(volume, "type", "DirectoryOrCreate");
+    desired_mount(pod, SPOOL_VOLUME, dir, false);
+}
+
+void desired_edge(struct json *objects, const struct tier *tier)
+{
+    char pods_name[DESIRED_NAME_MAX + 8];
+
+    put_service(objects, tier);
+    if (tier->edge->mode == PIPELINE_DAEMONSET) {
+        put_daemonset(objects, tier);
+        return;
+    }
+    snprintf(pods_name, sizeof pods_name, "%s" DESIRED_PODS_SUFFIX, tier->name);
+    put_pods_service(objects, tier, pods_name);
+    put_statefulset(objects, tier, pods_name);
+}
