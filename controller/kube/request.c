@@ -146,6 +146,12 @@ static void count(const struct pending *pending, int status)
                        (double)(clock_mono_ms() - pending->begun_ms) / 1000);
 }
 
+static enum err on_piece(void *context, struct bytes piece)
+{
+    struct pending *pending = context;
+    return pending->on_body(pending->context, piece);
+}
+
 static void on_done(void *context, enum err err, const struct http_response *response,
                     const struct error *error)
 {
@@ -236,7 +242,7 @@ enum err kube_submit(struct kube_client *client, const struct kube_request *requ
                                       .idle_timeout_ms = request->idle_timeout_ms,
                                       .response_max = request->response_max,
                                       .fresh_connection = request->fresh_connection,
-                                      .on_body = request->on_body,
+                                      .on_body = request->on_body == NULL ? NULL : on_piece,
                                       .on_done = on_done,
                                       .context = pending};
     err = http_submit(client->http, &http, ret_id, error);
