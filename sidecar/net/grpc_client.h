@@ -8,7 +8,7 @@
  * and given up when it fails or the server says GOAWAY (what it still answers is awaited). When
  * connecting fails, all queued calls fail; trying again, and how soon, is the caller's decision.
  *
- * Thread: that of its loop.
+ * Thread: that of its loop; grpc_client_stats() from anywhere.
  */
 #ifndef SIDECAR_NET_GRPC_CLIENT_H
 #define SIDECAR_NET_GRPC_CLIENT_H
@@ -41,7 +41,7 @@ struct grpc_client_options {
 };
 
 /* How a call ended. Whatever is not GRPC_CALL_ANSWERED came from the connection, not from the
- * backend's judgement; only GRPC_CALL_LOST and GRPC_CALL_DEADLINE may have been carried out. */
+ * backend's judgement; only LOST, DEADLINE, CANCELLED and BAD_REPLY may have been carried out. */
 #define GRPC_OUTCOMES(X)                                                                           \
     X(GRPC_CALL_ANSWERED, "answered")       /* status and message are the server's */              \
     X(GRPC_CALL_RESOLVE_FAILED, "resolve")  /* the name has no address */                          \
@@ -51,7 +51,7 @@ struct grpc_client_options {
     X(GRPC_CALL_LOST, "lost")               /* reset, or the connection went, before the answer */ \
     X(GRPC_CALL_DEADLINE, "deadline")       /* timeout_ms went by */                               \
     X(GRPC_CALL_CANCELLED, "cancelled")     /* grpc_client_cancel() or _destroy() */               \
-    X(GRPC_CALL_OVERSIZE, "oversize")       /* the reply was above reply_max, or no gRPC */
+    X(GRPC_CALL_BAD_REPLY, "bad_reply")     /* above reply_max, or no gRPC message */
 
 enum grpc_outcome {
 #define X(name, text) name,

@@ -98,9 +98,11 @@ static void http1_respond(struct net_conn *conn, struct net_request *request,
 
     ASSERT(http1->request == request);
     http1->request = NULL;
-    request_release(request);
     send_response(conn, response, close, head);
-    if (!conn->closed && !close && !http1->feeding)
+    if (conn->closed)
+        return; /* and has released the request */
+    request_release(request);
+    if (!close && !http1->feeding)
         net_socket_resume(&conn->socket);
 }
 
@@ -184,6 +186,8 @@ static int finish_header(struct http1 *http1)
     struct bytes name = {line.data, http1->name_len};
     struct bytes value = {line.data + http1->name_len, line.len - http1->name_len};
 
+    while (value.len > 0 && (value.data[value.len - 1] == ' ' || value.data[value.len - 1] == '\t'))
+        value.len--;
     if (http1->stage == STAGE_BODY)
         name.len = 0; /* a trailer: counted, but it can't change what the headers said */
     if (is_text(name, "host"))
@@ -342,10 +346,17 @@ static size_t parse(struct http1 *http1, struct bytes data)
     return data.len;
 }
 
+/* A client that does not read its answers is not asked what else it wants. */
+static bool is_choked(const struct http1 *http1)
+{
+    const struct net_socket *socket = &http1->conn->socket;
+    return http1->stage == STAGE_IDLE && socket->out.len - socket->out_at > NET_SOCKET_OUT;
+}
+
 static bool wants_more(const struct http1 *http1)
 {
     return !http1->conn->closed && !http1->failed && http1->stage != STAGE_ANSWERING &&
-           http1->stage != STAGE_CLOSING;
+           http1->stage != STAGE_CLOSING && !is_choked(http1);
 }
 
 /* Keeps what can't be looked at yet, and stops reading. */
@@ -428,6 +439,8 @@ static void http1_flushed(struct net_conn *conn)
 {
     if (http1_of(conn)->stage == STAGE_CLOSING)
         conn_linger(conn);
+    else if (http1_of(conn)->stage == STAGE_IDLE && conn->socket.paused)
+        net_socket_resume(&conn->socket); /* it was choked */
 }
 
 static void http1_drain(struct net_conn *conn)

@@ -222,16 +222,6 @@ static int on_frame_sent(nghttp2_session *session, const nghttp2_frame *frame, v
                                      NGHTTP2_NO_ERROR);
 }
 
-static nghttp2_nv nv_of(const char *name, const char *value)
-{
-    return (nghttp2_nv){
-        .name = (uint8_t *)(uintptr_t)name, /* nghttp2 copies, but its type is not const */
-        .value = (uint8_t *)(uintptr_t)value,
-        .namelen = strlen(name),
-        .valuelen = strlen(value),
-    };
-}
-
 static int submit_trailers(nghttp2_session *session, struct net_request *request)
 {
     nghttp2_nv fields[NET_FIELDS_MAX];
@@ -239,7 +229,7 @@ static int submit_trailers(nghttp2_session *session, struct net_request *request
 
     for (unsigned i = 0; i < request->trailer_count; i++) {
         const char *value = at + strlen(at) + 1;
-        fields[i] = nv_of(at, value);
+        fields[i] = http2_field(at, value);
         at = value + strlen(value) + 1;
     }
     return nghttp2_submit_trailer(session, request->stream_id, fields, request->trailer_count);
@@ -297,9 +287,9 @@ static int submit(struct http2 *http2, struct net_request *request,
     bool has_data = response->body.len > 0 || response->trailer_count > 0;
 
     snprintf(status, sizeof status, "%u", response->status);
-    fields[0] = nv_of(":status", status);
+    fields[0] = http2_field(":status", status);
     for (size_t i = 0; i < response->header_count; i++)
-        fields[1 + i] = nv_of(response->headers[i].name, response->headers[i].value);
+        fields[1 + i] = http2_field(response->headers[i].name, response->headers[i].value);
     return nghttp2_submit_response(http2->session, request->stream_id, fields,
                                    1 + response->header_count, has_data ? &provider : NULL);
 }
@@ -311,6 +301,7 @@ static void http2_respond(struct net_conn *conn, struct net_request *request,
 
     if (keep_reply(request, response) || submit(http2, request, response) != 0)
         doom(http2, NET_REFUSED_MEMORY); /* half an answer is worse than none */
+    net_request_drop_body(request);
     net_socket_kick(&conn->socket);
     if (response->close)
         conn_drain(conn);

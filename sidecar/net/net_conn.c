@@ -209,7 +209,7 @@ static void on_readable(struct net_socket *socket)
         size_t len = 0;
         if (conn->closed || socket->paused)
             return;
-        enum err err = net_socket_read(socket, into, READ_SIZE, &len);
+        enum err err = net_socket_read(socket, into, READ_SIZE, &len, NULL);
         if (err == ERR_AGAIN)
             return;
         if (err == ERR_CLOSED) {
@@ -252,8 +252,12 @@ static void on_fill(struct net_socket *socket)
 
     if (conn->protocol != NULL && !conn->lingering)
         conn->protocol->fill(conn);
-    if (!conn->closed && net_socket_has_output(socket))
-        conn_arm(conn, conn_now_ms(conn) + conn->server->options.write_timeout_ms);
+}
+
+static void on_blocked(struct net_socket *socket)
+{
+    struct net_conn *conn = conn_of(socket);
+    conn_arm(conn, write_deadline(conn));
 }
 
 static void on_flushed(struct net_socket *socket)
@@ -283,6 +287,7 @@ static const struct net_socket_ops socket_ops = {
     .readable = on_readable,
     .fill = on_fill,
     .flushed = on_flushed,
+    .blocked = on_blocked,
     .failed = on_failed,
 };
 

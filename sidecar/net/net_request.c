@@ -445,7 +445,6 @@ void net_respond(struct net_request **request, const struct net_response *respon
     ASSERT(response->body.len <= NET_RESPONSE_MAX);
     bool gone = net_request_is_gone(answered);
     answered->state = REQUEST_ANSWERED;
-    net_request_drop_body(answered);
     server_count(server, gone ? COUNT_RESPONSES_LOST : COUNT_RESPONSES, 1);
     if (gone)
         request_release(answered);

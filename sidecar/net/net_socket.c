@@ -164,6 +164,8 @@ void net_socket_flush(struct net_socket *socket)
         if (socket->out.cap > OUT_KEPT)
             buf_fini(&socket->out);
         socket->ops->flushed(socket);
+    } else if (socket->ops->blocked != NULL) {
+        socket->ops->blocked(socket);
     }
     watch_or_fail(socket);
 }
@@ -191,23 +193,31 @@ void net_socket_shutdown(struct net_socket *socket)
 
 /* ---- receiving */
 
-enum err net_socket_read(struct net_socket *socket, void *into, size_t cap, size_t *ret_len)
+static enum err read_plain(int fd, void *into, size_t cap, size_t *ret_len, struct error *error)
+{
+    ssize_t n = recv(fd, into, cap, MSG_DONTWAIT);
+    if (n > 0) {
+        *ret_len = (size_t)n;
+        return OK;
+    }
+    if (n == 0)
+        return error_set(error, ERR_CLOSED, "the peer closed the connection");
+    return errno == EAGAIN || errno == EINTR ? ERR_AGAIN
+                                             : error_set_errno(error, ERR_IO, "receive");
+}
+
+enum err net_socket_read(struct net_socket *socket, void *into, size_t cap, size_t *ret_len,
+                         struct error *error)
 {
     enum err err;
 
     socket->blocked_on_write = false;
     if (socket->tls != NULL) {
-        err = tls_read(socket->tls, into, cap, ret_len, NULL);
+        err = tls_read(socket->tls, into, cap, ret_len, error);
         if (err == ERR_AGAIN)
             socket->blocked_on_write = tls_wants_write(socket->tls);
     } else {
-        ssize_t n = recv(socket->source.fd, into, cap, MSG_DONTWAIT);
-        if (n > 0)
-            *ret_len = (size_t)n;
-        err = n > 0                               ? OK
-              : n == 0                            ? ERR_CLOSED
-              : errno == EAGAIN || errno == EINTR ? ERR_AGAIN
-                                                  : ERR_IO;
+        err = read_plain(socket->source.fd, into, cap, ret_len, error);
     }
     if (!err)
         socket->bytes_in += *ret_len;

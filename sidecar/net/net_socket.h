@@ -26,6 +26,8 @@ struct net_socket_ops {
     void (*fill)(struct net_socket *socket);
     /* All of it has been handed to the kernel. */
     void (*flushed)(struct net_socket *socket);
+    /* Some of it waits until the peer has read more. May be NULL. */
+    void (*blocked)(struct net_socket *socket);
     /* Broken, or its handshake failed (then ERR_INVALID is the peer's fault). Close it. */
     void (*failed)(struct net_socket *socket, enum err err, const struct error *error);
 };
@@ -62,7 +64,7 @@ static inline bool net_socket_is_open(const struct net_socket *socket)
 
 /* ERR_AGAIN, ERR_CLOSED (end of stream), ERR_IO. */
 NODISCARD enum err net_socket_read(struct net_socket *socket, void *into, size_t cap,
-                                   size_t *ret_len);
+                                   size_t *ret_len, struct error *error);
 
 /* Stops and restarts `readable`. Restarting calls it at the end of the round even if the kernel has
  * nothing new, for TLS may have, and so may the caller. */

@@ -109,7 +109,7 @@ struct protocol {
     void (*fill)(struct net_conn *conn);
     /* All output is on its way. */
     void (*flushed)(struct net_conn *conn);
-    /* Sends the answer; the request becomes REQUEST_ANSWERED or is released. */
+    /* Sends the answer, which may point into the request, and drops its body or all of it. */
     void (*respond)(struct net_conn *conn, struct net_request *request,
                     const struct net_response *response);
     /* Ends the connection as soon as what is open has been answered. */
