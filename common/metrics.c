@@ -176,6 +176,18 @@ void metrics_on_refresh(metrics_refresh_fn *refresh, void *context)
     pthread_mutex_unlock(&lock);
 }
 
+void metrics_off_refresh(metrics_refresh_fn *refresh, void *context)
+{
+    size_t kept = 0;
+
+    pthread_mutex_lock(&lock);
+    for (size_t i = 0; i < hooks_len; i++)
+        if (hooks[i].refresh != refresh || hooks[i].context != context)
+            hooks[kept++] = hooks[i];
+    hooks_len = kept;
+    pthread_mutex_unlock(&lock);
+}
+
 /* ---- exposition */
 
 static enum err put_escaped(struct buf *into, const char *text, bool quotes)

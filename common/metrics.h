@@ -57,6 +57,7 @@ void metrics_forget4(const struct metric_desc *desc, const char *a, const char *
 /* Runs before each exposition, to set gauges that are cheaper to read than to keep. */
 typedef void metrics_refresh_fn(void *context);
 void metrics_on_refresh(metrics_refresh_fn *refresh, void *context);
+void metrics_off_refresh(metrics_refresh_fn *refresh, void *context);
 
 /* All families in order of declaration, in the text format 0.0.4. Also sets the process_* family
  * (CPU seconds, resident memory, open files, start time). */
