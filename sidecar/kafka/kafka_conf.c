@@ -141,14 +141,13 @@ enum err kafka_conf_make(const struct kafka_access *access, const struct kafka_p
 
 enum kafka_verdict kafka_judge(rd_kafka_resp_err_t code)
 {
-    int number = code; /* hundreds of codes: the few that differ are named, the rest is retried */
-
-    if (number == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE ||
-        number == RD_KAFKA_RESP_ERR_RECORD_LIST_TOO_LARGE)
+    /* Hundreds of codes: the few that differ are named, the rest is retried. */
+    if (code == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE ||
+        code == RD_KAFKA_RESP_ERR_RECORD_LIST_TOO_LARGE)
         return KAFKA_TOO_LARGE;
-    if (number == RD_KAFKA_RESP_ERR_INVALID_RECORD || number == RD_KAFKA_RESP_ERR_INVALID_TIMESTAMP)
+    if (code == RD_KAFKA_RESP_ERR_INVALID_RECORD || code == RD_KAFKA_RESP_ERR_INVALID_TIMESTAMP)
         return KAFKA_REFUSED;
-    if (number == RD_KAFKA_RESP_ERR__FATAL || number == RD_KAFKA_RESP_ERR__FENCED)
+    if (code == RD_KAFKA_RESP_ERR__FATAL || code == RD_KAFKA_RESP_ERR__FENCED)
         return KAFKA_FATAL;
     return KAFKA_RETRY;
 }

@@ -162,10 +162,9 @@ enum err producer_send(struct producer *producer, const struct producer_message 
     rd_kafka_resp_err_t code = rd_kafka_error_code(refused);
     rd_kafka_error_destroy(refused);
     rd_kafka_headers_destroy(headers);
-    int number = code; /* see kafka_judge() */
-    if (number == RD_KAFKA_RESP_ERR__QUEUE_FULL)
+    if (code == RD_KAFKA_RESP_ERR__QUEUE_FULL)
         return error_set(error, ERR_FULL, "the producer's queue is full");
-    if (number == RD_KAFKA_RESP_ERR__FATAL) {
+    if (code == RD_KAFKA_RESP_ERR__FATAL) {
         producer->dead = true;
         return error_set(error, ERR_CLOSED, "the Kafka client had a fatal error");
     }

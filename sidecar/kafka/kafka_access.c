@@ -1,0 +1,118 @@
+#include "sidecar/kafka/kafka_access.h"
+
+#include "common/secret.h"
+
+#include <stdio.h>
+
+static enum err no_memory(struct error *error)
+{
+    return error_set(error, ERR_NOMEM, "Kafka's address and credentials");
+}
+
+static enum err join_servers(const struct pipeline_strings *servers, struct arena *arena,
+                             const char **ret_joined, struct error *error)
+{
+    const char *joined = "";
+
+    for (size_t i = 0; i < servers->count; i++) {
+        joined = arena_printf(arena, "%s%s%s", joined, i == 0 ? "" : ",", servers->items[i]);
+        if (joined == NULL)
+            return no_memory(error);
+    }
+    *ret_joined = joined;
+    return OK;
+}
+
+/* Path of a secret's file; NULL where the document names none. */
+static enum err secret_path(const struct pipeline_secret *secret, const char *dir,
+                            struct arena *arena, const char **ret_path, struct error *error)
+{
+    *ret_path = NULL;
+    if (secret->name == NULL)
+        return OK;
+    if (dir == NULL)
+        return error_set(error, ERR_INVALID,
+                         "secret '%s' is needed: say --secrets DIR, with the file DIR/%s/%s",
+                         secret->name, secret->name, secret->key);
+    *ret_path = pipeline_secret_path(secret, dir, arena);
+    return *ret_path == NULL ? no_memory(error) : OK;
+}
+
+static enum err secret_text(const struct pipeline_secret *secret, const char *dir,
+                            struct arena *arena, const char **ret_text, struct error *error)
+{
+    const char *path = NULL;
+
+    enum err err = secret_path(secret, dir, arena, &path, error);
+    if (err || path == NULL)
+        return err;
+    return secret_read(path, arena, ret_text, error);
+}
+
+static enum err set_tls(const struct pipeline_tls_client *tls, const char *dir, struct arena *arena,
+                        struct kafka_access *access, struct error *error)
+{
+    access->tls = tls->enabled;
+    access->insecure_skip_verify = tls->insecure_skip_verify;
+    if (!tls->enabled)
+        return OK;
+    enum err err = secret_path(&tls->ca_secret, dir, arena, &access->ca_file, error);
+    if (!err)
+        err = secret_path(&tls->certificate_secret, dir, arena, &access->certificate_file, error);
+    return err ? err : secret_path(&tls->key_secret, dir, arena, &access->key_file, error);
+}
+
+static enum err set_sasl(const struct pipeline_sasl *sasl, const char *dir, struct arena *arena,
+                         struct kafka_access *access, struct error *error)
+{
+    static const char *const mechanisms[] = {[PIPELINE_SASL_PLAIN] = "PLAIN",
+                                             [PIPELINE_SASL_SCRAM_SHA_256] = "SCRAM-SHA-256",
+                                             [PIPELINE_SASL_SCRAM_SHA_512] = "SCRAM-SHA-512"};
+
+    access->sasl_mechanism = mechanisms[sasl->mechanism];
+    enum err err = secret_text(&sasl->username_secret, dir, arena, &access->sasl_username, error);
+    return err ? err
+               : secret_text(&sasl->password_secret, dir, arena, &access->sasl_password, error);
+}
+
+static enum err set_properties(const struct pipeline_map *base, const struct pipeline_map *over,
+                               struct arena *arena, struct kafka_access *access,
+                               struct error *error)
+{
+    size_t n = base->count + (over == NULL ? 0 : over->count);
+    struct kafka_property *list = arena_zalloc(arena, (n + 1) * sizeof *list);
+    if (list == NULL)
+        return no_memory(error);
+
+    for (size_t i = 0; i < n; i++) {
+        const struct pipeline_pair *pair =
+            i < base->count ? &base->items[i] : &over->items[i - base->count];
+        list[i] = (struct kafka_property){pair->name, pair->value};
+    }
+    access->properties = list;
+    access->properties_len = n;
+    return OK;
+}
+
+enum err kafka_access_make(const struct pipeline *pipeline, const char *secrets_dir,
+                           const char *client_id, const struct pipeline_map *properties,
+                           struct arena *arena, struct kafka_access *ret_access,
+                           struct error *error)
+{
+    const struct pipeline_kafka *kafka = pipeline->kafka;
+    struct kafka_access access = {0};
+
+    access.client_id = arena_strdup(arena, client_id);
+    if (access.client_id == NULL)
+        return no_memory(error);
+    enum err err = join_servers(&kafka->bootstrap_servers, arena, &access.bootstrap_servers, error);
+    if (!err)
+        err = set_tls(&kafka->tls, secrets_dir, arena, &access, error);
+    if (!err && kafka->sasl != NULL)
+        err = set_sasl(kafka->sasl, secrets_dir, arena, &access, error);
+    if (!err)
+        err = set_properties(&kafka->properties, properties, arena, &access, error);
+    if (!err)
+        *ret_access = access;
+    return err;
+}
