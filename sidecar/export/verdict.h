@@ -1,0 +1,58 @@
+/* verdict: what a backend's answer means for the data that was sent. The one place where it is
+ * decided, as tables.
+ *
+ *   gRPC                                                       HTTP                      verdict
+ *   OK                                                         200 202 204               DONE,
+ * PARTIAL CANCELLED DEADLINE_EXCEEDED ABORTED OUT_OF_RANGE           408 425 429 5xx AGAIN
+ *   UNAVAILABLE DATA_LOSS UNKNOWN INTERNAL, no answer          no answer
+ *   UNAUTHENTICATED PERMISSION_DENIED UNIMPLEMENTED NOT_FOUND  401 403 404 405 407 415   MEND
+ *   RESOURCE_EXHAUSTED with RetryInfo, or not over 1 MiB                                 AGAIN
+ *   RESOURCE_EXHAUSTED without, over 1 MiB                     413                       TOO_LARGE
+ *   INVALID_ARGUMENT and the rest                              other 2xx 3xx 4xx         REFUSED
+ *
+ * MEND is tried again like AGAIN: somebody's credentials, route or version have to be put right,
+ * and no data is at fault. A 2xx that is not known to mean "stored" (Loki's 260) is tried again
+ * too. Pure.
+ */
+#ifndef SIDECAR_EXPORT_VERDICT_H
+#define SIDECAR_EXPORT_VERDICT_H
+
+#include "common/bytes.h"
+#include "common/contract/signal.h"
+#include "sidecar/net/grpc_client.h"
+#include "sidecar/otlp/status.h"
+
+enum verdict {
+    VERDICT_DONE,      /* stored */
+    VERDICT_PARTIAL,   /* stored but for `rejected` items, and nobody says which */
+    VERDICT_AGAIN,     /* later, unchanged */
+    VERDICT_MEND,      /* later, unchanged; a person has to do something */
+    VERDICT_TOO_LARGE, /* in smaller pieces */
+    VERDICT_REFUSED,   /* never: halve until the culprit is alone */
+};
+
+#define VERDICT_LARGE_BYTES (1u << 20) /* above it RESOURCE_EXHAUSTED may mean the size */
+
+struct judgement {
+    enum verdict verdict;
+    uint64_t retry_after_ms; /* what the backend asks for; 0: it does not say */
+    int64_t rejected;        /* PARTIAL: items */
+    char text[300];          /* the backend's sentence, shortened; for status, log, dead letters */
+    bool reached;            /* there was an answer: the backend lives */
+    bool lost_connection;    /* the connection went down: what it had not stored may be gone */
+};
+
+const char *verdict_name(enum verdict verdict); /* a metric's label */
+
+/* `sent_bytes`: the request before compression. */
+void judge_grpc(enum signal signal, const struct grpc_result *result, size_t sent_bytes,
+                struct judgement *ret_judgement);
+
+/* An HTTP answer. `retry_after` is the header's value; NULL: none. */
+void judge_http(enum signal signal, int status, struct bytes content_type, struct bytes body,
+                const char *retry_after, struct judgement *ret_judgement);
+
+/* No HTTP answer came: why, and what it means. */
+void judge_no_answer(enum err err, const char *text, struct judgement *ret_judgement);
+
+#endif
