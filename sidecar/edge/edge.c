@@ -1,0 +1,515 @@
+#include "sidecar/edge/edge.h"
+
+#include "common/clock.h"
+#include "common/contract/names.h"
+#include "common/http_server.h"
+#include "common/log.h"
+#include "common/os.h"
+#include "common/secret.h"
+#include "common/tls.h"
+#include "sidecar/edge/edge_state.h"
+#include "sidecar/edge/produce.h"
+#include "sidecar/edge/receive.h"
+#include "sidecar/kafka/kafka_access.h"
+#include "sidecar/net/net_loop.h"
+#include "sidecar/otlp/stamp.h"
+#include "sidecar/spool/spool.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum { WORKERS_MAX = 4, IDLE_MS = 200, IDLE_REPLICATED_MS = 10, TLS_REFRESH_MS = 10000 };
+
+struct worker {
+    struct edge *edge;
+    struct net_loop *loop;
+    struct receive *receive;
+    struct net_task drain;
+    struct net_timer refresh;
+    pthread_t thread;
+    bool running;
+};
+
+struct edge {
+    struct edge_options options;
+    struct arena arena; /* what the document's settings became: names, paths, secrets */
+    struct net_budget budget;
+    struct tls_context *tls;
+    struct stamp *stamp_local, *stamp_remote;
+    struct kafka_access access;
+    struct spool *spool;
+    struct produce *produce;
+    struct worker workers[WORKERS_MAX];
+    size_t workers_len;
+    struct edge_state state;
+    struct http_server *server;
+    uint64_t drain_until_ms;
+    bool drained;
+    atomic_size_t draining; /* workers that have not finished */
+};
+
+static enum err no_memory(struct error *error)
+{
+    return error_set(error, ERR_NOMEM, "start edge");
+}
+
+/* ---- what the document says, as the stages want it */
+
+static enum err make_dirs(const char *path, struct error *error)
+{
+    char partial[4096];
+    size_t len = strlen(path);
+
+    if (len >= sizeof partial)
+        return error_set(error, ERR_INVALID, "path '%.64s...' is too long", path);
+    for (size_t i = 1; i <= len; i++) {
+        if (path[i] != '/' && path[i] != '\0')
+            continue;
+        memcpy(partial, path, i);
+        partial[i] = '\0';
+        enum err err = os_make_dir(partial, error);
+        if (err)
+            return err;
+    }
+    return OK;
+}
+
+static enum err open_spool(struct edge *edge, struct error *error)
+{
+    const struct pipeline_spool *wanted = &edge->options.edge->spool;
+    const char *dir = edge->options.spool_dir;
+
+    if (dir == NULL)
+        dir = pipeline_spool_dir(edge->options.pipeline, edge->options.edge, &edge->arena);
+    if (dir == NULL)
+        return error_set(error, ERR_INVALID,
+                         "edge '%s' has no directory for its spool: set spool.storage.hostPath, or "
+                         "say --spool DIR",
+                         edge->options.edge->name);
+    enum err err = make_dirs(dir, error);
+    if (err)
+        return error_prefix(error, err, "spool");
+    const struct spool_config config = {
+        .dir = dir,
+        .size_bytes = (uint64_t)wanted->size_bytes,
+        .min_free_percent = (unsigned)wanted->min_free_percent,
+        .when_full =
+            wanted->when_full == PIPELINE_FULL_DROP_OLDEST ? SPOOL_DROP_OLDEST : SPOOL_BLOCK,
+        .max_age_ms = (uint64_t)wanted->max_age_ms,
+        .pending_max_bytes = (size_t)edge->options.edge->memory_limit_bytes / 4,
+    };
+    edge->options.spool_dir = dir;
+    return spool_open(&config, &edge->spool, error);
+}
+
+/* What is stamped on what comes from this node, or on the rest. */
+static enum err make_stamp(struct edge *edge, bool local, const char *node,
+                           struct stamp **ret_stamp, struct error *error)
+{
+    static const enum stamp_action actions[] = {[PIPELINE_ACTION_INSERT] = STAMP_INSERT,
+                                                [PIPELINE_ACTION_UPDATE] = STAMP_UPDATE,
+                                                [PIPELINE_ACTION_UPSERT] = STAMP_UPSERT,
+                                                [PIPELINE_ACTION_DELETE] = STAMP_DELETE};
+    const struct pipeline_edge *wanted = edge->options.edge;
+    struct stamp_rule *rules =
+        arena_zalloc(&edge->arena, (wanted->resource_attribute_count + 1) * sizeof *rules);
+    size_t n = 0;
+
+    if (rules == NULL)
+        return no_memory(error);
+    for (size_t i = 0; i < wanted->resource_attribute_count; i++) {
+        const struct pipeline_attribute *attribute = &wanted->resource_attributes[i];
+        if (attribute->from_node && !local)
+            continue;
+        rules[n++] = (struct stamp_rule){.key = attribute->key,
+                                         .value = attribute->from_node ? node : attribute->value,
+                                         .action = actions[attribute->action]};
+    }
+    if (edge->options.pipeline->cluster_name != NULL)
+        rules[n++] = (struct stamp_rule){.key = "k8s.cluster.name",
+                                         .value = edge->options.pipeline->cluster_name,
+                                         .action = STAMP_INSERT};
+    return stamp_create(rules, n, ret_stamp, error);
+}
+
+static enum err make_stamps(struct edge *edge, struct error *error)
+{
+    char host[256] = "";
+    const char *node = getenv(NAMES_NODE_ENV);
+
+    if (node == NULL || node[0] == '\0') {
+        gethostname(host, sizeof host - 1);
+        node = host;
+    }
+    enum err err = make_stamp(edge, true, node, &edge->stamp_local, error);
+    if (!err)
+        err = make_stamp(edge, false, node, &edge->stamp_remote, error);
+    return err ? error_prefix(error, err, "resourceAttributes") : OK;
+}
+
+static enum err open_tls(struct edge *edge, struct error *error)
+{
+    const struct pipeline_otlp_receiver *otlp = &edge->options.edge->otlp;
+    const char *dir = edge->options.secrets_dir;
+
+    if (otlp->certificate_secret.name == NULL)
+        return OK;
+    if (dir == NULL)
+        return error_set(error, ERR_INVALID, "receivers.otlp.tls needs --secrets DIR");
+    const struct tls_server_options options = {
+        .certificate_file = pipeline_secret_path(&otlp->certificate_secret, dir, &edge->arena),
+        .key_file = pipeline_secret_path(&otlp->key_secret, dir, &edge->arena),
+        .client_ca_file = pipeline_secret_path(&otlp->client_ca_secret, dir, &edge->arena),
+        .alpn = "h2,http/1.1",
+    };
+    return tls_server_open(&options, &edge->tls, error);
+}
+
+/* ---- producing */
+
+static const char *const compressions[] = {[PIPELINE_COMPRESSION_NONE] = "none",
+                                           [PIPELINE_COMPRESSION_GZIP] = "gzip",
+                                           [PIPELINE_COMPRESSION_SNAPPY] = "snappy",
+                                           [PIPELINE_COMPRESSION_LZ4] = "lz4",
+                                           [PIPELINE_COMPRESSION_ZSTD] = "zstd"};
+
+static enum err open_produce(struct edge *edge, struct error *error)
+{
+    const struct pipeline *pipeline = edge->options.pipeline;
+    const struct pipeline_edge *wanted = edge->options.edge;
+    const char *source =
+        arena_printf(&edge->arena, "%s/%s/%s", pipeline->namespace, pipeline->name, wanted->name);
+    const char *journal = arena_printf(&edge->arena, "%s/journal", edge->options.spool_dir);
+    const char *client = arena_printf(&edge->arena, "surgetank-edge-%s", wanted->name);
+    bool replicated = wanted->spool.acknowledge == PIPELINE_ACK_REPLICATED;
+
+    if (pipeline->kafka == NULL)
+        return OK; /* single node: the gateways read the spool */
+    if (source == NULL || journal == NULL || client == NULL)
+        return no_memory(error);
+    enum err err = kafka_access_make(pipeline, edge->options.secrets_dir, client, NULL,
+                                     &edge->arena, &edge->access, error);
+    if (err)
+        return err;
+    struct produce_options options = {
+        .spool = edge->spool,
+        .access = &edge->access,
+        .compression = compressions[wanted->producer.compression],
+        .compression_level = (int)wanted->producer.compression_level,
+        .in_flight_bytes = (size_t)wanted->memory_limit_bytes / 4,
+        .idle_ms = replicated ? IDLE_REPLICATED_MS : IDLE_MS,
+        .journal_path = journal,
+        .source = source,
+    };
+    for (int i = 0; i < SIGNAL_COUNT; i++) {
+        const struct pipeline_topic *topic = pipeline_topic_of(pipeline, (enum signal)i);
+        if (topic == NULL)
+            continue;
+        options.lanes[i].topic = topic->topic;
+        options.lanes[i].dead_letter = topic->dead_letter;
+    }
+    return produce_open(&options, &edge->produce, error);
+}
+
+static void on_stored(void *context)
+{
+    struct edge *edge = context;
+    if (edge->produce != NULL)
+        produce_kick(edge->produce);
+}
+
+/* ---- workers */
+
+static void refresh_tls(struct net_timer *timer)
+{
+    struct worker *worker = (struct worker *)((char *)timer - offsetof(struct worker, refresh));
+    struct error error = {0};
+    bool changed = false;
+
+    if (tls_refresh(worker->edge->tls, &changed, &error))
+        LOG_ERROR("Kept the old TLS certificate", LOG_STR("error", error.text));
+    else if (changed)
+        LOG_INFO("Took over a new TLS certificate");
+    net_timer_set(worker->loop, timer, net_loop_now_ms(worker->loop) + TLS_REFRESH_MS);
+}
+
+static enum err receive_settings(struct edge *edge, struct receive_options *ret_options,
+                                 struct error *error)
+{
+    static const enum spool_ack acks[] = {[PIPELINE_ACK_SYNCED] = SPOOL_ACK_SYNCED,
+                                          [PIPELINE_ACK_WRITTEN] = SPOOL_ACK_WRITTEN,
+                                          [PIPELINE_ACK_REPLICATED] = SPOOL_ACK_REPLICATED};
+    const struct pipeline_edge *wanted = edge->options.edge;
+    const struct pipeline_otlp_receiver *otlp = &wanted->otlp;
+
+    *ret_options = (struct receive_options){
+        .spool = edge->spool,
+        .budget = &edge->budget,
+        .tls = edge->tls,
+        .ack = acks[wanted->spool.acknowledge],
+        .address = edge->options.listen_address,
+        .grpc_port = (uint16_t)otlp->grpc_port,
+        .http_port = (uint16_t)otlp->http_port,
+        .grpc_body_max = (size_t)otlp->grpc_max_request_bytes,
+        .http_body_max = (size_t)otlp->http_max_request_bytes,
+        .stamp_local = edge->stamp_local,
+        .stamp_remote = edge->stamp_remote,
+        .all_local = wanted->mode == PIPELINE_DAEMONSET,
+        .cors_origins = otlp->cors_allowed_origins.items,
+        .cors_origins_len = otlp->cors_allowed_origins.count,
+        .stored = on_stored,
+        .context = edge,
+    };
+    for (int i = 0; i < SIGNAL_COUNT; i++)
+        ret_options->serves[i] = pipeline_topic_of(edge->options.pipeline, (enum signal)i) != NULL;
+    if (otlp->bearer_token_secret.name == NULL)
+        return OK;
+    if (edge->options.secrets_dir == NULL)
+        return error_set(error, ERR_INVALID,
+                         "receivers.otlp.bearerTokenSecret needs --secrets DIR");
+    const char *path =
+        pipeline_secret_path(&otlp->bearer_token_secret, edge->options.secrets_dir, &edge->arena);
+    return path == NULL ? no_memory(error)
+                        : secret_read(path, &edge->arena, &ret_options->bearer_token, error);
+}
+
+static void *run_worker(void *context)
+{
+    struct worker *worker = context;
+    net_loop_run(worker->loop);
+    return NULL;
+}
+
+static enum err open_worker(struct edge *edge, const struct receive_options *options,
+                            struct error *error)
+{
+    struct worker *worker = &edge->workers[edge->workers_len++];
+
+    worker->edge = edge;
+    enum err err = net_loop_create(&worker->loop, error);
+    if (!err)
+        err = receive_open(worker->loop, options, &worker->receive, error);
+    if (err)
+        return err;
+    if (edge->tls != NULL && edge->workers_len == 1) {
+        worker->refresh.fire = refresh_tls;
+        net_timer_set(worker->loop, &worker->refresh,
+                      net_loop_now_ms(worker->loop) + TLS_REFRESH_MS);
+    }
+    return OK;
+}
+
+static enum err open_workers(struct edge *edge, struct error *error)
+{
+    struct receive_options options;
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    size_t n = cores < 2 ? 2 : cores > WORKERS_MAX ? WORKERS_MAX : (size_t)cores;
+
+    enum err err = receive_settings(edge, &options, error);
+    for (size_t i = 0; i < n && !err; i++) {
+        err = open_worker(edge, &options, error);
+        if (!err && i == 0) { /* port 0 in tests: the others follow the first */
+            options.grpc_port = receive_grpc_port(edge->workers[0].receive);
+            options.http_port = receive_http_port(edge->workers[0].receive);
+        }
+    }
+    for (size_t i = 0; i < edge->workers_len && !err; i++) {
+        struct worker *worker = &edge->workers[i];
+        if (pthread_create(&worker->thread, NULL, run_worker, worker) != 0)
+            return error_set_errno(error, ERR_NOMEM, "start a worker");
+        worker->running = true;
+        pthread_setname_np(worker->thread, "worker");
+    }
+    return err;
+}
+
+/* ---- start and stop */
+
+static enum err open_server(struct edge *edge, struct error *error)
+{
+    char health[32], metrics[32];
+    const struct pipeline_edge *wanted = edge->options.edge;
+    const struct http_route health_routes[] = {
+        {NAMES_PATH_HEALTH, edge_serve_health, &edge->state},
+        {NAMES_PATH_READY, edge_serve_ready, &edge->state},
+        {NAMES_PATH_STATE, edge_serve_state, &edge->state},
+    };
+    const struct http_route metrics_routes[] = {
+        {NAMES_PATH_METRICS, http_serve_metrics, NULL},
+    };
+
+    snprintf(health, sizeof health, ":%u", (unsigned)wanted->health_port);
+    snprintf(metrics, sizeof metrics, ":%u", (unsigned)wanted->metrics_port);
+    const char *health_at = edge->options.health_listen, *metrics_at = edge->options.metrics_listen;
+    const struct http_listener listeners[] = {
+        {.listen = health_at != NULL ? health_at : health,
+         .routes = health_routes,
+         .routes_len = 3},
+        {.listen = metrics_at != NULL ? metrics_at : metrics,
+         .routes = metrics_routes,
+         .routes_len = 1},
+    };
+    return http_server_open(listeners, 2, &edge->server, error);
+}
+
+enum err edge_start(const struct edge_options *options, struct edge **ret_edge, struct error *error)
+{
+    struct edge *edge = calloc(1, sizeof *edge);
+    if (edge == NULL)
+        return no_memory(error);
+    edge->options = *options;
+    edge->budget.max = (size_t)options->edge->memory_limit_bytes / 2;
+
+    enum err err = open_spool(edge, error);
+    if (!err)
+        err = make_stamps(edge, error);
+    if (!err)
+        err = open_tls(edge, error);
+    if (!err)
+        err = open_produce(edge, error);
+    if (!err)
+        edge_state_init(&edge->state, &edge->options, edge->spool, edge->produce);
+    if (!err)
+        err = open_workers(edge, error);
+    if (!err)
+        err = open_server(edge, error);
+    if (err) {
+        edge_stop(&edge, 0);
+        return error_prefix(error, err, "edge '%s'", options->edge->name);
+    }
+    atomic_store(&edge->state.ready, true);
+    LOG_INFO("Started edge", LOG_STR("edge", options->edge->name),
+             LOG_U64("grpc_port", edge_grpc_port(edge)), LOG_U64("http_port", edge_http_port(edge)),
+             LOG_STR("spool", edge->options.spool_dir));
+    *ret_edge = edge;
+    return OK;
+}
+
+static void worker_drained(void *context)
+{
+    struct edge *edge = context;
+    atomic_fetch_sub(&edge->draining, 1);
+}
+
+static void drain_worker(struct net_task *task)
+{
+    struct worker *worker = (struct worker *)((char *)task - offsetof(struct worker, drain));
+    receive_drain(worker->receive, worker->edge->drain_until_ms, worker_drained, worker->edge);
+}
+
+static size_t in_spool(const struct edge *edge)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < edge->workers_len; i++)
+        if (edge->workers[i].receive != NULL)
+            n += receive_in_spool(edge->workers[i].receive);
+    return n;
+}
+
+/* Waits until `done` or the time is up; there is nothing to be woken by but the clock. */
+static void wait_until(uint64_t until_ms, bool (*done)(const struct edge *edge),
+                       const struct edge *edge)
+{
+    const struct timespec pause = {.tv_nsec = 2000000};
+    while (!done(edge) && clock_mono_ms() < until_ms)
+        nanosleep(&pause, NULL);
+}
+
+static bool workers_are_drained(const struct edge *edge)
+{
+    return atomic_load(&edge->draining) == 0;
+}
+
+static bool spool_has_answered(const struct edge *edge)
+{
+    return in_spool(edge) == 0;
+}
+
+static void drain_workers(struct edge *edge, uint64_t until_ms)
+{
+    if (edge->drained)
+        return;
+    edge->drained = true;
+    edge->drain_until_ms = until_ms;
+    for (size_t i = 0; i < edge->workers_len; i++) {
+        if (!edge->workers[i].running)
+            continue;
+        atomic_fetch_add(&edge->draining, 1);
+        edge->workers[i].drain.run = drain_worker;
+        net_loop_post(edge->workers[i].loop, &edge->workers[i].drain);
+    }
+    wait_until(until_ms + 500, workers_are_drained, edge);
+    if (edge->spool != NULL)
+        spool_stop_appends(edge->spool);
+    wait_until(until_ms + 1000, spool_has_answered, edge);
+}
+
+static void close_workers(struct edge *edge)
+{
+    for (size_t i = 0; i < edge->workers_len; i++) {
+        struct worker *worker = &edge->workers[i];
+        if (worker->running) {
+            net_loop_stop(worker->loop);
+            pthread_join(worker->thread, NULL);
+        }
+        if (worker->loop == NULL)
+            continue;
+        net_timer_cancel(worker->loop, &worker->refresh);
+        net_loop_run_once(worker->loop, 0); /* answers that the spool posted last */
+        receive_close(&worker->receive);
+        net_loop_destroy(&worker->loop);
+    }
+}
+
+void edge_drain(struct edge *edge, uint32_t grace_ms)
+{
+    atomic_store(&edge->state.ready, false);
+    drain_workers(edge, clock_mono_ms() + grace_ms);
+}
+
+void edge_stop(struct edge **edge, uint32_t grace_ms)
+{
+    struct edge *gone = *edge;
+    if (gone == NULL)
+        return;
+    uint64_t now = clock_mono_ms(), end = now + grace_ms;
+
+    edge_drain(gone, grace_ms / 3);
+    now = clock_mono_ms();
+    edge_state_forget_produce(&gone->state);
+    produce_close(&gone->produce, end > now ? (uint32_t)(end - now) : 0);
+    http_server_close(&gone->server);
+    if (gone->state.spool != NULL)
+        edge_state_fini(&gone->state);
+    spool_close(&gone->spool); /* answers whoever still waits */
+    close_workers(gone);
+    stamp_destroy(&gone->stamp_local);
+    stamp_destroy(&gone->stamp_remote);
+    tls_context_close(&gone->tls);
+    arena_fini(&gone->arena);
+    free(gone);
+    *edge = NULL;
+}
+
+struct spool *edge_spool(struct edge *edge)
+{
+    return edge->spool;
+}
+
+const char *edge_spool_dir(const struct edge *edge)
+{
+    return edge->options.spool_dir;
+}
+
+uint16_t edge_grpc_port(const struct edge *edge)
+{
+    return receive_grpc_port(edge->workers[0].receive);
+}
+
+uint16_t edge_http_port(const struct edge *edge)
+{
+    return receive_http_port(edge->workers[0].receive);
+}

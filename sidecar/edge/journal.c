@@ -1,0 +1,266 @@
+/* Live entries are kept in memory too: they are bounded by what may be in flight, and the file is
+ * only ever read at start. */
+#include "sidecar/edge/journal.h"
+
+#include "common/crc32c.h"
+#include "common/os.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { RECORD = 48, CRC_AT = 44, VERSION = 1, BOOT_ID_LEN = 36 };
+
+static const char boot_id_path[] = "/proc/sys/kernel/random/boot_id";
+
+struct journal {
+    char *path;
+    int fd;
+    bool whole;
+    uint8_t header[RECORD];
+    uint64_t written; /* entries in the file */
+    struct journal_entry *live;
+    size_t len, cap;
+};
+
+static void put_u32(uint8_t *at, uint32_t value)
+{
+    for (int i = 0; i < 4; i++)
+        at[i] = (uint8_t)(value >> (8 * i));
+}
+
+static void put_u64(uint8_t *at, uint64_t value)
+{
+    put_u32(at, (uint32_t)value);
+    put_u32(at + 4, (uint32_t)(value >> 32));
+}
+
+static uint32_t get_u32(const uint8_t *at)
+{
+    return (uint32_t)at[0] | (uint32_t)at[1] << 8 | (uint32_t)at[2] << 16 | (uint32_t)at[3] << 24;
+}
+
+static uint64_t get_u64(const uint8_t *at)
+{
+    return (uint64_t)get_u32(at) | (uint64_t)get_u32(at + 4) << 32;
+}
+
+static void seal(uint8_t record[RECORD])
+{
+    put_u32(record + CRC_AT, crc32c(0, (struct bytes){record, CRC_AT}));
+}
+
+static bool is_sound(const uint8_t record[RECORD])
+{
+    return get_u32(record + CRC_AT) == crc32c(0, (struct bytes){record, CRC_AT});
+}
+
+static void encode(const struct journal_entry *entry, uint8_t record[RECORD])
+{
+    memset(record, 0, RECORD);
+    put_u64(record, entry->seq);
+    put_u64(record + 8, entry->first_try_ms);
+    put_u64(record + 16, entry->cut_bytes);
+    put_u32(record + 24, (uint32_t)entry->partition);
+    put_u32(record + 28, entry->part);
+    put_u32(record + 32, entry->parts);
+    put_u32(record + 36, (uint32_t)entry->lane);
+    seal(record);
+}
+
+static bool decode(const uint8_t record[RECORD], struct journal_entry *ret_entry)
+{
+    *ret_entry = (struct journal_entry){.seq = get_u64(record),
+                                        .first_try_ms = get_u64(record + 8),
+                                        .cut_bytes = get_u64(record + 16),
+                                        .partition = (int32_t)get_u32(record + 24),
+                                        .part = get_u32(record + 28),
+                                        .parts = get_u32(record + 32),
+                                        .lane = (enum signal)get_u32(record + 36)};
+    return is_sound(record) && get_u32(record + 36) < SIGNAL_COUNT &&
+           ret_entry->part < ret_entry->parts;
+}
+
+/* Reads the boot id, so that a journal of before a restart of the machine is told apart. */
+static void make_header(uint8_t header[RECORD], uint64_t incarnation)
+{
+    char text[BOOT_ID_LEN + 2] = "";
+    FILE *file = fopen(boot_id_path, "re");
+
+    memset(header, 0, RECORD);
+    memcpy(header, "STJ1", 4);
+    put_u32(header + 4, VERSION);
+    if (file != NULL) {
+        if (fgets(text, sizeof text, file) == NULL)
+            text[0] = '\0';
+        fclose(file);
+    }
+    size_t nibbles = 0;
+    for (const char *at = text; *at != '\0' && nibbles < 32; at++) {
+        const char *digits = "0123456789abcdef", *digit = strchr(digits, *at);
+        if (digit == NULL)
+            continue;
+        header[8 + nibbles / 2] = (uint8_t)(header[8 + nibbles / 2] << 4 | (digit - digits));
+        nibbles++;
+    }
+    put_u64(header + 24, incarnation);
+    seal(header);
+}
+
+static enum err remember(struct journal *journal, const struct journal_entry *entry,
+                         struct error *error)
+{
+    if (journal->len == journal->cap) {
+        size_t cap = journal->cap == 0 ? 64 : 2 * journal->cap;
+        struct journal_entry *live = realloc(journal->live, cap * sizeof *live);
+        if (live == NULL)
+            return error_set(error, ERR_NOMEM, "journal of %zu entries", cap);
+        journal->live = live;
+        journal->cap = cap;
+    }
+    journal->live[journal->len++] = *entry;
+    return OK;
+}
+
+/* Takes over what an earlier run left; false: nothing that can be relied on. */
+static enum err load(struct journal *journal, bool *ret_whole, struct error *error)
+{
+    uint8_t record[RECORD];
+    size_t got = 0;
+
+    *ret_whole = false;
+    enum err err = os_read_at(journal->fd, record, RECORD, 0, &got, error);
+    if (err || got < RECORD || memcmp(record, journal->header, RECORD) != 0)
+        return err;
+    for (uint64_t i = 0;; i++) {
+        struct journal_entry entry;
+        err = os_read_at(journal->fd, record, RECORD, (i + 1) * RECORD, &got, error);
+        if (err || got == 0) {
+            *ret_whole = !err;
+            return err;
+        }
+        if (got < RECORD || !decode(record, &entry))
+            return OK;
+        err = remember(journal, &entry, error);
+        if (err)
+            return err;
+    }
+}
+
+/* Writes the live entries to a new file and puts it in place of the old one. */
+static enum err rewrite(struct journal *journal, struct error *error)
+{
+    char temporary[4096];
+    int fd = -1;
+
+    int len = snprintf(temporary, sizeof temporary, "%s.new", journal->path);
+    if (len < 0 || (size_t)len >= sizeof temporary)
+        return error_set(error, ERR_INVALID, "journal path is too long");
+    enum err err = os_open(temporary, &fd, error);
+    if (!err)
+        err = os_truncate(fd, 0, error);
+    if (!err)
+        err = os_write_at(fd, (struct bytes){journal->header, RECORD}, 0, error);
+    for (size_t i = 0; i < journal->len && !err; i++) {
+        uint8_t record[RECORD];
+        encode(&journal->live[i], record);
+        err = os_write_at(fd, (struct bytes){record, RECORD}, (i + 1) * RECORD, error);
+    }
+    if (!err)
+        err = os_rename(temporary, journal->path, error);
+    if (err) {
+        os_close(&fd);
+        return err;
+    }
+    os_close(&journal->fd);
+    journal->fd = fd;
+    journal->written = journal->len;
+    return OK;
+}
+
+enum err journal_open(const char *path, uint64_t incarnation, struct journal **ret_journal,
+                      struct error *error)
+{
+    AUTO(journal_close) struct journal *journal = calloc(1, sizeof *journal);
+    if (journal == NULL)
+        return error_set(error, ERR_NOMEM, "open journal '%s'", path);
+    journal->fd = -1;
+    journal->path = strdup(path);
+    if (journal->path == NULL)
+        return error_set(error, ERR_NOMEM, "open journal '%s'", path);
+
+    make_header(journal->header, incarnation);
+    enum err err = os_open(path, &journal->fd, error);
+    if (!err)
+        err = load(journal, &journal->whole, error);
+    if (!err)
+        err = rewrite(journal, error);
+    if (err)
+        return error_prefix(error, err, "open journal '%s'", path);
+    MOVE(*ret_journal, journal);
+    return OK;
+}
+
+void journal_close(struct journal **journal)
+{
+    if (*journal == NULL)
+        return;
+    os_close(&(*journal)->fd);
+    free((*journal)->path);
+    free((*journal)->live);
+    free(*journal);
+    *journal = NULL;
+}
+
+bool journal_is_whole(const struct journal *journal)
+{
+    return journal->whole;
+}
+
+enum err journal_note(struct journal *journal, const struct journal_entry *entry,
+                      struct error *error)
+{
+    uint8_t record[RECORD];
+    struct journal_entry known;
+
+    if (journal_find(journal, entry->lane, entry->seq, entry->part, &known))
+        return OK;
+    enum err err = remember(journal, entry, error);
+    if (err)
+        return err;
+    if (journal->written > 2 * journal->len + JOURNAL_SLACK) {
+        err = rewrite(journal, error);
+    } else {
+        encode(entry, record);
+        err = os_write_at(journal->fd, (struct bytes){record, RECORD},
+                          (journal->written + 1) * RECORD, error);
+        journal->written += !err;
+    }
+    if (err)
+        /* Without its header the file says by itself that it can't be relied on. */
+        IGNORE_RESULT(os_truncate(journal->fd, 0, NULL));
+    return err;
+}
+
+bool journal_find(const struct journal *journal, enum signal lane, uint64_t seq, uint32_t part,
+                  struct journal_entry *ret_entry)
+{
+    /* Newest last, and what is asked for is mostly new or mostly the oldest: few are alive. */
+    for (size_t i = journal->len; i-- > 0;) {
+        const struct journal_entry *entry = &journal->live[i];
+        if (entry->seq == seq && entry->part == part && entry->lane == lane) {
+            *ret_entry = *entry;
+            return true;
+        }
+    }
+    return false;
+}
+
+void journal_forget(struct journal *journal, enum signal lane, uint64_t seq)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < journal->len; i++)
+        if (journal->live[i].lane != lane || journal->live[i].seq >= seq)
+            journal->live[kept++] = journal->live[i];
+    journal->len = kept;
+}

@@ -1,0 +1,60 @@
+/* journal: which messages were handed to Kafka, and into which partition, before anybody knew
+ * whether they arrived. After a crash they are produced again identically.
+ *
+ *   file   := header entry*                                    48 bytes each, little endian
+ *   header := magic "STJ1" (4)  version (4)  boot id (16)  incarnation (8)  zeros (12)  crc32c (4)
+ *   entry  := sequence (8)  first try, Unix ms (8)  cut, bytes (8)  partition (4)  part (4)
+ *             parts (4)  lane (4)  zeros (4)  crc32c of it all (4)
+ *
+ * It is written before each send and never synced: it has to outlive the process, not the node.
+ * After a power cut it may be missing or torn; then journal_is_whole() is false, and whatever an
+ * earlier run left behind the cursor counts as a retry. Reading stops at the first entry that fails
+ * its check. Entries that are done leave when the file is written anew, at most JOURNAL_SLACK
+ * later.
+ *
+ * Thread: the producing thread only.
+ */
+#ifndef SIDECAR_EDGE_JOURNAL_H
+#define SIDECAR_EDGE_JOURNAL_H
+
+#include "common/attr.h"
+#include "common/contract/signal.h"
+#include "common/error.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define JOURNAL_SLACK 4096 /* entries in the file beyond those alive */
+
+struct journal;
+
+struct journal_entry {
+    uint64_t seq;
+    uint64_t first_try_ms; /* Unix */
+    uint64_t cut_bytes;    /* limit by which the frame was cut */
+    int32_t partition;
+    uint32_t part, parts; /* 0-based */
+    enum signal lane;
+};
+
+/* Opens or makes the journal at `path`. A file of another boot or another spool is emptied. */
+NODISCARD enum err journal_open(const char *path, uint64_t incarnation,
+                                struct journal **ret_journal, struct error *error);
+void journal_close(struct journal **journal);
+
+/* The machine did not restart since the last entry was written, and all of it could be read. */
+bool journal_is_whole(const struct journal *journal);
+
+/* Notes that a message is about to be sent. After a failure the journal is not whole any more, and
+ * sending may go on: the cost is a repeat after a crash. */
+NODISCARD enum err journal_note(struct journal *journal, const struct journal_entry *entry,
+                                struct error *error);
+
+/* The entry of a part; false if there is none. */
+bool journal_find(const struct journal *journal, enum signal lane, uint64_t seq, uint32_t part,
+                  struct journal_entry *ret_entry);
+
+/* Everything of `lane` below `seq` is delivered. */
+void journal_forget(struct journal *journal, enum signal lane, uint64_t seq);
+
+#endif

@@ -1,0 +1,475 @@
+/* A request is answered on its loop's thread. While the spool has it, a struct pending stands for
+ * it: the committer's thread leaves the result there and posts the request back. */
+#include "sidecar/edge/receive.h"
+
+#include "common/assert.h"
+#include "common/clock.h"
+#include "common/metrics.h"
+#include "sidecar/edge/receive_answer.h"
+#include "sidecar/net/grpc_server.h"
+#include "sidecar/net/net_server.h"
+#include "sidecar/otlp/otlp_json.h"
+#include "sidecar/otlp/stamp.h"
+#include "sidecar/otlp/status.h"
+#include "sidecar/otlp/walk.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+
+/* One listening port and what is particular to it. */
+struct port {
+    struct receive *receive;
+    struct net_server *server;
+    size_t body_max;
+    bool drained;
+};
+
+struct receive {
+    struct receive_options options;
+    struct net_loop *loop;
+    struct port grpc, http;
+    struct otlp_slices slices; /* of the request at hand */
+    struct buf json;           /* protobuf made of the JSON at hand */
+    struct pending *idle;      /* for reuse */
+    _Atomic size_t in_spool;
+    void (*drained)(void *context);
+    void *drained_context;
+};
+
+/* A request that the spool has. Lent to it until done. */
+struct pending {
+    struct spool_waiter waiter;
+    struct receive *receive;
+    struct net_request *request;
+    struct pending *next;
+    struct answer answer;
+    uint64_t since_ns;
+    uint32_t items;
+    uint64_t bytes;
+    struct error error;
+};
+
+static const struct metric_desc items_desc = {.name = "surgetank_edge_accepted_items_total",
+                                              .kind = METRIC_COUNTER,
+                                              .help = "Items acknowledged to clients.",
+                                              .labels = {"signal", "protocol"}};
+static const struct metric_desc bytes_desc = {
+    .name = "surgetank_edge_accepted_bytes_total",
+    .kind = METRIC_COUNTER,
+    .help = "Bytes of OTLP put into the spool and acknowledged.",
+    .labels = {"signal", "protocol"}};
+static const double seconds_buckets[] = {.0005, .001, .0025, .005, .01, .025,
+                                         .05,   .1,   .25,   .5,   1,   5};
+static const struct metric_desc seconds_desc = {
+    .name = "surgetank_edge_acknowledge_seconds",
+    .kind = METRIC_HISTOGRAM,
+    .help = "From a whole request to its acknowledgement, in seconds.",
+    .labels = {"signal", "protocol"},
+    .buckets = seconds_buckets,
+    .buckets_len = sizeof seconds_buckets / sizeof seconds_buckets[0]};
+
+/* ---- into the spool and back */
+
+static struct pending *take_pending(struct receive *receive)
+{
+    struct pending *pending = receive->idle;
+    if (pending == NULL)
+        return calloc(1, sizeof *pending);
+    receive->idle = pending->next;
+    return pending;
+}
+
+static void give_pending(struct pending *pending)
+{
+    pending->next = pending->receive->idle;
+    pending->receive->idle = pending;
+}
+
+static void count_accepted(const struct pending *pending)
+{
+    const char *signal = signal_name(pending->answer.signal);
+    const char *protocol = answer_protocol(&pending->answer);
+
+    metric_add(metrics_series(&items_desc, signal, protocol), pending->items);
+    metric_add(metrics_series(&bytes_desc, signal, protocol), (double)pending->bytes);
+    metric_observe(metrics_series(&seconds_desc, signal, protocol),
+                   (double)(clock_mono_ns() - pending->since_ns) / 1e9);
+}
+
+/* Back on the loop's thread: the spool has decided. */
+static void finish(struct net_request *request)
+{
+    struct pending *pending = net_request_user(request);
+
+    if (pending->error.code == OK) {
+        count_accepted(pending);
+        answer_success(&pending->answer, &request);
+    } else {
+        answer_refusal(&pending->answer, &request, refusal_of_spool(pending->error.code),
+                       pending->error.text);
+    }
+    give_pending(pending);
+}
+
+/* The committer's thread. */
+static void spooled(struct spool_waiter *waiter, enum err err, const struct error *error)
+{
+    struct pending *pending = (struct pending *)waiter; /* its first member */
+    struct receive *receive = pending->receive;
+
+    pending->error = err && error != NULL ? *error : (struct error){.code = err};
+    if (!err && receive->options.stored != NULL)
+        receive->options.stored(receive->options.context);
+    net_request_post(pending->request, finish);
+    atomic_fetch_sub(&receive->in_spool, 1); /* the last touch: see receive_close() */
+}
+
+static bool is_local(const struct receive *receive, const struct net_request *request)
+{
+    const char *peer = net_request_peer(request);
+    return receive->options.all_local || strncmp(peer, "127.", 4) == 0 || strcmp(peer, "::1") == 0;
+}
+
+/* Hands the checked message to the spool. On failure the request is answered here. */
+static void store(struct receive *receive, struct net_request *request, const struct answer *answer,
+                  struct bytes message, uint32_t items)
+{
+    const struct stamp *stamp =
+        is_local(receive, request) ? receive->options.stamp_local : receive->options.stamp_remote;
+    struct error error = {0};
+    enum err err = stamp_apply(stamp, message, spool_request_max(receive->options.spool),
+                               &receive->slices, &error);
+    struct pending *pending = err ? NULL : take_pending(receive);
+    if (!err && pending == NULL)
+        err = error_set(&error, ERR_NOMEM, "no memory for another request");
+    if (err) {
+        answer_refusal(answer, &request,
+                       err == ERR_FULL ? REFUSED_TOO_LARGE : refusal_of_spool(err), error.text);
+        return;
+    }
+
+    *pending = (struct pending){.waiter = {.done = spooled, .ack = receive->options.ack},
+                                .receive = receive,
+                                .request = request,
+                                .answer = *answer,
+                                .since_ns = clock_mono_ns(),
+                                .items = items,
+                                .bytes = receive->slices.size_bytes};
+    net_request_set_user(request, pending);
+    const struct spool_request append = {.lane = answer->signal,
+                                         .parts = receive->slices.list,
+                                         .part_count = receive->slices.count,
+                                         .items = items};
+    atomic_fetch_add(&receive->in_spool, 1);
+    err = spool_append(receive->options.spool, &append, &pending->waiter, &error);
+    if (err) {
+        atomic_fetch_sub(&receive->in_spool, 1);
+        give_pending(pending);
+        answer_refusal(answer, &request, refusal_of_spool(err), error.text);
+    }
+}
+
+/* Checks the protobuf message and stores it; an empty one is a success with nothing to store. */
+static void take_in(struct receive *receive, struct net_request *request,
+                    const struct answer *answer, struct bytes message)
+{
+    struct otlp_summary summary;
+    struct error error = {0};
+
+    enum err err = otlp_walk(answer->signal, message, NULL, &summary, &error);
+    if (err)
+        answer_refusal(answer, &request, REFUSED_MALFORMED, error.text);
+    else if (summary.items == 0)
+        answer_success(answer, &request);
+    else
+        store(receive, request, answer, message, summary.items);
+}
+
+/* ---- gRPC */
+
+static bool signal_of_service(struct bytes path, enum signal *ret_signal)
+{
+    static const char *const paths[SIGNAL_COUNT] = {
+        [SIGNAL_TRACES] = "/opentelemetry.proto.collector.trace.v1.TraceService/Export",
+        [SIGNAL_METRICS] = "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export",
+        [SIGNAL_LOGS] = "/opentelemetry.proto.collector.logs.v1.LogsService/Export",
+    };
+    for (int i = 0; i < SIGNAL_COUNT; i++) {
+        if (bytes_equal(path, (struct bytes){(const uint8_t *)paths[i], strlen(paths[i])})) {
+            *ret_signal = (enum signal)i;
+            return true;
+        }
+    }
+    return false;
+}
+
+static void serve_grpc(struct port *port, struct net_request *request)
+{
+    struct receive *receive = port->receive;
+    struct answer answer = {.grpc = true, .encoding = OTLP_PROTO};
+    enum grpc_status status = GRPC_OK;
+    struct error error = {0};
+
+    if (!signal_of_service(net_request_path(request), &answer.signal)) {
+        answer_refusal(&answer, &request, REFUSED_NO_SUCH_PATH,
+                       "this server has the OTLP trace, metrics and logs services");
+    } else if (net_request_refusal(request) == NET_REFUSED_BY_HANDLER) {
+        answer_refusal(&answer, &request, REFUSED_UNAUTHENTICATED,
+                       "send 'authorization: Bearer TOKEN' with the token of this edge");
+    } else if (!receive->options.serves[answer.signal]) {
+        answer_refusal(&answer, &request, REFUSED_NOT_READ,
+                       "no gateway of this pipeline reads this signal");
+    } else if (grpc_request_open(request, port->body_max, &status, &error)) {
+        answer_grpc_failure(&answer, &request, status, error.text);
+    } else {
+        take_in(receive, request, &answer, net_request_body(request));
+    }
+}
+
+/* ---- HTTP */
+
+static bool signal_of_path(struct bytes path, enum signal *ret_signal)
+{
+    static const char prefix[] = "/v1/";
+    size_t skip = sizeof prefix - 1;
+
+    if (path.len < skip || memcmp(path.data, prefix, skip) != 0)
+        return false;
+    for (int i = 0; i < SIGNAL_COUNT; i++) {
+        const char *name = signal_name((enum signal)i);
+        if (path.len - skip == strlen(name) && memcmp(path.data + skip, name, strlen(name)) == 0) {
+            *ret_signal = (enum signal)i;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The Access-Control-Allow-Origin to answer with; NULL: none. */
+static const char *allowed_origin(const struct receive *receive, const struct net_request *request)
+{
+    struct bytes origin = net_request_header(request, NET_HEADER_ORIGIN);
+
+    for (size_t i = 0; origin.len > 0 && i < receive->options.cors_origins_len; i++) {
+        const char *allowed = receive->options.cors_origins[i];
+        if (strcmp(allowed, "*") == 0 ||
+            (strlen(allowed) == origin.len && memcmp(allowed, origin.data, origin.len) == 0))
+            return allowed;
+    }
+    return NULL;
+}
+
+/* Only some of the refusals reach a handler. */
+static enum refusal refusal_of_net(enum net_refusal refusal)
+{
+    if (refusal == NET_REFUSED_BY_HANDLER)
+        return REFUSED_UNAUTHENTICATED;
+    if (refusal == NET_REFUSED_BODY_SIZE || refusal == NET_REFUSED_DECOMPRESSED_SIZE)
+        return REFUSED_TOO_LARGE;
+    if (refusal == NET_REFUSED_ENCODING)
+        return REFUSED_ENCODING;
+    if (refusal == NET_REFUSED_CORRUPT)
+        return REFUSED_MALFORMED;
+    return REFUSED_MEMORY;
+}
+
+static const char *sentence_of_net(enum net_refusal refusal)
+{
+    if (refusal == NET_REFUSED_BY_HANDLER)
+        return "send 'authorization: Bearer TOKEN' with the token of this edge";
+    if (refusal == NET_REFUSED_BODY_SIZE || refusal == NET_REFUSED_DECOMPRESSED_SIZE)
+        return "the request is larger than maxRequestBytes; send smaller batches";
+    if (refusal == NET_REFUSED_ENCODING)
+        return "content-encoding is not one of gzip, zstd, deflate, identity";
+    if (refusal == NET_REFUSED_CORRUPT)
+        return "the body is not what its content-encoding says";
+    return "too many bytes are in flight; try again";
+}
+
+/* Checks what HTTP adds around the message. False: it has been answered. */
+static bool open_http(struct port *port, struct net_request **request, struct answer *answer)
+{
+    struct bytes method = net_request_method(*request);
+    enum net_refusal refusal = net_request_refusal(*request);
+    struct error error = {0};
+
+    answer->allow_origin = allowed_origin(port->receive, *request);
+    bool json =
+        !otlp_encoding_of(net_request_header(*request, NET_HEADER_CONTENT_TYPE), &answer->encoding);
+    if (json)
+        answer->encoding = OTLP_JSON; /* a sentence that people can read */
+    if (!signal_of_path(net_request_path(*request), &answer->signal)) {
+        answer_refusal(answer, request, REFUSED_NO_SUCH_PATH,
+                       "there are /v1/traces, /v1/metrics and /v1/logs");
+    } else if (bytes_equal(method, BYTES_LITERAL("OPTIONS")) && answer->allow_origin != NULL) {
+        answer_preflight(answer, request);
+    } else if (!bytes_equal(method, BYTES_LITERAL("POST"))) {
+        answer_refusal(answer, request, REFUSED_METHOD, "use POST");
+    } else if (refusal != NET_REFUSED_NOT) {
+        answer_refusal(answer, request, refusal_of_net(refusal), sentence_of_net(refusal));
+    } else if (json) {
+        answer_refusal(answer, request, REFUSED_CONTENT_TYPE,
+                       "content-type must be application/x-protobuf or application/json");
+    } else if (!port->receive->options.serves[answer->signal]) {
+        answer_refusal(answer, request, REFUSED_NOT_READ,
+                       "no gateway of this pipeline reads this signal");
+    } else if (net_request_decode(*request, port->body_max, &refusal, &error)) {
+        answer_refusal(answer, request, refusal_of_net(refusal), error.text);
+    } else {
+        return true;
+    }
+    return false;
+}
+
+static void serve_http(struct port *port, struct net_request *request)
+{
+    struct receive *receive = port->receive;
+    struct answer answer = {.grpc = false};
+    struct error error = {0};
+
+    if (!open_http(port, &request, &answer))
+        return;
+    if (answer.encoding == OTLP_PROTO) {
+        take_in(receive, request, &answer, net_request_body(request));
+        return;
+    }
+    buf_clear(&receive->json);
+    receive->json.max = port->body_max;
+    enum err err =
+        otlp_json_read(answer.signal, net_request_body(request), NULL, &receive->json, &error);
+    if (err)
+        answer_refusal(&answer, &request,
+                       err == ERR_FULL    ? REFUSED_TOO_LARGE
+                       : err == ERR_NOMEM ? REFUSED_MEMORY
+                                          : REFUSED_MALFORMED,
+                       error.text);
+    else
+        take_in(receive, request, &answer, buf_bytes(&receive->json));
+}
+
+/* ---- the servers */
+
+static void on_request(void *ctx, struct net_request *request)
+{
+    if (grpc_request_is_call(request))
+        serve_grpc(ctx, request);
+    else
+        serve_http(ctx, request);
+}
+
+/* Compares without telling by its time where the difference is. */
+static bool same_token(struct bytes header, const char *token)
+{
+    static const char scheme[] = "Bearer ";
+    size_t skip = sizeof scheme - 1, len = strlen(token);
+    uint8_t difference = 0;
+
+    if (header.len != skip + len || memcmp(header.data, scheme, skip) != 0)
+        return false;
+    for (size_t i = 0; i < len; i++)
+        difference |= (uint8_t)(header.data[skip + i] ^ (uint8_t)token[i]);
+    return difference == 0;
+}
+
+static bool on_headers(void *ctx, struct net_request *request)
+{
+    const struct port *port = ctx;
+    const char *token = port->receive->options.bearer_token;
+
+    return token == NULL || bytes_equal(net_request_method(request), BYTES_LITERAL("OPTIONS")) ||
+           same_token(net_request_header(request, NET_HEADER_AUTHORIZATION), token);
+}
+
+static void on_drained(void *ctx)
+{
+    struct port *port = ctx;
+    struct receive *receive = port->receive;
+
+    port->drained = true;
+    if (receive->grpc.drained && receive->http.drained && receive->drained != NULL)
+        receive->drained(receive->drained_context);
+}
+
+static enum err open_port(struct receive *receive, struct port *port, uint16_t number,
+                          size_t body_max, struct error *error)
+{
+    struct net_server_options options;
+
+    port->receive = receive;
+    port->body_max = body_max;
+    net_server_options_init(&options);
+    if (receive->options.address != NULL)
+        options.address = receive->options.address;
+    options.port = number;
+    options.tls = receive->options.tls;
+    options.budget = receive->options.budget;
+    options.ctx = port;
+    options.on_request = on_request;
+    options.on_headers = on_headers;
+    options.on_drained = on_drained;
+    options.body_max = body_max;
+    return net_server_open(receive->loop, &options, &port->server, error);
+}
+
+enum err receive_open(struct net_loop *loop, const struct receive_options *options,
+                      struct receive **ret_receive, struct error *error)
+{
+    AUTO(receive_close) struct receive *receive = calloc(1, sizeof *receive);
+    if (receive == NULL)
+        return error_set(error, ERR_NOMEM, "open OTLP receiver");
+    receive->options = *options;
+    receive->loop = loop;
+
+    enum err err =
+        open_port(receive, &receive->grpc, options->grpc_port, options->grpc_body_max, error);
+    if (err)
+        return error_prefix(error, err, "OTLP/gRPC");
+    err = open_port(receive, &receive->http, options->http_port, options->http_body_max, error);
+    if (err)
+        return error_prefix(error, err, "OTLP/HTTP");
+    MOVE(*ret_receive, receive);
+    return OK;
+}
+
+uint16_t receive_grpc_port(const struct receive *receive)
+{
+    return net_server_port(receive->grpc.server);
+}
+
+uint16_t receive_http_port(const struct receive *receive)
+{
+    return net_server_port(receive->http.server);
+}
+
+void receive_drain(struct receive *receive, uint64_t deadline_ms, void (*drained)(void *context),
+                   void *context)
+{
+    receive->drained = drained;
+    receive->drained_context = context;
+    net_server_drain(receive->grpc.server, deadline_ms);
+    net_server_drain(receive->http.server, deadline_ms);
+}
+
+size_t receive_in_spool(const struct receive *receive)
+{
+    return atomic_load(&receive->in_spool);
+}
+
+void receive_close(struct receive **receive)
+{
+    struct receive *gone = *receive;
+    if (gone == NULL)
+        return;
+
+    net_server_close(&gone->grpc.server);
+    net_server_close(&gone->http.server);
+    otlp_slices_fini(&gone->slices);
+    buf_fini(&gone->json);
+    while (gone->idle != NULL) {
+        struct pending *pending = gone->idle;
+        gone->idle = pending->next;
+        free(pending);
+    }
+    free(gone);
+    *receive = NULL;
+}

@@ -1,0 +1,78 @@
+/* receive: the OTLP server of an edge: gRPC and HTTP requests into the spool, and their answers.
+ *
+ *   request --checks--> walk --> stamp --> spool_append --done--> answer
+ *      |         |        |                     |
+ *      +---------+--------+---------------------+--> a refusal, with its reason and its counter
+ *
+ * One struct receive per worker thread, each with its own listening sockets on the same ports. An
+ * answer of success means what spool.h promises of the acknowledgement mode, never less. What can't
+ * be taken now is answered so that SDKs try again (UNAVAILABLE with RetryInfo, 503 with
+ * Retry-After); what never will be, so that they don't.
+ *
+ * Thread: that of its loop; receive_count() from anywhere.
+ */
+#ifndef SIDECAR_EDGE_RECEIVE_H
+#define SIDECAR_EDGE_RECEIVE_H
+
+#include "common/attr.h"
+#include "common/contract/signal.h"
+#include "common/error.h"
+#include "sidecar/net/net_budget.h"
+#include "sidecar/spool/spool.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct net_loop;
+struct receive;
+struct stamp;
+struct tls_context;
+
+#define RECEIVE_RETRY_MS 1000 /* what refused clients are asked to wait */
+
+/* All pointers are loans for the receiver's life. */
+struct receive_options {
+    struct spool *spool;
+    struct net_budget *budget;
+    struct tls_context *tls; /* NULL: plaintext */
+    enum spool_ack ack;
+
+    const char *address; /* NULL: all */
+    uint16_t grpc_port, http_port;
+    size_t grpc_body_max, http_body_max; /* bytes, decompressed too */
+
+    const struct stamp *stamp_local;  /* for what comes from this node */
+    const struct stamp *stamp_remote; /* for the rest */
+    bool all_local;                   /* everything does */
+
+    bool serves[SIGNAL_COUNT];       /* false: nobody reads it, so it is refused for good */
+    const char *bearer_token;        /* NULL: nobody is asked */
+    const char *const *cors_origins; /* "*" or exact */
+    size_t cors_origins_len;
+
+    /* After a request was put into the spool, on the committer's thread: somebody may want to read.
+     */
+    void (*stored)(void *context);
+    void *context;
+};
+
+NODISCARD enum err receive_open(struct net_loop *loop, const struct receive_options *options,
+                                struct receive **ret_receive, struct error *error);
+
+/* The ports in use, for port 0. */
+uint16_t receive_grpc_port(const struct receive *receive);
+uint16_t receive_http_port(const struct receive *receive);
+
+/* Stops accepting, answers what is open; `drained` is called on the loop's thread when no
+ * connection is left, at the latest at `deadline_ms` (monotonic). */
+void receive_drain(struct receive *receive, uint64_t deadline_ms, void (*drained)(void *context),
+                   void *context);
+
+/* Requests that the spool has and has not answered. Any thread. */
+size_t receive_in_spool(const struct receive *receive);
+
+/* receive_in_spool() must be 0, and what was posted to the loop must have run. */
+void receive_close(struct receive **receive);
+
+#endif
