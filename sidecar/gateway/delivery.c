@@ -1,0 +1,517 @@
+#include "sidecar/gateway/delivery.h"
+
+#include "common/assert.h"
+#include "common/backoff.h"
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/metrics.h"
+#include "sidecar/gateway/share.h"
+#include "sidecar/otlp/split.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { IN_FLIGHT_FIRST = 4, IDLE_MS = 1000 };
+
+/* One attempt at the backend, again and again until it is decided. */
+struct request {
+    struct request *next;
+    struct delivery *delivery;
+    enum signal signal;
+    struct piece *pieces, **end;
+    size_t count, bytes;
+    uint64_t items;
+    uint64_t since_ms; /* first piece added */
+    uint64_t due_ms;   /* not before */
+    uint64_t first_try_ms;
+    struct bytes *parts; /* while in flight */
+};
+
+struct delivery {
+    struct delivery_options options;
+    struct request *filling[SIGNAL_COUNT];
+    struct request *ready, **ready_end;
+    uint32_t in_flight_max;
+    struct backoff backoff;
+    uint64_t gate_ms; /* nothing is sent before */
+    uint32_t random;
+    bool was_up; /* answered with success since the last loss */
+    struct share share;
+    struct delivery_state state;
+    struct metric *items, *rejected, *dead;
+};
+
+static const struct metric_desc items_desc = {.name = "surgetank_gateway_delivered_items_total",
+                                              .kind = METRIC_COUNTER,
+                                              .help = "Items that the backend has taken.",
+                                              .labels = {"gateway"}};
+static const struct metric_desc requests_desc = {
+    .name = "surgetank_gateway_export_requests_total",
+    .kind = METRIC_COUNTER,
+    .help = "Requests to the backend, by what its answer meant.",
+    .labels = {"gateway", "verdict"}};
+static const struct metric_desc rejected_desc = {
+    .name = "surgetank_gateway_rejected_items_total",
+    .kind = METRIC_COUNTER,
+    .help = "Items that the backend rejected in partial successes; copies are dead letters.",
+    .labels = {"gateway"}};
+static const struct metric_desc dead_desc = {.name = "surgetank_gateway_dead_letters_total",
+                                             .kind = METRIC_COUNTER,
+                                             .help = "Pieces put into the dead letters.",
+                                             .labels = {"gateway"}};
+
+/* ---- pieces and requests */
+
+static void free_piece(struct piece *piece)
+{
+    free(piece->owned);
+    free(piece);
+}
+
+static void piece_done(struct delivery *delivery, struct piece *piece)
+{
+    struct parcel *parcel = piece->parcel;
+
+    free_piece(piece);
+    ASSERT(parcel->pieces > 0);
+    if (--parcel->pieces == 0)
+        delivery->options.done(delivery->options.context, parcel);
+}
+
+static struct request *new_request(struct delivery *delivery, enum signal signal, uint64_t now_ms)
+{
+    struct request *request = calloc(1, sizeof *request);
+    if (request == NULL)
+        abort(); /* a few bytes, and data in hand that must not be forgotten: restart reads it anew
+                  */
+    request->delivery = delivery;
+    request->signal = signal;
+    request->end = &request->pieces;
+    request->since_ms = now_ms;
+    return request;
+}
+
+static void add_piece(struct request *request, struct piece *piece)
+{
+    piece->next = NULL;
+    *request->end = piece;
+    request->end = &piece->next;
+    request->count++;
+    request->bytes += piece->value.len;
+    request->items += piece->items;
+}
+
+static struct piece *new_piece(struct parcel *parcel, struct bytes value, uint32_t items)
+{
+    struct piece *piece = calloc(1, sizeof *piece);
+    if (piece == NULL)
+        abort(); /* see new_request() */
+    piece->parcel = parcel;
+    piece->value = value;
+    piece->items = items;
+    parcel->pieces++;
+    return piece;
+}
+
+static void make_ready(struct delivery *delivery, struct request *request)
+{
+    request->next = NULL;
+    *delivery->ready_end = request;
+    delivery->ready_end = &request->next;
+    delivery->state.waiting++;
+}
+
+static void free_request(struct request *request)
+{
+    free(request->parts);
+    free(request);
+}
+
+void delivery_add(struct delivery *delivery, struct parcel *parcel, uint64_t now_ms)
+{
+    const struct pipeline_gateway *gateway = delivery->options.gateway;
+    struct request **filling = &delivery->filling[parcel->signal];
+    struct piece *piece = new_piece(parcel, parcel->value, parcel->items);
+
+    if (*filling != NULL &&
+        ((*filling)->bytes + piece->value.len > (size_t)gateway->batch_max_bytes ||
+         (*filling)->items + piece->items > (uint64_t)gateway->batch_max_items)) {
+        make_ready(delivery, *filling);
+        *filling = NULL;
+    }
+    if (*filling == NULL)
+        *filling = new_request(delivery, parcel->signal, now_ms);
+    add_piece(*filling, piece);
+    if ((*filling)->bytes >= (size_t)gateway->batch_max_bytes ||
+        (*filling)->items >= (uint64_t)gateway->batch_max_items ||
+        (*filling)->count >= EXPORT_PARTS_MAX) {
+        make_ready(delivery, *filling);
+        *filling = NULL;
+    }
+}
+
+void delivery_flush(struct delivery *delivery)
+{
+    for (int i = 0; i < SIGNAL_COUNT; i++) {
+        if (delivery->filling[i] == NULL)
+            continue;
+        make_ready(delivery, delivery->filling[i]);
+        delivery->filling[i] = NULL;
+    }
+}
+
+/* ---- acting on answers */
+
+static void bury(struct delivery *delivery, struct piece *piece, const char *reason)
+{
+    delivery->state.buried++;
+    metric_add(delivery->dead, 1);
+    share_add(&delivery->share, clock_mono_ms(), 0, piece->items);
+    delivery->options.bury(delivery->options.context, piece, reason);
+}
+
+void delivery_buried(struct delivery *delivery, struct piece *piece)
+{
+    piece_done(delivery, piece);
+}
+
+static void on_success(struct delivery *delivery, struct request *request)
+{
+    delivery->state.delivered_items += request->items;
+    delivery->state.delivered_bytes += request->bytes;
+    metric_add(delivery->items, (double)request->items);
+    share_add(&delivery->share, clock_mono_ms(), request->items, 0);
+    while (request->pieces != NULL) {
+        struct piece *piece = request->pieces;
+        request->pieces = piece->next;
+        piece_done(delivery, piece);
+    }
+    free_request(request);
+}
+
+/* Nobody says which items: each message is stored and also copied. */
+static void on_partial(struct delivery *delivery, struct request *request,
+                       const struct judgement *judgement)
+{
+    char reason[400];
+
+    snprintf(reason, sizeof reason, "%lld of %llu rejected: %s", (long long)judgement->rejected,
+             (unsigned long long)request->items, judgement->text);
+    delivery->state.rejected += (uint64_t)judgement->rejected;
+    metric_add(delivery->rejected, (double)judgement->rejected);
+    metric_add(delivery->items, (double)request->items - (double)judgement->rejected);
+    LOG_WARN("Backend rejected a part", LOG_STR("gateway", delivery->options.gateway->name),
+             LOG_STR("reason", reason));
+    while (request->pieces != NULL) {
+        struct piece *piece = request->pieces;
+        request->pieces = piece->next;
+        bury(delivery, piece, reason);
+    }
+    free_request(request);
+}
+
+/* Two requests of half the pieces each. */
+static void halve_pieces(struct delivery *delivery, struct request *request)
+{
+    struct request *halves[2] = {new_request(delivery, request->signal, request->since_ms),
+                                 new_request(delivery, request->signal, request->since_ms)};
+    size_t n = 0, first = request->count / 2;
+
+    while (request->pieces != NULL) {
+        struct piece *piece = request->pieces;
+        request->pieces = piece->next;
+        add_piece(halves[n++ >= first], piece);
+    }
+    for (int i = 0; i < 2; i++) {
+        halves[i]->first_try_ms = request->first_try_ms;
+        make_ready(delivery, halves[i]);
+    }
+    free_request(request);
+}
+
+/* A request with the items of one half of a piece. */
+static struct request *request_of_half(struct delivery *delivery, const struct request *whole,
+                                       const struct piece *piece, const struct otlp_slices *slices,
+                                       uint32_t items)
+{
+    struct request *request = new_request(delivery, whole->signal, whole->since_ms);
+    uint8_t *owned = malloc(slices->size_bytes == 0 ? 1 : slices->size_bytes);
+    if (owned == NULL)
+        abort(); /* see new_request() */
+    otlp_slices_copy(slices, owned);
+    struct piece *half = new_piece(piece->parcel, (struct bytes){owned, slices->size_bytes}, items);
+    half->owned = owned;
+    request->first_try_ms = whole->first_try_ms;
+    add_piece(request, half);
+    return request;
+}
+
+/* False: one item is alone. */
+static bool halve_items(struct delivery *delivery, struct request *request)
+{
+    AUTO(otlp_slices_fini) struct otlp_slices first = {0}, second = {0};
+    struct piece *piece = request->pieces;
+
+    if (otlp_halve(request->signal, piece->value, &first, &second, NULL))
+        return false;
+    make_ready(delivery, request_of_half(delivery, request, piece, &first, (piece->items + 1) / 2));
+    make_ready(delivery, request_of_half(delivery, request, piece, &second, piece->items / 2));
+    piece_done(delivery, piece); /* its items live on in the halves */
+    free_request(request);
+    return true;
+}
+
+/* The culprit is alone. It becomes a dead letter, unless far too many do. */
+static void on_culprit(struct delivery *delivery, struct request *request, const char *reason,
+                       uint64_t now_ms)
+{
+    struct piece *piece = request->pieces;
+
+    if (share_exceeds(&delivery->share, now_ms, DELIVERY_HOLD_MIN,
+                      (uint64_t)delivery->options.gateway->hold_above_percent)) {
+        delivery->state.holding = true;
+        request->due_ms = now_ms + DELIVERY_HOLD_MS;
+        make_ready(delivery, request);
+        LOG_ERROR("Holding back what the backend refuses, for it is too much",
+                  LOG_STR("gateway", delivery->options.gateway->name), LOG_STR("reason", reason));
+        return;
+    }
+    delivery->state.holding = false;
+    LOG_WARN("Backend refused an item for good",
+             LOG_STR("gateway", delivery->options.gateway->name), LOG_STR("reason", reason));
+    request->pieces = NULL;
+    free_request(request);
+    bury(delivery, piece, reason);
+}
+
+/* Tried again, in turn with the others; longer than retry.maxElapsed it becomes a dead letter. */
+static void on_again(struct delivery *delivery, struct request *request,
+                     const struct judgement *judgement, uint64_t now_ms)
+{
+    uint64_t elapsed_max = (uint64_t)delivery->options.gateway->retry_max_elapsed_ms;
+    char reason[400];
+
+    if (elapsed_max == 0 || now_ms - request->first_try_ms < elapsed_max) {
+        make_ready(delivery, request);
+        return;
+    }
+    snprintf(reason, sizeof reason, "not delivered within retry.maxElapsed: %s", judgement->text);
+    while (request->pieces != NULL) {
+        struct piece *piece = request->pieces;
+        request->pieces = piece->next;
+        bury(delivery, piece, reason);
+    }
+    free_request(request);
+}
+
+/* Opens or shuts the gate, and says how many may go at once. */
+static void note_health(struct delivery *delivery, const struct judgement *judgement,
+                        uint64_t now_ms)
+{
+    bool failed = judgement->verdict == VERDICT_AGAIN || judgement->verdict == VERDICT_MEND;
+
+    if (!failed) {
+        delivery->was_up = true;
+        delivery->state.failing = 0;
+        delivery->state.mend = false;
+        delivery->state.trouble[0] = '\0';
+        delivery->gate_ms = 0;
+        if (delivery->in_flight_max < DELIVERY_IN_FLIGHT_MAX)
+            delivery->in_flight_max++;
+        return;
+    }
+    delivery->state.failures++;
+    delivery->state.failing++;
+    delivery->state.mend = judgement->verdict == VERDICT_MEND;
+    snprintf(delivery->state.trouble, sizeof delivery->state.trouble, "%s", judgement->text);
+    delivery->in_flight_max = delivery->in_flight_max > 2 ? delivery->in_flight_max / 2 : 1;
+    delivery->random = delivery->random * 1664525u + 1013904223u;
+    uint64_t wait = backoff_delay_ms(&delivery->backoff, delivery->state.failing, delivery->random);
+    if (wait < judgement->retry_after_ms)
+        wait = judgement->retry_after_ms;
+    delivery->gate_ms = now_ms + wait;
+    LOG_WARN("Backend did not take a request", LOG_STR("gateway", delivery->options.gateway->name),
+             LOG_STR("reason", judgement->text), LOG_U64("again_in_ms", wait));
+    if (judgement->lost_connection && delivery->was_up) {
+        delivery->was_up = false;
+        delivery->options.backend_lost(delivery->options.context);
+    }
+}
+
+static void on_answer(void *context, const struct judgement *judgement)
+{
+    struct request *request = context;
+    struct delivery *delivery = request->delivery;
+    uint64_t now_ms = clock_mono_ms();
+
+    free(request->parts);
+    request->parts = NULL;
+    delivery->state.in_flight--;
+    metric_add(metrics_series(&requests_desc, delivery->options.gateway->name,
+                              verdict_name(judgement->verdict)),
+               1);
+    note_health(delivery, judgement, now_ms);
+    switch (judgement->verdict) {
+    case VERDICT_DONE:
+        on_success(delivery, request);
+        break;
+    case VERDICT_PARTIAL:
+        on_partial(delivery, request, judgement);
+        break;
+    case VERDICT_AGAIN:
+    case VERDICT_MEND:
+        on_again(delivery, request, judgement, now_ms);
+        break;
+    case VERDICT_TOO_LARGE:
+    case VERDICT_REFUSED:
+        if (request->count > 1)
+            halve_pieces(delivery, request);
+        else if (!halve_items(delivery, request))
+            on_culprit(delivery, request, judgement->text, now_ms);
+        break;
+    }
+}
+
+/* ---- sending */
+
+static void send_request(struct delivery *delivery, struct request *request, uint64_t now_ms)
+{
+    struct error error = {0};
+    size_t n = 0;
+
+    if (request->first_try_ms == 0)
+        request->first_try_ms = now_ms;
+    request->parts = calloc(request->count, sizeof *request->parts);
+    if (request->parts == NULL)
+        abort(); /* see new_request() */
+    for (struct piece *piece = request->pieces; piece != NULL; piece = piece->next)
+        request->parts[n++] = piece->value;
+
+    const struct export_batch batch = {.signal = request->signal,
+                                       .parts = request->parts,
+                                       .part_count = n,
+                                       .size_bytes = request->bytes,
+                                       .done = on_answer,
+                                       .context = request};
+    delivery->state.in_flight++;
+    delivery->state.requests++;
+    enum err err = export_send(delivery->options.export, &batch, &error);
+    if (err) {
+        struct judgement judgement;
+        judge_no_answer(err, error.text, &judgement);
+        judgement.lost_connection = false; /* it never left */
+        on_answer(request, &judgement);
+    }
+}
+
+/* Takes the first request that is due out of the list. *ret_next_ms: when the next one will be. */
+static struct request *take_due(struct delivery *delivery, uint64_t now_ms, uint64_t *ret_next_ms)
+{
+    for (struct request **at = &delivery->ready; *at != NULL; at = &(*at)->next) {
+        struct request *request = *at;
+        if (request->due_ms > now_ms) {
+            if (request->due_ms < *ret_next_ms)
+                *ret_next_ms = request->due_ms;
+            continue;
+        }
+        *at = request->next;
+        if (delivery->ready_end == &request->next)
+            delivery->ready_end = at;
+        delivery->state.waiting--;
+        return request;
+    }
+    return NULL;
+}
+
+uint64_t delivery_run(struct delivery *delivery, uint64_t now_ms)
+{
+    uint64_t next_ms = now_ms + IDLE_MS;
+    uint64_t timeout = (uint64_t)delivery->options.gateway->batch_timeout_ms;
+
+    for (int i = 0; i < SIGNAL_COUNT; i++) {
+        struct request *filling = delivery->filling[i];
+        if (filling == NULL)
+            continue;
+        if (filling->since_ms + timeout <= now_ms) {
+            make_ready(delivery, filling);
+            delivery->filling[i] = NULL;
+        } else if (filling->since_ms + timeout < next_ms) {
+            next_ms = filling->since_ms + timeout;
+        }
+    }
+    for (;;) {
+        uint32_t at_once = delivery->state.failing > 0 ? 1 : delivery->in_flight_max;
+        if (delivery->gate_ms > now_ms) {
+            next_ms = delivery->gate_ms < next_ms ? delivery->gate_ms : next_ms;
+            break;
+        }
+        if (delivery->state.in_flight >= at_once)
+            break;
+        struct request *request = take_due(delivery, now_ms, &next_ms);
+        if (request == NULL)
+            break;
+        send_request(delivery, request, now_ms);
+    }
+    delivery->state.next_try_ms = delivery->gate_ms;
+    return next_ms;
+}
+
+/* ---- opening and closing */
+
+enum err delivery_open(const struct delivery_options *options, struct delivery **ret_delivery,
+                       struct error *error)
+{
+    const char *name = options->gateway->name;
+    struct delivery *delivery = calloc(1, sizeof *delivery);
+    if (delivery == NULL)
+        return error_set(error, ERR_NOMEM, "open delivery");
+
+    delivery->options = *options;
+    delivery->ready_end = &delivery->ready;
+    delivery->in_flight_max = IN_FLIGHT_FIRST;
+    delivery->random = (uint32_t)clock_wall_ns();
+    delivery->backoff = (struct backoff){.initial_ms = (uint64_t)options->gateway->retry_initial_ms,
+                                         .max_ms = (uint64_t)options->gateway->retry_max_ms,
+                                         .multiplier_percent = 200,
+                                         .jitter_percent = 30};
+    delivery->items = metrics_series(&items_desc, name);
+    delivery->rejected = metrics_series(&rejected_desc, name);
+    delivery->dead = metrics_series(&dead_desc, name);
+    *ret_delivery = delivery;
+    return OK;
+}
+
+static void forget(struct request *request)
+{
+    while (request != NULL) {
+        struct request *next = request->next;
+        while (request->pieces != NULL) {
+            struct piece *piece = request->pieces;
+            request->pieces = piece->next;
+            free_piece(piece);
+        }
+        free_request(request);
+        request = next;
+    }
+}
+
+void delivery_close(struct delivery **delivery)
+{
+    struct delivery *gone = *delivery;
+    if (gone == NULL)
+        return;
+
+    ASSERT(gone->state.in_flight == 0);
+    forget(gone->ready);
+    for (int i = 0; i < SIGNAL_COUNT; i++)
+        forget(gone->filling[i]);
+    free(gone);
+    *delivery = NULL;
+}
+
+void delivery_state(const struct delivery *delivery, struct delivery_state *ret_state)
+{
+    *ret_state = delivery->state;
+    for (int i = 0; i < SIGNAL_COUNT; i++)
+        ret_state->waiting += delivery->filling[i] != NULL;
+}

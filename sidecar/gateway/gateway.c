@@ -1,0 +1,393 @@
+#include "sidecar/gateway/gateway.h"
+
+#include "common/clock.h"
+#include "common/contract/names.h"
+#include "common/http_server.h"
+#include "common/json.h"
+#include "common/log.h"
+#include "common/metrics.h"
+#include "sidecar/export/export.h"
+#include "sidecar/gateway/dead_letters.h"
+#include "sidecar/gateway/delivery.h"
+#include "sidecar/gateway/intake.h"
+#include "sidecar/kafka/kafka_access.h"
+#include "sidecar/net/net_loop.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { TICK_MS = 50, COMMIT_LAST_MS = 5000 };
+
+struct gateway {
+    struct gateway_options options;
+    struct arena arena;
+    struct kafka_access access;
+    struct net_loop *loop;
+    struct export *export;
+    struct delivery *delivery;
+    struct dead_letters *dead_letters;
+    struct intake *intake;
+    struct net_timer tick;
+    struct http_server *server;
+    pthread_t thread;
+    bool running;
+
+    struct net_task stop;
+    uint32_t grace_ms;
+    uint64_t stop_at_ms; /* 0: not stopping */
+
+    pthread_mutex_t lock; /* guards what follows */
+    struct delivery_state delivery_state;
+    struct intake_state intake_state;
+    uint64_t dead_count, dead_waiting;
+    bool ready;
+};
+
+static const struct metric_desc up_desc = {.name = "surgetank_gateway_backend_up",
+                                           .kind = METRIC_GAUGE,
+                                           .help = "1 while the backend takes what it is sent.",
+                                           .labels = {"gateway"}};
+static const struct metric_desc held_desc = {.name = "surgetank_gateway_held_bytes",
+                                             .kind = METRIC_GAUGE,
+                                             .help =
+                                                 "Bytes of messages read and not delivered yet.",
+                                             .labels = {"gateway"}};
+
+/* ---- what the stages say to each other */
+
+static void on_deliver(void *context, struct parcel *parcel)
+{
+    struct gateway *gateway = context;
+    delivery_add(gateway->delivery, parcel, clock_mono_ms());
+}
+
+static void on_parcel_done(void *context, struct parcel *parcel)
+{
+    struct gateway *gateway = context;
+    gateway->intake->kind->done(gateway->intake, parcel, clock_mono_ms());
+}
+
+static void on_backend_lost(void *context)
+{
+    struct gateway *gateway = context;
+    gateway->intake->kind->rewind(gateway->intake);
+}
+
+/* A piece on its way to the dead letters. */
+struct burial {
+    struct gateway *gateway;
+    struct piece *piece;
+};
+
+static void on_buried(void *context)
+{
+    struct burial *burial = context;
+
+    delivery_buried(burial->gateway->delivery, burial->piece);
+    free(burial);
+}
+
+static void on_bury(void *context, struct piece *piece, const char *reason)
+{
+    struct gateway *gateway = context;
+    struct burial *burial = calloc(1, sizeof *burial);
+    if (burial == NULL)
+        abort(); /* a few bytes, and data in hand: a restart reads it anew */
+
+    burial->gateway = gateway;
+    burial->piece = piece;
+    struct dead_letter letter = {.signal = piece->parcel->signal,
+                                 .value = piece->value,
+                                 .reason = reason,
+                                 .done = on_buried,
+                                 .context = burial};
+    if (gateway->intake->kind->origin != NULL)
+        gateway->intake->kind->origin(gateway->intake, piece->parcel, &letter);
+    dead_letters_put(gateway->dead_letters, &letter);
+}
+
+/* ---- the loop */
+
+static void publish(struct gateway *gateway)
+{
+    const char *name = gateway->options.gateway->name;
+
+    pthread_mutex_lock(&gateway->lock);
+    delivery_state(gateway->delivery, &gateway->delivery_state);
+    gateway->intake->kind->state(gateway->intake, &gateway->intake_state);
+    gateway->dead_count = dead_letters_count(gateway->dead_letters);
+    gateway->dead_waiting = dead_letters_waiting(gateway->dead_letters);
+    pthread_mutex_unlock(&gateway->lock);
+    metric_set(metrics_series(&up_desc, name), gateway->delivery_state.failing == 0);
+    metric_set(metrics_series(&held_desc, name), (double)gateway->intake_state.held_bytes);
+}
+
+/* True: nothing is under way any more, or time is up. */
+static bool is_drained(struct gateway *gateway, uint64_t now_ms)
+{
+    struct delivery_state delivery;
+
+    delivery_state(gateway->delivery, &delivery);
+    return now_ms >= gateway->stop_at_ms || (delivery.in_flight == 0 && delivery.waiting == 0 &&
+                                             dead_letters_waiting(gateway->dead_letters) == 0);
+}
+
+static void on_tick(struct net_timer *timer)
+{
+    struct gateway *gateway = (struct gateway *)((char *)timer - offsetof(struct gateway, tick));
+    uint64_t now_ms = clock_mono_ms();
+
+    gateway->intake->kind->poll(gateway->intake, now_ms);
+    dead_letters_poll(gateway->dead_letters, now_ms);
+    uint64_t next_ms = delivery_run(gateway->delivery, now_ms);
+    publish(gateway);
+    if (gateway->stop_at_ms != 0 && is_drained(gateway, now_ms)) {
+        gateway->intake->kind->commit(gateway->intake, now_ms);
+        net_loop_stop(gateway->loop);
+        return;
+    }
+    if (next_ms > now_ms + TICK_MS)
+        next_ms = now_ms + TICK_MS;
+    net_timer_set(gateway->loop, timer, next_ms);
+}
+
+static void begin_stop(struct net_task *task)
+{
+    struct gateway *gateway = (struct gateway *)((char *)task - offsetof(struct gateway, stop));
+
+    gateway->stop_at_ms = clock_mono_ms() + gateway->grace_ms;
+    gateway->intake->kind->stop(gateway->intake);
+    delivery_flush(gateway->delivery);
+    net_timer_set(gateway->loop, &gateway->tick, clock_mono_ms());
+}
+
+static void *run(void *context)
+{
+    struct gateway *gateway = context;
+
+    net_timer_set(gateway->loop, &gateway->tick, clock_mono_ms());
+    net_loop_run(gateway->loop);
+    return NULL;
+}
+
+/* ---- pages */
+
+static void serve_health(void *context, struct http_reply *reply)
+{
+    (void)context;
+    if (buf_append_text(&reply->body, "ok\n"))
+        reply->status = 500;
+}
+
+static void serve_ready(void *context, struct http_reply *reply)
+{
+    struct gateway *gateway = context;
+
+    pthread_mutex_lock(&gateway->lock);
+    bool ready = gateway->ready;
+    pthread_mutex_unlock(&gateway->lock);
+    reply->status = ready ? 200 : 503;
+    if (buf_append_text(&reply->body, ready ? "ready\n" : "starting or stopping\n"))
+        reply->status = 500;
+}
+
+static void serve_state(void *context, struct http_reply *reply)
+{
+    AUTO(json_free) struct json *root = gateway_state(context);
+
+    reply->content_type = "application/json";
+    if (json_print(root, &reply->body))
+        reply->status = 500;
+}
+
+static const char *backend_state(const struct delivery_state *delivery)
+{
+    if (delivery->holding)
+        return "holding";
+    if (delivery->failing == 0)
+        return "up";
+    return delivery->mend ? "mend" : "failing";
+}
+
+struct json *gateway_state(struct gateway *gateway)
+{
+    struct json *root = json_new_object();
+
+    pthread_mutex_lock(&gateway->lock);
+    const struct delivery_state *delivery = &gateway->delivery_state;
+    const struct intake_state *intake = &gateway->intake_state;
+    json_set_string(root, "role", "gateway");
+    json_set_string(root, "pipeline", gateway->options.pipeline->name);
+    json_set_string(root, "gateway", gateway->options.gateway->name);
+    json_set_number(root, "generation", (double)gateway->options.pipeline->generation);
+    json_set_bool(root, "ready", gateway->ready);
+    struct json *part = json_set_object(root, "backend");
+    json_set_string(part, "state", backend_state(delivery));
+    json_set_string(part, "trouble", delivery->trouble);
+    json_set_number(part, "failures", (double)delivery->failures);
+    json_set_number(part, "requests", (double)delivery->requests);
+    json_set_number(part, "inFlight", (double)delivery->in_flight);
+    json_set_number(part, "waiting", (double)delivery->waiting);
+    part = json_set_object(root, "intake");
+    json_set_string(part, "protocol", intake->protocol);
+    json_set_number(part, "partitions", (double)intake->partitions);
+    json_set_number(part, "heldBytes", (double)intake->held_bytes);
+    json_set_string(part, "trouble", intake->trouble);
+    part = json_set_object(root, "ledger");
+    json_set_number(part, "consumedItems", (double)intake->consumed_items);
+    json_set_number(part, "deliveredItems", (double)delivery->delivered_items);
+    json_set_number(part, "deadLetters", (double)gateway->dead_count);
+    json_set_number(part, "deadLettersWaiting", (double)gateway->dead_waiting);
+    json_set_number(part, "rejectedItems", (double)delivery->rejected);
+    json_set_number(part, "repeats", (double)intake->repeats);
+    json_set_number(part, "undecodable", (double)intake->undecodable);
+    json_set_number(part, "missedMessages", (double)intake->missed);
+    pthread_mutex_unlock(&gateway->lock);
+    return root;
+}
+
+/* ---- start and stop */
+
+static enum err open_server(struct gateway *gateway, struct error *error)
+{
+    const struct http_route health_routes[] = {
+        {NAMES_PATH_HEALTH, serve_health, gateway},
+        {NAMES_PATH_READY, serve_ready, gateway},
+        {NAMES_PATH_STATE, serve_state, gateway},
+    };
+    const struct http_route metrics_routes[] = {{NAMES_PATH_METRICS, http_serve_metrics, NULL}};
+    const struct http_listener listeners[] = {
+        {.listen = gateway->options.health_listen, .routes = health_routes, .routes_len = 3},
+        {.listen = gateway->options.metrics_listen, .routes = metrics_routes, .routes_len = 1},
+    };
+
+    if (gateway->options.health_listen == NULL)
+        return OK; /* the single node has one server for all */
+    return http_server_open(listeners, 2, &gateway->server, error);
+}
+
+static enum err open_export(struct gateway *gateway, struct error *error)
+{
+    const struct export_options export = {.loop = gateway->loop,
+                                          .settings = &gateway->options.gateway->export,
+                                          .secrets_dir = gateway->options.secrets_dir,
+                                          .user_agent = "surgetank"};
+    const struct delivery_options delivery = {.gateway = gateway->options.gateway,
+                                              .export = NULL,
+                                              .done = on_parcel_done,
+                                              .bury = on_bury,
+                                              .backend_lost = on_backend_lost,
+                                              .context = gateway};
+    struct delivery_options with_export = delivery;
+
+    enum err err = export_open(&export, &gateway->export, error);
+    if (err)
+        return err;
+    with_export.export = gateway->export;
+    return delivery_open(&with_export, &gateway->delivery, error);
+}
+
+static enum err open_dead_letters(struct gateway *gateway, struct error *error)
+{
+    const struct pipeline *pipeline = gateway->options.pipeline;
+    const char *name = gateway->options.gateway->name;
+    const char *source =
+        arena_printf(&gateway->arena, "%s/%s/%s", pipeline->namespace, pipeline->name, name);
+    struct dead_letters_options options = {.source = source};
+
+    if (source == NULL)
+        return error_set(error, ERR_NOMEM, "open dead letters");
+    if (gateway->options.spool != NULL) {
+        options.file = arena_printf(&gateway->arena, "%s/%s.dead-letters.jsonl",
+                                    gateway->options.dead_letters_dir, name);
+        if (options.file == NULL)
+            return error_set(error, ERR_NOMEM, "open dead letters");
+    } else {
+        enum err err =
+            kafka_access_make(pipeline, gateway->options.secrets_dir, "surgetank-dead-letters",
+                              NULL, &gateway->arena, &gateway->access, error);
+        if (err)
+            return err;
+        options.access = &gateway->access;
+    }
+    return dead_letters_open(&options, &gateway->dead_letters, error);
+}
+
+static enum err open_intake(struct gateway *gateway, struct error *error)
+{
+    const struct intake_options options = {.loop = gateway->loop,
+                                           .pipeline = gateway->options.pipeline,
+                                           .gateway = gateway->options.gateway,
+                                           .secrets_dir = gateway->options.secrets_dir,
+                                           .spool = gateway->options.spool,
+                                           .dead_letters = gateway->dead_letters,
+                                           .deliver = on_deliver,
+                                           .context = gateway};
+    return gateway->options.spool != NULL ? intake_spool_open(&options, &gateway->intake, error)
+                                          : intake_kafka_open(&options, &gateway->intake, error);
+}
+
+enum err gateway_start(const struct gateway_options *options, struct gateway **ret_gateway,
+                       struct error *error)
+{
+    struct gateway *gateway = calloc(1, sizeof *gateway);
+    if (gateway == NULL)
+        return error_set(error, ERR_NOMEM, "start gateway");
+
+    gateway->options = *options;
+    gateway->tick.fire = on_tick;
+    gateway->ready = true;
+    pthread_mutex_init(&gateway->lock, NULL);
+    enum err err = net_loop_create(&gateway->loop, error);
+    if (!err)
+        err = open_export(gateway, error);
+    if (!err)
+        err = open_dead_letters(gateway, error);
+    if (!err)
+        err = open_intake(gateway, error);
+    if (!err)
+        err = open_server(gateway, error);
+    if (!err && pthread_create(&gateway->thread, NULL, run, gateway) != 0)
+        err = error_set_errno(error, ERR_NOMEM, "start the gateway's thread");
+    if (err) {
+        gateway_stop(&gateway, 0);
+        return error_prefix(error, err, "gateway '%s'", options->gateway->name);
+    }
+    gateway->running = true;
+    pthread_setname_np(gateway->thread, "gateway");
+    LOG_INFO("Started gateway", LOG_STR("gateway", options->gateway->name),
+             LOG_STR("endpoint", options->gateway->export.endpoint));
+    *ret_gateway = gateway;
+    return OK;
+}
+
+void gateway_stop(struct gateway **gateway, uint32_t grace_ms)
+{
+    struct gateway *gone = *gateway;
+    if (gone == NULL)
+        return;
+
+    pthread_mutex_lock(&gone->lock);
+    gone->ready = false;
+    pthread_mutex_unlock(&gone->lock);
+    if (gone->running) {
+        gone->grace_ms = grace_ms > COMMIT_LAST_MS ? grace_ms - COMMIT_LAST_MS : grace_ms / 2;
+        gone->stop.run = begin_stop;
+        net_loop_post(gone->loop, &gone->stop);
+        pthread_join(gone->thread, NULL);
+    }
+    http_server_close(&gone->server);
+    if (gone->loop != NULL)
+        net_timer_cancel(gone->loop, &gone->tick);
+    export_close(&gone->export); /* what is under way is answered, and made ready again */
+    dead_letters_close(&gone->dead_letters);
+    delivery_close(&gone->delivery);
+    if (gone->intake != NULL)
+        gone->intake->kind->close(gone->intake);
+    net_loop_destroy(&gone->loop);
+    pthread_mutex_destroy(&gone->lock);
+    arena_fini(&gone->arena);
+    free(gone);
+    *gateway = NULL;
+}

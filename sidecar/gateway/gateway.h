@@ -1,0 +1,57 @@
+/* gateway: the wiring of one gateway: who hands what to whom, on one thread.
+ *
+ *   Kafka --intake--> parcels --delivery--> requests --export--> backend
+ *     ^                 |          |
+ *     |                 +--done----+--refused alone--> dead letters
+ *     +-- commit: below the lowest that is outstanding
+ *
+ * All of it runs on one loop; the network is asynchronous and nothing waits for an export, so the
+ * group's polling goes on whatever the backend does. What is in memory is bounded by the gateway's
+ * memoryLimit; above half of its share partitions are paused.
+ *
+ * Stop: no more messages, what is under way is delivered as far as time allows, offsets are
+ * committed, the group is left.
+ *
+ * Thread: gateway_start() and gateway_stop() from the main thread.
+ */
+#ifndef SIDECAR_GATEWAY_GATEWAY_H
+#define SIDECAR_GATEWAY_GATEWAY_H
+
+#include "common/attr.h"
+#include "common/contract/pipeline.h"
+#include "common/error.h"
+
+#include <stdbool.h>
+
+struct gateway;
+struct json;
+struct spool;
+
+/* Loans for the gateway's life. */
+struct gateway_options {
+    const struct pipeline *pipeline;
+    const struct pipeline_gateway *gateway;
+    const char *secrets_dir;      /* NULL: none */
+    struct spool *spool;          /* single node: read this, not Kafka */
+    const char *dead_letters_dir; /* single node: <gateway>.dead-letters.jsonl goes there */
+    const char *health_listen;    /* "ADDR:PORT"; NULL: no server of its own */
+    const char *metrics_listen;
+};
+
+NODISCARD enum err gateway_start(const struct gateway_options *options,
+                                 struct gateway **ret_gateway, struct error *error);
+
+/* Drains for at most `grace_ms` and frees. */
+void gateway_stop(struct gateway **gateway, uint32_t grace_ms);
+
+/* What /debug/state says; any thread. The caller frees it.
+ *
+ *   {"role":"gateway","pipeline":"shop","gateway":"tempo","generation":3,"ready":true,
+ *    "backend":{"state":"up|failing|mend|holding","trouble":"","failures":N,"requests":N,
+ *               "inFlight":N,"waiting":N},
+ *    "intake":{"protocol":"consumer","partitions":N,"heldBytes":N,"trouble":""},
+ *    "ledger":{"consumedItems":N,"deliveredItems":N,"deadLetters":N,"rejectedItems":N,
+ *              "repeats":N,"undecodable":N,"missedMessages":N}} */
+struct json *gateway_state(struct gateway *gateway);
+
+#endif

@@ -1,0 +1,550 @@
+/* One partition here is one assignment of it: when it is given back or starts anew, what is under
+ * way keeps pointing to the old one, which lives until its last parcel is done. */
+#include "common/assert.h"
+#include "common/clock.h"
+#include "common/contract/names.h"
+#include "common/log.h"
+#include "common/metrics.h"
+#include "sidecar/gateway/dead_letters.h"
+#include "sidecar/gateway/intake.h"
+#include "sidecar/gateway/offsets.h"
+#include "sidecar/gateway/seen.h"
+#include "sidecar/kafka/consumer.h"
+#include "sidecar/kafka/kafka_access.h"
+#include "sidecar/net/net_loop.h"
+#include "sidecar/otlp/walk.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+
+enum {
+    COMMIT_EVERY_MS = 5000,
+    COMMIT_WAIT_MS = 5000,
+    DRAIN_MS = 15000, /* a partition that is asked back waits that long for its exports */
+    MESSAGES_PER_POLL = 512,
+    PARTITIONS_MAX = 16384,
+};
+
+struct partition {
+    struct consumer_position at; /* topic and number; the offset is not used */
+    struct offsets offsets;
+    struct seen seen;
+    int64_t committed;  /* what Kafka was told; -1: nothing yet */
+    uint32_t under_way; /* parcels not done */
+    bool started;       /* offsets is valid */
+    bool revoking;
+    bool gone; /* not ours any more: nothing is committed */
+};
+
+struct message {
+    struct parcel parcel;
+    struct consumer_message message;
+    struct partition *partition;
+    size_t bytes;
+    struct message *next, **place; /* of all that are under way */
+};
+
+struct intake_kafka {
+    struct intake intake;
+    struct intake_options options;
+    struct arena arena;
+    struct kafka_access access;
+    const char *topics[CONSUMER_TOPICS_MAX];
+    const char *dead_letters[CONSUMER_TOPICS_MAX];
+    enum signal signals[CONSUMER_TOPICS_MAX];
+    struct consumer *consumer;
+    struct net_source source;
+    struct partition **partitions; /* ours now */
+    size_t len, cap;
+    size_t budget_bytes;
+    uint64_t commit_at_ms;
+    uint64_t revoke_until_ms; /* 0: nothing is being given back */
+    struct message *under_way;
+    bool stopped;
+    struct intake_state state;
+    struct metric *messages, *items, *repeats, *undecodable, *missed;
+};
+
+static const struct metric_desc messages_desc = {.name =
+                                                     "surgetank_gateway_consumed_messages_total",
+                                                 .kind = METRIC_COUNTER,
+                                                 .help = "Messages read.",
+                                                 .labels = {"gateway"}};
+static const struct metric_desc items_desc = {.name = "surgetank_gateway_consumed_items_total",
+                                              .kind = METRIC_COUNTER,
+                                              .help = "Items in the messages read.",
+                                              .labels = {"gateway"}};
+static const struct metric_desc repeats_desc = {
+    .name = "surgetank_gateway_repeats_total",
+    .kind = METRIC_COUNTER,
+    .help = "Items of messages that were read before and left out.",
+    .labels = {"gateway"}};
+static const struct metric_desc undecodable_desc = {
+    .name = "surgetank_gateway_undecodable_messages_total",
+    .kind = METRIC_COUNTER,
+    .help = "Messages that are no OTLP of their topic's signal; they are dead letters.",
+    .labels = {"gateway"}};
+static const struct metric_desc missed_desc = {
+    .name = "surgetank_gateway_lost_to_retention_messages_total",
+    .kind = METRIC_COUNTER,
+    .help = "Messages that the topic's retention deleted before they were read.",
+    .labels = {"gateway"}};
+
+/* ---- partitions */
+
+static struct partition *find(struct intake_kafka *intake, const struct consumer_position *at)
+{
+    for (size_t i = 0; i < intake->len; i++)
+        if (intake->partitions[i]->at.partition == at->partition &&
+            intake->partitions[i]->at.topic == at->topic)
+            return intake->partitions[i];
+    return NULL;
+}
+
+static void free_if_unused(struct partition *partition)
+{
+    if (!partition->gone || partition->under_way > 0)
+        return;
+    offsets_fini(&partition->offsets);
+    seen_fini(&partition->seen);
+    free(partition);
+}
+
+static void drop(struct intake_kafka *intake, struct partition *partition)
+{
+    for (size_t i = 0; i < intake->len; i++) {
+        if (intake->partitions[i] == partition) {
+            intake->partitions[i] = intake->partitions[--intake->len];
+            break;
+        }
+    }
+    partition->gone = true;
+    free_if_unused(partition);
+}
+
+static void start_at(struct partition *partition, int64_t offset)
+{
+    offsets_init(&partition->offsets, offset);
+    partition->started = true;
+}
+
+static void on_assigned(void *context, const struct consumer_position *at)
+{
+    struct intake_kafka *intake = context;
+    struct partition *partition = find(intake, at);
+
+    if (partition != NULL)
+        drop(intake, partition);
+    if (intake->len == intake->cap) {
+        intake->cap = intake->cap == 0 ? 16 : 2 * intake->cap;
+        intake->partitions = realloc(intake->partitions, intake->cap * sizeof(struct partition *));
+    }
+    partition = calloc(1, sizeof *partition);
+    if (intake->partitions == NULL || partition == NULL)
+        abort(); /* a few bytes for each partition: start anew with more memory */
+    partition->at = *at;
+    partition->committed = -1;
+    if (at->offset >= 0)
+        start_at(partition, at->offset);
+    intake->partitions[intake->len++] = partition;
+    LOG_INFO("Took over a partition", LOG_STR("topic", intake->topics[at->topic]),
+             LOG_I64("partition", at->partition), LOG_I64("offset", at->offset));
+}
+
+static void on_revoking(void *context, const struct consumer_position *at)
+{
+    struct intake_kafka *intake = context;
+    struct partition *partition = find(intake, at);
+
+    if (partition != NULL)
+        partition->revoking = true;
+    if (intake->revoke_until_ms == 0)
+        intake->revoke_until_ms = clock_mono_ms() + DRAIN_MS;
+}
+
+static void on_lost(void *context, const struct consumer_position *at)
+{
+    struct intake_kafka *intake = context;
+    struct partition *partition = find(intake, at);
+
+    if (partition != NULL)
+        drop(intake, partition);
+}
+
+/* What is under way belongs to the old numbering; a new assignment begins in its place. */
+static void on_reset(void *context, const struct consumer_position *at, int64_t missed)
+{
+    struct intake_kafka *intake = context;
+
+    intake->state.missed += (uint64_t)missed;
+    metric_add(intake->missed, (double)missed);
+    on_assigned(context, at);
+}
+
+/* ---- commits */
+
+static size_t gather(struct intake_kafka *intake, bool revoking_only, uint64_t now_ms,
+                     struct consumer_position *ret_positions)
+{
+    uint64_t settle_ms = (uint64_t)intake->options.gateway->settle_ms;
+    size_t n = 0;
+
+    for (size_t i = 0; i < intake->len; i++) {
+        struct partition *partition = intake->partitions[i];
+        if (!partition->started || (revoking_only && !partition->revoking))
+            continue;
+        int64_t offset = offsets_commit(&partition->offsets, now_ms, settle_ms);
+        if (offset == partition->committed)
+            continue;
+        ret_positions[n] = partition->at;
+        ret_positions[n++].offset = offset;
+    }
+    return n;
+}
+
+static void commit_some(struct intake_kafka *intake, bool revoking_only, uint32_t wait_ms,
+                        uint64_t now_ms)
+{
+    struct consumer_position *positions = calloc(intake->len + 1, sizeof *positions);
+    struct error error = {0};
+
+    if (positions == NULL)
+        return; /* the next round will do it */
+    size_t n = gather(intake, revoking_only, now_ms, positions);
+    enum err err = n == 0 ? OK : consumer_commit(intake->consumer, positions, n, wait_ms, &error);
+    if (err)
+        LOG_WARN("Could not commit offsets", LOG_STR("error", error.text));
+    for (size_t i = 0; i < n && !err; i++) {
+        struct partition *partition = find(intake, &positions[i]);
+        if (partition != NULL)
+            partition->committed = positions[i].offset;
+    }
+    free(positions);
+}
+
+static void commit(struct intake *base, uint64_t now_ms)
+{
+    struct intake_kafka *intake = (struct intake_kafka *)base;
+    commit_some(intake, false, COMMIT_WAIT_MS, now_ms);
+}
+
+/* Gives the partitions back that were asked for, once their exports are through or time is up. */
+static void finish_revoking(struct intake_kafka *intake, uint64_t now_ms)
+{
+    uint32_t under_way = 0;
+
+    if (intake->revoke_until_ms == 0)
+        return;
+    for (size_t i = 0; i < intake->len; i++)
+        if (intake->partitions[i]->revoking)
+            under_way += intake->partitions[i]->under_way;
+    if (under_way > 0 && now_ms < intake->revoke_until_ms)
+        return;
+    commit_some(intake, true, COMMIT_WAIT_MS, now_ms);
+    for (size_t i = intake->len; i-- > 0;)
+        if (intake->partitions[i]->revoking)
+            drop(intake, intake->partitions[i]);
+    intake->revoke_until_ms = 0;
+    consumer_let_go(intake->consumer);
+}
+
+/* ---- messages */
+
+static void release(struct message *message)
+{
+    struct intake_kafka *intake = (struct intake_kafka *)message->parcel.intake;
+    struct partition *partition = message->partition;
+
+    *message->place = message->next;
+    if (message->next != NULL)
+        message->next->place = message->place;
+    intake->state.held_bytes -= message->bytes;
+    partition->under_way--;
+    consumer_release(&message->message);
+    free(message);
+    free_if_unused(partition);
+}
+
+static void done(struct intake *base, struct parcel *parcel, uint64_t now_ms)
+{
+    struct message *message = (struct message *)parcel; /* its first member */
+
+    (void)base;
+    if (!message->partition->gone)
+        offsets_done(&message->partition->offsets, message->message.at.offset, now_ms);
+    release(message);
+}
+
+static void buried(void *context)
+{
+    struct message *message = context;
+    done(message->parcel.intake, &message->parcel, clock_mono_ms());
+}
+
+static void origin(struct intake *base, const struct parcel *parcel, struct dead_letter *letter)
+{
+    const struct intake_kafka *intake = (const struct intake_kafka *)base;
+    const struct message *message = (const struct message *)parcel; /* its first member */
+    const struct consumer_position *at = &message->message.at;
+
+    letter->topic = intake->dead_letters[at->topic];
+    letter->from_topic = intake->topics[at->topic];
+    letter->partition = at->partition;
+    letter->offset = at->offset;
+    letter->original = &message->message;
+}
+
+static void bury(struct intake_kafka *intake, struct message *message, const char *reason)
+{
+    const struct consumer_position *at = &message->message.at;
+    struct dead_letter letter = {.signal = intake->signals[at->topic],
+                                 .value = message->message.value,
+                                 .reason = reason,
+                                 .done = buried,
+                                 .context = message};
+
+    origin(&intake->intake, &message->parcel, &letter);
+    intake->state.undecodable++;
+    metric_add(intake->undecodable, 1);
+    LOG_WARN("Put an undecodable message into the dead letters",
+             LOG_STR("topic", intake->topics[at->topic]), LOG_I64("partition", at->partition),
+             LOG_I64("offset", at->offset), LOG_STR("reason", reason));
+    dead_letters_put(intake->options.dead_letters, &letter);
+}
+
+/* A message that says it may have been sent before, and was seen before. */
+static bool is_repeat(struct partition *partition, const struct consumer_message *message)
+{
+    struct bytes id = consumer_header(message, NAMES_HEADER_ID);
+    bool retry = consumer_header(message, NAMES_HEADER_RETRY).len > 0;
+
+    return id.len > 0 && seen_before(&partition->seen, id) && retry;
+}
+
+static void take(struct intake_kafka *intake, const struct consumer_message *from)
+{
+    struct partition *partition = find(intake, &from->at);
+    struct consumer_message copy = *from;
+    struct message *message = NULL;
+    struct otlp_summary summary = {0};
+    struct error error = {0};
+
+    if (partition == NULL || partition->revoking) {
+        consumer_release(&copy); /* another member's by now */
+        return;
+    }
+    if (!partition->started)
+        start_at(partition, from->at.offset);
+    enum err err = offsets_add(&partition->offsets, from->at.offset);
+    if (!err)
+        message = calloc(1, sizeof *message);
+    if (err == ERR_INVALID) {
+        consumer_release(&copy); /* the client handed it on twice */
+        return;
+    }
+    if (err || message == NULL)
+        abort(); /* a few bytes, and a message that must not be forgotten */
+    *message = (struct message){.parcel = {.intake = &intake->intake,
+                                           .signal = intake->signals[from->at.topic],
+                                           .value = from->value},
+                                .message = copy,
+                                .partition = partition,
+                                .bytes = from->value.len};
+    message->next = intake->under_way;
+    message->place = &intake->under_way;
+    if (message->next != NULL)
+        message->next->place = &message->next;
+    intake->under_way = message;
+    partition->under_way++;
+    intake->state.held_bytes += message->bytes;
+    intake->state.consumed_messages++;
+    metric_add(intake->messages, 1);
+
+    err = otlp_walk(message->parcel.signal, from->value, NULL, &summary, &error);
+    message->parcel.items = summary.items;
+    if (err) {
+        bury(intake, message, error.text);
+        return;
+    }
+    intake->state.consumed_items += summary.items;
+    metric_add(intake->items, summary.items);
+    if (is_repeat(partition, from)) {
+        intake->state.repeats += summary.items;
+        metric_add(intake->repeats, summary.items);
+        done(&intake->intake, &message->parcel, clock_mono_ms());
+    } else if (summary.items == 0) {
+        done(&intake->intake, &message->parcel, clock_mono_ms());
+    } else {
+        intake->options.deliver(intake->options.context, &message->parcel);
+    }
+}
+
+static void poll(struct intake *base, uint64_t now_ms)
+{
+    struct intake_kafka *intake = (struct intake_kafka *)base;
+    struct consumer_message message;
+
+    for (int i = 0; i < MESSAGES_PER_POLL; i++) {
+        if (!consumer_poll(intake->consumer, &message))
+            break;
+        if (intake->stopped)
+            consumer_release(&message);
+        else
+            take(intake, &message);
+        if (intake->state.held_bytes >= intake->budget_bytes)
+            break;
+    }
+    if (intake->state.held_bytes >= intake->budget_bytes)
+        consumer_pause(intake->consumer, true);
+    else if (intake->state.held_bytes < intake->budget_bytes / 2 && !intake->stopped)
+        consumer_pause(intake->consumer, false);
+    finish_revoking(intake, now_ms);
+    if (now_ms >= intake->commit_at_ms) {
+        intake->commit_at_ms = now_ms + COMMIT_EVERY_MS;
+        commit_some(intake, false, 0, now_ms);
+    }
+}
+
+static void rewind_all(struct intake *base)
+{
+    struct intake_kafka *intake = (struct intake_kafka *)base;
+    struct error error = {0};
+
+    if (intake->options.gateway->settle_ms == 0)
+        return;
+    for (size_t i = intake->len; i-- > 0;) { /* backwards: the new ones join at the end */
+        struct partition *partition = intake->partitions[i];
+        struct consumer_position at = partition->at;
+        if (!partition->started || partition->revoking || offsets_held(&partition->offsets) == 0)
+            continue;
+        at.offset = partition->offsets.commit;
+        if (consumer_seek(intake->consumer, &at, &error)) {
+            LOG_ERROR("Could not go back to what the backend may have lost",
+                      LOG_STR("error", error.text));
+            continue;
+        }
+        LOG_WARN("Hands on once more what the backend may have lost",
+                 LOG_STR("topic", intake->topics[at.topic]), LOG_I64("partition", at.partition),
+                 LOG_I64("from", at.offset));
+        on_assigned(intake, &at); /* in place of the old one */
+    }
+}
+
+static void stop(struct intake *base)
+{
+    struct intake_kafka *intake = (struct intake_kafka *)base;
+
+    intake->stopped = true;
+    consumer_pause(intake->consumer, true);
+}
+
+static void state(struct intake *base, struct intake_state *ret_state)
+{
+    struct intake_kafka *intake = (struct intake_kafka *)base;
+    uint64_t since_ms = 0;
+
+    intake->state.partitions = intake->len;
+    snprintf(intake->state.protocol, sizeof intake->state.protocol, "%s",
+             consumer_protocol(intake->consumer));
+    kafka_health_read(consumer_health(intake->consumer), intake->state.trouble,
+                      sizeof intake->state.trouble, &since_ms);
+    *ret_state = intake->state;
+}
+
+/* ---- opening and closing */
+
+static void on_readable(struct net_source *source, uint32_t events)
+{
+    struct intake_kafka *intake =
+        (struct intake_kafka *)((char *)source - offsetof(struct intake_kafka, source));
+
+    (void)events;
+    poll(&intake->intake, clock_mono_ms());
+}
+
+static void close_intake(struct intake *base)
+{
+    struct intake_kafka *intake = (struct intake_kafka *)base;
+
+    if (intake->consumer != NULL && intake->source.ready != NULL)
+        net_source_forget(intake->options.loop, &intake->source);
+    while (intake->len > 0)
+        drop(intake, intake->partitions[0]);
+    while (intake->under_way != NULL)
+        release(intake->under_way);
+    free(intake->partitions);
+    consumer_close(&intake->consumer);
+    arena_fini(&intake->arena);
+    free(intake);
+}
+
+static enum err open_consumer(struct intake_kafka *intake, struct error *error)
+{
+    const struct pipeline_gateway *gateway = intake->options.gateway;
+
+    for (size_t i = 0; i < gateway->from_count; i++) {
+        intake->topics[i] = gateway->from[i]->topic;
+        intake->signals[i] = gateway->from[i]->signal;
+        intake->dead_letters[i] = pipeline_dead_letter(gateway, gateway->from[i]);
+    }
+    const struct consumer_options options = {
+        .access = &intake->access,
+        .group_id = gateway->group_id,
+        .topics = intake->topics,
+        .topic_count = gateway->from_count,
+        .latest = gateway->initial_offset == PIPELINE_OFFSET_LATEST,
+        .prefetch_bytes = (size_t)gateway->memory_limit_bytes / 8,
+        .context = intake,
+        .assigned = on_assigned,
+        .revoking = on_revoking,
+        .lost = on_lost,
+        .reset = on_reset,
+    };
+    enum err err = consumer_open(&options, &intake->consumer, error);
+    if (err)
+        return err;
+    intake->source.fd = consumer_fd(intake->consumer);
+    intake->source.ready = on_readable;
+    return net_source_watch(intake->options.loop, &intake->source, EPOLLIN, error);
+}
+
+enum err intake_kafka_open(const struct intake_options *options, struct intake **ret_intake,
+                           struct error *error)
+{
+    static const struct intake_kind kind = {.poll = poll,
+                                            .done = done,
+                                            .rewind = rewind_all,
+                                            .stop = stop,
+                                            .commit = commit,
+                                            .origin = origin,
+                                            .state = state,
+                                            .close = close_intake};
+    const char *name = options->gateway->name;
+    char client[96];
+    struct intake_kafka *intake = calloc(1, sizeof *intake);
+    if (intake == NULL)
+        return error_set(error, ERR_NOMEM, "open intake");
+
+    ASSERT(options->gateway->from_count <= CONSUMER_TOPICS_MAX);
+    intake->intake.kind = &kind;
+    intake->options = *options;
+    intake->budget_bytes = (size_t)options->gateway->memory_limit_bytes / 4;
+    intake->messages = metrics_series(&messages_desc, name);
+    intake->items = metrics_series(&items_desc, name);
+    intake->repeats = metrics_series(&repeats_desc, name);
+    intake->undecodable = metrics_series(&undecodable_desc, name);
+    intake->missed = metrics_series(&missed_desc, name);
+    snprintf(client, sizeof client, "surgetank-gateway-%s", name);
+    enum err err = kafka_access_make(options->pipeline, options->secrets_dir, client,
+                                     &options->gateway->consumer_properties, &intake->arena,
+                                     &intake->access, error);
+    if (!err)
+        err = open_consumer(intake, error);
+    if (err) {
+        close_intake(&intake->intake);
+        return err;
+    }
+    *ret_intake = &intake->intake;
+    return OK;
+}

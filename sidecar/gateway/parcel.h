@@ -1,0 +1,41 @@
+/* parcel: one message on its way through a gateway, from intake to done.
+ *
+ *   intake --parcel--> delivery --pieces--> backend | dead letters
+ *      ^                  |
+ *      +---- parcel_done -+   when no piece of it is left
+ *
+ * A parcel is done when every piece of it was stored by the backend or lies in the dead letters.
+ * Pieces come into being when a backend refuses a request and it is cut to find the culprit.
+ *
+ * Thread: the gateway's loop.
+ */
+#ifndef SIDECAR_GATEWAY_PARCEL_H
+#define SIDECAR_GATEWAY_PARCEL_H
+
+#include "common/bytes.h"
+#include "common/contract/signal.h"
+
+#include <stdint.h>
+
+struct intake;
+
+/* Embedded in what its intake keeps for a message. */
+struct parcel {
+    struct intake *intake;
+    enum signal signal;
+    struct bytes value; /* OTLP, the intake's until done; empty: undecodable, see `raw` */
+    uint32_t items;
+    uint32_t pieces; /* not done yet; delivery's */
+};
+
+/* One part of a parcel's items, alone or with others in a request. */
+struct piece {
+    struct piece *next;
+    struct parcel *parcel;
+    struct bytes value;
+    uint8_t *owned; /* the value's memory; NULL: the parcel's own */
+    uint32_t items;
+    void *dead_context; /* of the dead letters, while it is there */
+};
+
+#endif

@@ -1,0 +1,68 @@
+#include "sidecar/gateway/seen.h"
+
+#include "common/crc32c.h"
+
+#include <stdlib.h>
+
+enum { HEADS = 1024 };
+
+struct seen_entry {
+    uint32_t hash, chain; /* the next of its chain, and 1 */
+    uint8_t len;
+    uint8_t id[SEEN_ID_MAX];
+};
+
+void seen_fini(struct seen *seen)
+{
+    free(seen->ring);
+    free(seen->heads);
+    *seen = (struct seen){0};
+}
+
+static bool make(struct seen *seen)
+{
+    seen->ring = calloc(SEEN_MAX, sizeof *seen->ring);
+    seen->heads = calloc(HEADS, sizeof *seen->heads);
+    if (seen->ring == NULL || seen->heads == NULL)
+        seen_fini(seen);
+    return seen->ring != NULL;
+}
+
+/* Takes the oldest entry out of its chain. */
+static void unlink_entry(struct seen *seen, uint32_t index)
+{
+    struct seen_entry *entry = &seen->ring[index];
+
+    if (entry->len == 0)
+        return;
+    for (uint32_t *at = &seen->heads[entry->hash % HEADS]; *at != 0;
+         at = &seen->ring[*at - 1].chain) {
+        if (*at == index + 1) {
+            *at = entry->chain;
+            return;
+        }
+    }
+}
+
+bool seen_before(struct seen *seen, struct bytes id)
+{
+    if (id.len == 0 || id.len > SEEN_ID_MAX || (seen->ring == NULL && !make(seen)))
+        return false;
+    uint32_t hash = crc32c(0, id);
+    for (uint32_t at = seen->heads[hash % HEADS]; at != 0; at = seen->ring[at - 1].chain) {
+        const struct seen_entry *entry = &seen->ring[at - 1];
+        if (entry->hash == hash && bytes_equal((struct bytes){entry->id, entry->len}, id))
+            return true;
+    }
+
+    uint32_t index = seen->next;
+    struct seen_entry *entry = &seen->ring[index];
+    unlink_entry(seen, index);
+    entry->hash = hash;
+    entry->len = (uint8_t)id.len;
+    memcpy(entry->id, id.data, id.len);
+    entry->chain = seen->heads[hash % HEADS];
+    seen->heads[hash % HEADS] = index + 1;
+    seen->next = (index + 1) % SEEN_MAX;
+    return false;
+}
