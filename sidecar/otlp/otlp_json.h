@@ -32,7 +32,9 @@ NODISCARD enum err otlp_json_read(enum signal signal, struct bytes text,
                                   struct error *error);
 
 /* Appends a request, as accepted by otlp_walk(), as OTLP/JSON to `out`: no blanks, fields in the
- * order of the wire, 64-bit integers as strings. Unknown fields are left out. */
+ * order of their numbers, 64-bit integers as strings. Unknown fields are left out; what comes more
+ * than once is merged. ERR_INVALID: malformed, or nested deeper than OTLP_DEPTH_MAX. ERR_FULL,
+ * ERR_NOMEM. */
 NODISCARD enum err otlp_json_write(enum signal signal, struct bytes request, struct buf *out,
                                    struct error *error);
 

@@ -26,6 +26,8 @@ unsigned utf8_sequence(const uint8_t *at, const uint8_t *end)
 
 const uint8_t *utf8_find_bad(struct bytes text)
 {
+    if (text.len == 0)
+        return NULL;
     const uint8_t *at = text.data, *end = text.data + text.len;
 
     while (at < end) {

@@ -104,12 +104,12 @@ def number(value, kind):
             return '"NaN"'
         if math.isinf(value):
             return '"Infinity"' if value > 0 else '"-Infinity"'
-        return "%.17g" % value
+        return next(text for text in (f"{value:.{n}g}" for n in (15, 16, 17)) if float(text) == value)
     return str(value)
 
 
 def out_json(message):
-    """What otlp_json_write() makes of a message's deterministic encoding; doubles as %.17g."""
+    """What otlp_json_write() makes of a message's deterministic encoding."""
     parts = []
     for field, value in message.ListFields():
         kind = TYPES[field.type]

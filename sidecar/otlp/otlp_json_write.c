@@ -1,0 +1,379 @@
+/* Fields come in any order and lists may be scattered over their message, so a message is looked
+ * over once to see what is there, from where to where, and then each field is written from its own
+ * stretch: with the orders that are usual, every byte is looked at twice. A singular message that
+ * comes more than once is put together first, for one behind the other is one, merged.
+ */
+#include "sidecar/otlp/otlp_json.h"
+
+#include "common/assert.h"
+#include "sidecar/otlp/schema.h"
+#include "sidecar/otlp/wire.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { NUMBER_TEXT = 40 };
+
+struct writer {
+    struct buf *out;
+    struct error *error;
+};
+
+static enum err put(struct writer *writer, const char *text)
+{
+    return buf_append_text(writer->out, text);
+}
+
+static enum err put_string(struct writer *writer, struct bytes text)
+{
+    static const char plain[] = "\"\\\b\f\n\r\t", letters[] = "\"\\bfnrt";
+    size_t run = 0;
+
+    enum err err = buf_append_byte(writer->out, '"');
+    for (size_t i = 0; err == OK && i <= text.len; i++) {
+        if (i < text.len && text.data[i] >= 0x20 && text.data[i] != '"' && text.data[i] != '\\')
+            continue;
+        err = buf_append(writer->out, (struct bytes){text.data + run, i - run});
+        run = i + 1;
+        if (err || i == text.len)
+            continue;
+        const char *at = text.data[i] != 0 ? strchr(plain, text.data[i]) : NULL;
+        err = at != NULL ? buf_printf(writer->out, "\\%c", letters[at - plain])
+                         : buf_printf(writer->out, "\\u%04x", text.data[i]);
+    }
+    return err ? err : buf_append_byte(writer->out, '"');
+}
+
+static enum err put_hex(struct writer *writer, struct bytes data)
+{
+    static const char digits[] = "0123456789abcdef";
+
+    enum err err = buf_reserve(writer->out, 2 * data.len + 2);
+    if (err)
+        return err;
+    uint8_t *to = writer->out->data + writer->out->len;
+    *to++ = '"';
+    for (size_t i = 0; i < data.len; i++) {
+        *to++ = (uint8_t)digits[data.data[i] >> 4];
+        *to++ = (uint8_t)digits[data.data[i] & 15];
+    }
+    *to++ = '"';
+    writer->out->len = (size_t)(to - writer->out->data);
+    return OK;
+}
+
+static enum err put_base64(struct writer *writer, struct bytes data)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+    enum err err = buf_reserve(writer->out, data.len / 3 * 4 + 6);
+    if (err)
+        return err;
+    uint8_t *to = writer->out->data + writer->out->len;
+    *to++ = '"';
+    for (size_t i = 0; i < data.len; i += 3) {
+        size_t left = data.len - i;
+        uint32_t word = (uint32_t)data.data[i] << 16 |
+                        (left > 1 ? (uint32_t)data.data[i + 1] << 8 : 0) |
+                        (left > 2 ? (uint32_t)data.data[i + 2] : 0);
+        *to++ = (uint8_t)digits[word >> 18];
+        *to++ = (uint8_t)digits[word >> 12 & 63];
+        *to++ = left > 1 ? (uint8_t)digits[word >> 6 & 63] : '=';
+        *to++ = left > 2 ? (uint8_t)digits[word & 63] : '=';
+    }
+    *to++ = '"';
+    writer->out->len = (size_t)(to - writer->out->data);
+    return OK;
+}
+
+/* As few digits as read back to the same number. */
+static enum err put_double(struct writer *writer, uint64_t bits)
+{
+    char text[NUMBER_TEXT];
+    double value;
+
+    memcpy(&value, &bits, sizeof value);
+    if (isnan(value))
+        return put(writer, "\"NaN\"");
+    if (isinf(value))
+        return put(writer, value > 0 ? "\"Infinity\"" : "\"-Infinity\"");
+    for (int digits = 15; digits <= 17; digits++) {
+        double again;
+        snprintf(text, sizeof text, "%.*g", digits, value);
+        again = strtod(text, NULL);
+        if (memcmp(&again, &value, sizeof value) == 0)
+            break;
+    }
+    return put(writer, text);
+}
+
+/* The value of a number as its type has it: what is beyond it is cut off, as protobuf does. */
+static uint64_t narrow(enum otlp_kind kind, uint64_t bits)
+{
+    switch (kind) {
+    case OTLP_KIND_BOOL:
+        return bits != 0;
+    case OTLP_KIND_ENUM:
+    case OTLP_KIND_INT32:
+        return (uint64_t)(int64_t)(int32_t)bits;
+    case OTLP_KIND_UINT32:
+        return (uint32_t)bits;
+    case OTLP_KIND_SINT32:
+        return (uint64_t)(int64_t)(int32_t)(((uint32_t)bits >> 1) ^ (0 - ((uint32_t)bits & 1)));
+    case OTLP_KIND_MESSAGE:
+    case OTLP_KIND_STRING:
+    case OTLP_KIND_BYTES:
+    case OTLP_KIND_ID:
+    case OTLP_KIND_INT64:
+    case OTLP_KIND_UINT64:
+    case OTLP_KIND_FIXED32:
+    case OTLP_KIND_FIXED64:
+    case OTLP_KIND_SFIXED64:
+    case OTLP_KIND_DOUBLE:
+        break;
+    }
+    return bits;
+}
+
+static enum err put_number(struct writer *writer, enum otlp_kind kind, uint64_t bits)
+{
+    switch (kind) {
+    case OTLP_KIND_BOOL:
+        return put(writer, bits != 0 ? "true" : "false");
+    case OTLP_KIND_DOUBLE:
+        return put_double(writer, bits);
+    case OTLP_KIND_INT64:
+    case OTLP_KIND_SFIXED64:
+        return buf_printf(writer->out, "\"%" PRId64 "\"", (int64_t)bits);
+    case OTLP_KIND_UINT64:
+    case OTLP_KIND_FIXED64:
+        return buf_printf(writer->out, "\"%" PRIu64 "\"", bits);
+    case OTLP_KIND_ENUM:
+    case OTLP_KIND_INT32:
+    case OTLP_KIND_SINT32:
+        return buf_printf(writer->out, "%" PRId64, (int64_t)bits);
+    case OTLP_KIND_UINT32:
+    case OTLP_KIND_FIXED32:
+        return buf_printf(writer->out, "%" PRIu64, bits);
+    case OTLP_KIND_MESSAGE:
+    case OTLP_KIND_STRING:
+    case OTLP_KIND_BYTES:
+    case OTLP_KIND_ID:
+        ASSERT(kind == OTLP_KIND_INT64);
+    }
+    return OK;
+}
+
+/* ---- messages */
+
+static enum err write_message(struct writer *writer, enum otlp_message_id id, struct bytes message,
+                              uint32_t depth);
+
+static enum err malformed(struct writer *writer)
+{
+    return error_set(writer->error, ERR_INVALID, "the OTLP request is malformed");
+}
+
+static enum err put_value(struct writer *writer, const struct otlp_field *known,
+                          const struct wire_field *field, uint32_t depth)
+{
+    switch (known->kind) {
+    case OTLP_KIND_MESSAGE:
+        return write_message(writer, known->child, field->payload, depth + 1);
+    case OTLP_KIND_STRING:
+        return put_string(writer, field->payload);
+    case OTLP_KIND_BYTES:
+        return put_base64(writer, field->payload);
+    case OTLP_KIND_ID:
+        return put_hex(writer, field->payload);
+    case OTLP_KIND_BOOL:
+    case OTLP_KIND_ENUM:
+    case OTLP_KIND_INT32:
+    case OTLP_KIND_UINT32:
+    case OTLP_KIND_SINT32:
+    case OTLP_KIND_INT64:
+    case OTLP_KIND_UINT64:
+    case OTLP_KIND_FIXED32:
+    case OTLP_KIND_FIXED64:
+    case OTLP_KIND_SFIXED64:
+    case OTLP_KIND_DOUBLE:
+        break;
+    }
+    return put_number(writer, known->kind, narrow(known->kind, field->value));
+}
+
+/* Where the occurrences of a field are, from the first that counts to the end of the last. */
+struct stretch {
+    struct bytes bytes;
+    uint32_t count;
+};
+
+static bool is_packed(const struct otlp_field *known, const struct wire_field *field)
+{
+    return known->rule == OTLP_RULE_PACKED && field->type == WIRE_LEN;
+}
+
+static bool survey(enum otlp_message_id id, struct bytes message,
+                   struct stretch stretches[OTLP_FIELDS_MAX])
+{
+    const struct otlp_message *table = &otlp_messages[id];
+    struct stretch *alternative = NULL;
+    struct wire_field field;
+
+    while (message.len > 0) {
+        if (!wire_next(&message, &field))
+            return false;
+        const struct otlp_field *known = otlp_field_by_number(id, field.number);
+        if (known == NULL)
+            continue;
+        if (field.type != otlp_kind_wire(known->kind) && !is_packed(known, &field))
+            return false;
+        struct stretch *stretch = &stretches[known - table->fields];
+        if (known->rule == OTLP_RULE_ALT) { /* the last one holds */
+            if (alternative != NULL && alternative != stretch)
+                *alternative = (struct stretch){0};
+            alternative = stretch;
+        }
+        if (stretch->count == 0)
+            stretch->bytes.data = field.whole.data;
+        stretch->count++;
+        stretch->bytes.len = (size_t)(field.whole.data + field.whole.len - stretch->bytes.data);
+    }
+    return true;
+}
+
+/* The next occurrence of a field in its stretch, which holds one. */
+static void next_of(struct bytes *rest, uint32_t number, struct wire_field *ret_field)
+{
+    do {
+        bool whole = wire_next(rest, ret_field);
+        ASSERT(whole);
+    } while (ret_field->number != number);
+}
+
+static enum err put_packed(struct writer *writer, const struct otlp_field *known, struct bytes list,
+                           bool *more)
+{
+    const uint8_t *at = list.data, *end = at + list.len;
+    bool fixed = otlp_kind_wire(known->kind) == WIRE_FIXED64;
+
+    while (at < end) {
+        uint64_t bits = 0;
+        if (fixed ? end - at < 8 : !wire_varint(&at, end, &bits))
+            return malformed(writer);
+        if (fixed) {
+            bits = wire_get_fixed64(at);
+            at += 8;
+        }
+        enum err err = *more ? put(writer, ",") : OK;
+        if (err == OK)
+            err = put_number(writer, known->kind, bits);
+        if (err)
+            return err;
+        *more = true;
+    }
+    return OK;
+}
+
+static enum err put_list(struct writer *writer, const struct otlp_field *known,
+                         const struct stretch *stretch, uint32_t depth)
+{
+    struct bytes rest = stretch->bytes;
+    struct wire_field field;
+    bool more = false;
+
+    enum err err = put(writer, "[");
+    for (uint32_t i = 0; err == OK && i < stretch->count; i++) {
+        next_of(&rest, known->number, &field);
+        if (is_packed(known, &field)) {
+            err = put_packed(writer, known, field.payload, &more);
+            continue;
+        }
+        if (more)
+            err = put(writer, ",");
+        more = true;
+        if (err == OK)
+            err = put_value(writer, known, &field, depth);
+    }
+    return err ? err : put(writer, "]");
+}
+
+/* The one value that all occurrences of a singular field amount to; `merged` owns what it has to
+ * put together. */
+static enum err last_of(const struct otlp_field *known, const struct stretch *stretch,
+                        struct buf *merged, struct wire_field *ret_field)
+{
+    struct bytes rest = stretch->bytes;
+
+    for (uint32_t i = 0; i < stretch->count; i++) {
+        next_of(&rest, known->number, ret_field);
+        if (known->kind != OTLP_KIND_MESSAGE || stretch->count == 1)
+            continue;
+        enum err err = buf_append(merged, ret_field->payload);
+        if (err)
+            return err;
+    }
+    if (merged->len > 0)
+        ret_field->payload = buf_bytes(merged);
+    return OK;
+}
+
+static bool is_absent(const struct otlp_field *known, const struct wire_field *field)
+{
+    if (known->rule != OTLP_RULE_ONE || known->kind == OTLP_KIND_MESSAGE)
+        return false;
+    return field->type == WIRE_LEN ? field->payload.len == 0
+                                   : narrow(known->kind, field->value) == 0;
+}
+
+static enum err write_field(struct writer *writer, const struct otlp_field *known,
+                            const struct stretch *stretch, uint32_t depth, bool *more)
+{
+    bool list = known->rule == OTLP_RULE_MANY || known->rule == OTLP_RULE_PACKED;
+    AUTO(buf_fini) struct buf merged = {0};
+    struct wire_field field = {0};
+
+    if (!list) {
+        enum err err = last_of(known, stretch, &merged, &field);
+        if (err || is_absent(known, &field))
+            return err;
+    }
+    enum err err = buf_printf(writer->out, "%s\"%s\":", *more ? "," : "", known->name);
+    *more = true;
+    if (err)
+        return err;
+    return list ? put_list(writer, known, stretch, depth) : put_value(writer, known, &field, depth);
+}
+
+static enum err write_message(struct writer *writer, enum otlp_message_id id, struct bytes message,
+                              uint32_t depth)
+{
+    const struct otlp_message *table = &otlp_messages[id];
+    struct stretch stretches[OTLP_FIELDS_MAX] = {{{0}, 0}};
+    bool more = false;
+
+    if (depth > OTLP_DEPTH_MAX || !survey(id, message, stretches))
+        return malformed(writer);
+    enum err err = put(writer, "{");
+    for (size_t i = 0; err == OK && i < table->field_count; i++) {
+        if (stretches[i].count > 0)
+            err = write_field(writer, &table->fields[i], &stretches[i], depth, &more);
+    }
+    return err ? err : put(writer, "}");
+}
+
+enum err otlp_json_write(enum signal signal, struct bytes request, struct buf *out,
+                         struct error *error)
+{
+    struct writer writer = {.out = out, .error = error};
+    size_t before = out->len;
+
+    enum err err = write_message(&writer, otlp_request_id(signal), request, 1);
+    if (err)
+        out->len = before;
+    if (err && err != ERR_INVALID)
+        return error_set(error, err, "OTLP/JSON becomes too big: %s", err_name(err));
+    return err;
+}
