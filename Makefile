@@ -75,7 +75,7 @@ define test_rule
 $(BUILD)/$(1:.c=): $(BUILD)/$(1:.c=.o) $(call doubles,$(1)) $(BUILD)/tests/support/assert_mock.o $(ARCHIVES)
 	$$(LINK) $$(filter %.o,$$^) $(ARCHIVES) $$(LIBS) -lcmocka -o $$@
 endef
-$(foreach t,$(TEST_SRC) $(COMPONENT_SRC),$(eval $(call test_rule,$(t))))
+$(foreach t,$(TEST_SRC) $(COMPONENT_SRC) $(wildcard tests/e2e/*.c),$(eval $(call test_rule,$(t))))
 
 unit: $(TEST_BINS) ## unit tests
 	@for t in $^; do $$t >$$t.log 2>&1 || { cat $$t.log; echo "FAILED $$t"; exit 1; }; done; \

@@ -40,6 +40,12 @@ static const char *advice(int status, const char *message)
     return "";
 }
 
+/* Server-side apply reports a field that isn't in the schema as 500, however often one tries. */
+static bool is_bad_apply(int status, const char *message)
+{
+    return status == 500 && strstr(message, "failed to create typed patch object") != NULL;
+}
+
 /* `json` is a metav1.Status, or NULL. */
 static struct kube_verdict judge(int status, const struct json *json, struct bytes body,
                                  uint64_t seconds, struct error *error)
@@ -48,6 +54,9 @@ static struct kube_verdict judge(int status, const struct json *json, struct byt
     const char *reason = json_string(json_get(json, "reason"), "");
     int64_t wait = json_int(json_at(json, "details.retryAfterSeconds"), 0);
     struct kube_verdict verdict = {.err = code_of(status)};
+
+    if (is_bad_apply(status, message))
+        verdict.err = ERR_INVALID;
 
     verdict.gone = status == 410 || strcmp(reason, "Expired") == 0 || strcmp(reason, "Gone") == 0;
     if (seconds == 0 && wait > 0 && wait <= RETRY_AFTER_MAX_S)

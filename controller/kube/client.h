@@ -7,7 +7,8 @@
  *   404                      ERR_NOTFOUND
  *   409                      ERR_CONFLICT   AlreadyExists, a resourceVersion or uid that moved on,
  *                                           or fields of another manager (named in the sentence)
- *   400 405 406 413 415 422  ERR_INVALID    with the fields that the server named
+ *   400 405 406 413 415 422  ERR_INVALID    with the fields that the server named; so is the 500 that
+ *                                           an apply with an unknown field gets
  *   401                      credentials are read again and the call repeated once; then ERR_AGAIN
  *   403                      ERR_INVALID    with the verb, resource and namespace that RBAC lacks
  *   410                      ERR_AGAIN, kube_answer.gone

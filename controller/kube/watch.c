@@ -44,9 +44,9 @@ struct kube_watch {
     struct error stream_error; /* why on_event stopped the stream */
     bool stream_gone;          /* and whether it was an expired version */
     uint64_t opened_ms;
-    bool heard;   /* an event or bookmark, since then */
-    bool suspect; /* the connection: silence */
-    unsigned failures;
+    bool heard;                    /* an event or bookmark, since then */
+    bool suspect;                  /* the connection: silence */
+    unsigned failures, relists;    /* since a stream lived for a minute */
     uint64_t request_id, timer_id; /* 0: none */
 
     pthread_mutex_t lock; /* guards all below */
@@ -154,19 +154,16 @@ static void on_timer(void *context)
     begin(watch);
 }
 
-/* Does what the state says again: at once if that is asked for and nothing failed lately, else
- * after a pause, of at least `at_least_ms`. `why` is for the log, or NULL. */
-static void again(struct kube_watch *watch, const char *reason, bool at_once, unsigned at_least_ms,
-                  const struct error *why)
+/* Does what the state says again: at once for `attempt` 0, else after a pause that grows with it,
+ * of at least `at_least_ms`. `why` is for the log, or NULL. */
+static void again(struct kube_watch *watch, const char *reason, unsigned attempt,
+                  unsigned at_least_ms, const struct error *why)
 {
-    uint64_t pause = 0;
+    uint64_t pause = attempt == 0 ? 0 : backoff_delay_ms(&pauses, attempt, arc4random());
 
     metric_add(metrics_series(&restarts_desc, watch->config.resource->kind, reason), 1);
-    if (!at_once || watch->failures > 0)
-        pause = backoff_delay_ms(&pauses, watch->failures > 0 ? watch->failures : 1, arc4random());
     if (pause < at_least_ms)
         pause = at_least_ms;
-    watch->failures++;
     if (why != NULL && watch->config.on_trouble != NULL)
         watch->config.on_trouble(watch->config.trouble_context, watch->config.resource, why,
                                  (unsigned)pause);
@@ -233,8 +230,8 @@ static void on_page(void *context, const struct kube_answer *answer)
         start_over(watch);
     }
     if (err)
-        again(watch, answer->gone ? "gone" : "failure", answer->gone, answer->retry_after_ms,
-              &error);
+        again(watch, answer->gone ? "gone" : "failure",
+              answer->gone ? watch->relists++ : ++watch->failures, answer->retry_after_ms, &error);
     else
         begin(watch);
 }
@@ -326,31 +323,32 @@ static void on_stream_end(void *context, const struct kube_answer *answer)
     if (was_stopped(watch))
         return;
     if (lived_ms >= STABLE_LIFE_MS)
-        watch->failures = 0;
+        watch->failures = watch->relists = 0;
     watch->suspect = answer->err == ERR_AGAIN && answer->status == 0 && lived_ms >= SILENCE_MS;
 
     if (watch->state == INITIAL && (answer->status == 400 || answer->status == 422)) {
         watch->cannot_stream_list = true;
         start_over(watch);
-        again(watch, "no_initial_events", true, 0, NULL);
+        again(watch, "no_initial_events", 0, 0, NULL);
     } else if (gone) {
         start_over(watch);
-        again(watch, "gone", true, 0, why);
+        again(watch, "gone", watch->relists++, 0, why);
     } else if (dead) {
         start_over(watch);
-        again(watch, "decode", true, 0, why);
+        again(watch, "decode", watch->relists++, 0, why);
     } else if (watch->state == LIVE && answer->err == ERR_AGAIN && answer->status == 0 &&
                (lived_ms >= SHORT_LIFE_MS || watch->heard)) {
-        again(watch, watch->suspect ? "silence" : "cut", true, 0, NULL);
+        again(watch, watch->suspect ? "silence" : "cut", watch->failures++, 0, NULL);
     } else if (watch->state == LIVE && !answer->err &&
                (lived_ms >= SHORT_LIFE_MS || watch->heard)) {
         watch->failures = 0;
-        again(watch, "end", true, 0, NULL);
+        again(watch, "end", 0, 0, NULL);
     } else {
         if (watch->state == INITIAL || (answer->err && answer->err != ERR_AGAIN))
             start_over(watch);
-        again(watch, "failure", answer->status == 401, answer->retry_after_ms,
-              answer->err ? why : NULL);
+        unsigned attempt = answer->status == 401 ? watch->failures : watch->failures + 1;
+        watch->failures++; /* with new credentials it is tried at once */
+        again(watch, "failure", attempt, answer->retry_after_ms, answer->err ? why : NULL);
     }
 }
 
@@ -395,7 +393,7 @@ static void begin(struct kube_watch *watch)
 
     enum err err = watch->state == LIST ? open_page(watch, &error) : open_stream(watch, &error);
     if (err)
-        again(watch, "failure", false, 0, &error);
+        again(watch, "failure", ++watch->failures, 0, &error);
 }
 
 /* ---- start and stop */

@@ -67,6 +67,10 @@ static void test_turns_each_answer_into_what_to_do(void **state)
         {410, "{\"message\":\"too old\",\"reason\":\"Expired\"}", ERR_AGAIN, "too old"},
         {500, "{\"message\":\"webhook failed\",\"reason\":\"InternalError\"}", ERR_AGAIN,
          "webhook"},
+        {500,
+         "{\"message\":\"failed to create typed patch object (x): .dta: field not declared in "
+         "schema\"}",
+         ERR_INVALID, ".dta"},
         {504, "", ERR_AGAIN, "504"},
         {503, "<html>", ERR_AGAIN, "503: <html>"},
         {302, "", ERR_INVALID, "302"},
