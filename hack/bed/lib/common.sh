@@ -7,15 +7,19 @@ bed_dir=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 checkout=$(cd "$bed_dir/../.." && pwd)
 cache=${SURGETANK_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/surgetank}
 parts_dir=$cache/bed/parts
-run=$cache/bed/run
 export SURGETANK_CACHE=$cache
+
+# Several beds can be up at once: SURGETANK_BED names another than the usual one.
+[[ "${SURGETANK_BED:-}" =~ ^[a-z0-9-]*$ ]] || { echo "SURGETANK_BED: only a-z, 0-9 and -" >&2; exit 1; }
+run=$cache/bed/run${SURGETANK_BED:+-$SURGETANK_BED}
+lock=$run.lock
 
 # Addresses inside the bed; nothing outside its network namespace can reach them.
 node_ip=10.199.0.1
 service_cidr=10.96.0.0/16
 pod_cidr=10.244.0.0/16
 dns_ip=10.96.0.10
-cgroup=surgetank-bed
+cgroup=surgetank-bed-$(sha256sum <<<"$run" | cut -c1-8)
 
 started=${BED_STARTED:-$(date +%s%N)}
 export BED_STARTED=$started
@@ -45,7 +49,7 @@ help_asked() {
 need_root() { # re-runs the script as root, with the same cache
     [ "$(id -u)" = 0 ] && return
     command -v sudo >/dev/null || die "needs root (namespaces and mounts); run it as root or install sudo"
-    exec sudo --preserve-env=SURGETANK_CACHE,PATH "$0" "$@"
+    exec sudo --preserve-env=SURGETANK_CACHE,SURGETANK_BED,PATH "$0" "$@"
 }
 
 need_commands() { # NAME...
@@ -94,9 +98,10 @@ kubectl() {
     nsenter -t "$(init_pid)" -n -- "$run/bin/kubectl" --kubeconfig "$run/pki/admin.kubeconfig" "$@"
 }
 
-# wait_until WHAT SECONDS CMD...: polls; says so when done, and every five seconds while it is not.
+# wait_until WHAT SECONDS CMD...: polls; says so when done, and every five seconds while it is not. On a very slow
+# machine BED_PATIENCE=N makes every limit N times as long.
 wait_until() {
-    local what=$1 limit=$2 begun=$SECONDS said=0
+    local what=$1 limit=$(($2 * ${BED_PATIENCE:-1})) begun=$SECONDS said=0
     shift 2
     until "$@" >/dev/null 2>&1; do
         local waited=$((SECONDS - begun))

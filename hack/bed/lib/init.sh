@@ -1,21 +1,26 @@
 #!/usr/bin/env bash
 # The first process of the bed's namespaces: makes mounts, network and cgroups, then only reaps.
-# Arguments: run directory, node address, service range, cgroup name. When it dies, the kernel ends every
+# Arguments: run directory, node address, service range, cgroup name, cache directory. When it dies, the kernel ends every
 # process, mount, address and firewall rule of the bed; only its cgroups outlive it (hack/bed/down removes them).
 set -euo pipefail
-run=$1 node_ip=$2 service_cidr=$3 cgroup=$4
+run=$1 node_ip=$2 service_cidr=$3 cgroup=$4 cache=$5
 
 mount -t tmpfs -o mode=755 tmpfs /run
 mkdir -p /run/lock /run/netns /run/containerd
 
-# Paths that Kubernetes or pods insist on: shown from the run directory. What has to be made on the
-# machine for that is written down, so that `down` takes it away again.
+# Paths that Kubernetes or pods insist on are shown from the run directory. An overlay holds the places where
+# they are mounted, so that nothing has to be made on the machine; the cache must stay as it is, wherever it is.
+mkdir /run/cache
+mount --bind "$cache" /run/cache
+for parent in /var/lib /var/log; do
+    mkdir -p "/run/overlay$parent"/{upper,work}
+    mount -t overlay -o "lowerdir=$parent,upperdir=/run/overlay$parent/upper,workdir=/run/overlay$parent/work" \
+        overlay "$parent"
+done
+case $cache/ in /var/lib/* | /var/log/*) mount --bind /run/cache "$cache" ;; esac
+umount /run/cache
 for dir in /var/lib/kubelet /var/lib/cni /var/lib/surgetank /var/log/pods /var/log/containers; do
-    if [ ! -d "$dir" ]; then
-        mkdir -p "$dir"
-        echo "$dir" >>"$run/made-dirs"
-    fi
-    mkdir -p "$run/state$dir"
+    mkdir -p "$dir" "$run/state$dir"
     mount --bind "$run/state$dir" "$dir"
 done
 
