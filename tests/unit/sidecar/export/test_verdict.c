@@ -1,0 +1,144 @@
+/* What answers mean, row by row: data is given up only where the backend says that the data is at
+ * fault, and never counted as stored on a doubtful success. */
+#include "tests/support/test.h"
+
+#include "sidecar/export/verdict.h"
+
+#include <stdio.h>
+
+static struct judgement judge_code(enum grpc_status status, bool retry, size_t sent)
+{
+    const struct grpc_result result = {.outcome = GRPC_CALL_ANSWERED,
+                                       .http_status = 200,
+                                       .status = status,
+                                       .has_retry_delay = retry,
+                                       .retry_delay_ms = retry ? 7000 : 0};
+    struct judgement judgement;
+    judge_grpc(SIGNAL_TRACES, &result, sent, &judgement);
+    return judgement;
+}
+
+static void test_grpc_codes(void **state)
+{
+    (void)state;
+    static const struct {
+        enum grpc_status status;
+        enum verdict verdict;
+    } rows[] = {
+        {GRPC_OK, VERDICT_DONE},
+        {GRPC_CANCELLED, VERDICT_AGAIN},
+        {GRPC_UNKNOWN, VERDICT_AGAIN},
+        {GRPC_INVALID_ARGUMENT, VERDICT_REFUSED},
+        {GRPC_DEADLINE_EXCEEDED, VERDICT_AGAIN},
+        {GRPC_NOT_FOUND, VERDICT_MEND},
+        {GRPC_ALREADY_EXISTS, VERDICT_REFUSED},
+        {GRPC_PERMISSION_DENIED, VERDICT_MEND},
+        {GRPC_RESOURCE_EXHAUSTED, VERDICT_AGAIN},
+        {GRPC_FAILED_PRECONDITION, VERDICT_REFUSED},
+        {GRPC_ABORTED, VERDICT_AGAIN},
+        {GRPC_OUT_OF_RANGE, VERDICT_AGAIN},
+        {GRPC_UNIMPLEMENTED, VERDICT_MEND},
+        {GRPC_INTERNAL, VERDICT_AGAIN},
+        {GRPC_UNAVAILABLE, VERDICT_AGAIN},
+        {GRPC_DATA_LOSS, VERDICT_AGAIN},
+        {GRPC_UNAUTHENTICATED, VERDICT_MEND},
+        {(enum grpc_status)99, VERDICT_AGAIN},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        assert_int_equal(judge_code(rows[i].status, false, 1000).verdict, rows[i].verdict);
+    assert_int_equal(judge_code(GRPC_RESOURCE_EXHAUSTED, false, VERDICT_LARGE_BYTES + 1).verdict,
+                     VERDICT_TOO_LARGE);
+    assert_int_equal(judge_code(GRPC_RESOURCE_EXHAUSTED, true, VERDICT_LARGE_BYTES + 1).verdict,
+                     VERDICT_AGAIN);
+    assert_int_equal(judge_code(GRPC_UNAVAILABLE, true, 1).retry_after_ms, 7000);
+}
+
+static void test_a_call_without_an_answer_is_tried_again(void **state)
+{
+    (void)state;
+    for (int outcome = 0; outcome < GRPC_OUTCOME_COUNT; outcome++) {
+        const struct grpc_result result = {.outcome = (enum grpc_outcome)outcome,
+                                           .status = GRPC_OK};
+        struct judgement judgement;
+        if (outcome == GRPC_CALL_ANSWERED)
+            continue;
+        judge_grpc(SIGNAL_LOGS, &result, 1, &judgement);
+        assert_true(judgement.verdict == VERDICT_AGAIN || judgement.verdict == VERDICT_MEND);
+        assert_false(judgement.reached);
+        assert_int_equal(judgement.lost_connection, outcome == GRPC_CALL_CONNECT_FAILED ||
+                                                        outcome == GRPC_CALL_LOST ||
+                                                        outcome == GRPC_CALL_RESOLVE_FAILED);
+    }
+}
+
+static void test_http_statuses(void **state)
+{
+    (void)state;
+    static const struct {
+        int status;
+        enum verdict verdict;
+    } rows[] = {
+        {200, VERDICT_DONE},      {202, VERDICT_DONE},  {204, VERDICT_DONE},
+        {206, VERDICT_AGAIN},     {260, VERDICT_AGAIN}, {301, VERDICT_MEND},
+        {400, VERDICT_REFUSED},   {401, VERDICT_MEND},  {403, VERDICT_MEND},
+        {404, VERDICT_MEND},      {405, VERDICT_MEND},  {408, VERDICT_AGAIN},
+        {413, VERDICT_TOO_LARGE}, {415, VERDICT_MEND},  {422, VERDICT_REFUSED},
+        {429, VERDICT_AGAIN},     {500, VERDICT_AGAIN}, {502, VERDICT_AGAIN},
+        {503, VERDICT_AGAIN},     {504, VERDICT_AGAIN}, {501, VERDICT_AGAIN},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct judgement judgement;
+        judge_http(SIGNAL_LOGS, rows[i].status, (struct bytes){0}, (struct bytes){0}, NULL,
+                   &judgement);
+        if (judgement.verdict != rows[i].verdict)
+            fail_msg("HTTP %d: %s", rows[i].status, verdict_name(judgement.verdict));
+    }
+}
+
+static void test_a_partial_success_is_counted_and_a_warning_is_not(void **state)
+{
+    (void)state;
+    /* partial_success { rejected = 3, error_message = "no" } */
+    static const uint8_t partial[] = {0x0a, 0x06, 0x08, 0x03, 0x12, 0x02, 'n', 'o'};
+    static const uint8_t warning[] = {0x0a, 0x04, 0x12, 0x02, 'n', 'o'};
+    struct judgement judgement;
+    struct grpc_result result = {.outcome = GRPC_CALL_ANSWERED, .status = GRPC_OK};
+
+    result.body = (struct bytes){partial, sizeof partial};
+    judge_grpc(SIGNAL_TRACES, &result, 1, &judgement);
+    assert_int_equal(judgement.verdict, VERDICT_PARTIAL);
+    assert_int_equal(judgement.rejected, 3);
+    assert_string_equal(judgement.text, "rejected in part: no");
+    result.body = (struct bytes){warning, sizeof warning};
+    judge_grpc(SIGNAL_TRACES, &result, 1, &judgement);
+    assert_int_equal(judgement.verdict, VERDICT_DONE);
+}
+
+static void test_the_backends_sentence_is_kept_short_and_clean(void **state)
+{
+    (void)state;
+    char body[2000];
+    struct judgement judgement;
+
+    memset(body, 'x', sizeof body);
+    body[3] = '\n';
+    judge_http(SIGNAL_LOGS, 400, BYTES_LITERAL("text/plain"),
+               (struct bytes){(uint8_t *)body, sizeof body}, "12", &judgement);
+    assert_true(strlen(judgement.text) < 250);
+    assert_non_null(strstr(judgement.text, "HTTP 400: xxx xxx"));
+    assert_int_equal(judgement.retry_after_ms, 12000);
+    judge_http(SIGNAL_LOGS, 503, (struct bytes){0}, (struct bytes){0}, "999999999", &judgement);
+    assert_int_equal(judgement.retry_after_ms, 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_grpc_codes),
+        cmocka_unit_test(test_a_call_without_an_answer_is_tried_again),
+        cmocka_unit_test(test_http_statuses),
+        cmocka_unit_test(test_a_partial_success_is_counted_and_a_warning_is_not),
+        cmocka_unit_test(test_the_backends_sentence_is_kept_short_and_clean),
+    };
+    return cmocka_run_group_tests_name("verdict", tests, NULL, NULL);
+}
