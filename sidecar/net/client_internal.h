@@ -10,6 +10,7 @@
 #define SIDECAR_NET_CLIENT_INTERNAL_H
 
 #include "common/buf.h"
+#include "common/compress.h"
 #include "sidecar/net/grpc_client.h"
 #include "sidecar/net/net_lookup.h"
 #include "sidecar/net/net_socket.h"
@@ -45,7 +46,9 @@ struct grpc_call {
     bool oversize, is_grpc;
     bool has_retry_after;
     uint32_t retry_after_ms;
+    enum compression encoding; /* of the reply, where its prefix says that it is compressed */
     struct buf message, details, body; /* body: with its prefix */
+    struct buf plain;                  /* what a compressed body was before */
 };
 
 /* One counter for each of struct grpc_client_stats but outcomes[]. */

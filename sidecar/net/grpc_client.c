@@ -93,6 +93,7 @@ void call_release(struct grpc_call *call)
     buf_fini(&call->message);
     buf_fini(&call->details);
     buf_fini(&call->body);
+    buf_fini(&call->plain);
     free(call);
 }
 
@@ -169,6 +170,24 @@ static enum grpc_status status_of_http(unsigned http_status)
     }
 }
 
+/* Servers in Go compress their replies as the request was. */
+static bool expand(struct grpc_call *call, struct bytes *message, struct error *error)
+{
+    AUTO(decompressor_destroy) struct decompressor *decompressor = NULL;
+
+    if (call->encoding == COMPRESSION_NONE) {
+        error_set(error, ERR_INVALID, "the reply is compressed in a way that was not offered");
+        return false;
+    }
+    buf_clear(&call->plain);
+    call->plain.max = call->client->options.reply_max;
+    if (decompressor_create(call->encoding, &decompressor, error) ||
+        decompressor_run(decompressor, *message, &call->plain, error))
+        return false;
+    *message = buf_bytes(&call->plain);
+    return true;
+}
+
 static bool take_message(struct grpc_call *call, struct bytes *ret_message, struct error *error)
 {
     bool compressed = false;
@@ -183,9 +202,7 @@ static bool take_message(struct grpc_call *call, struct bytes *ret_message, stru
         return true; /* success without a reply: the server has taken it, which is all we ask */
     if (grpc_unframe(buf_bytes(&call->body), &compressed, ret_message, error))
         return false;
-    if (compressed)
-        error_set(error, ERR_INVALID, "the reply is compressed, which was not offered");
-    return !compressed;
+    return !compressed || expand(call, ret_message, error);
 }
 
 void call_finish_answered(struct grpc_call *call)
@@ -532,6 +549,7 @@ void grpc_client_destroy(struct grpc_client **client)
         buf_fini(&call->message);
         buf_fini(&call->details);
         buf_fini(&call->body);
+        buf_fini(&call->plain);
         free(call);
     }
     client_forget_http2(old);

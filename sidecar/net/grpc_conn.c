@@ -22,7 +22,7 @@ enum {
     READ_SIZE = 64 * 1024,
     READS_A_ROUND = 8,
     TEXT_MAX = 8 * 1024,   /* of grpc-message and of the details, decoded */
-    FIELDS = 9,            /* of a request, before its metadata */
+    FIELDS = 10,           /* of a request, before its metadata */
     STREAMS_UNKNOWN = 100, /* allowed before the server has said how many */
     WINDOW = 8 << 20,      /* for replies of all streams together */
 };
@@ -71,6 +71,9 @@ static void take_header(struct grpc_call *call, struct bytes name, struct bytes 
         take_text(&call->message, value, grpc_percent_decode);
     } else if (bytes_equal(name, BYTES_LITERAL("grpc-status-details-bin"))) {
         take_text(&call->details, value, grpc_base64_decode);
+    } else if (bytes_equal(name, BYTES_LITERAL("grpc-encoding"))) {
+        if (compression_parse(value, &call->encoding))
+            call->encoding = COMPRESSION_NONE; /* a compressed reply is then one we can't read */
     } else if (bytes_equal(name, BYTES_LITERAL("retry-after"))) {
         unsigned seconds = parse_number(value, SECONDS_MAX);
         call->has_retry_after = value.len > 0 && seconds < SECONDS_MAX; /* not as a date */
@@ -257,6 +260,7 @@ static void start_over(struct grpc_call *call)
     call->grpc_status = -1;
     call->ended = call->oversize = call->has_retry_after = false;
     call->retry_after_ms = 0;
+    call->encoding = COMPRESSION_NONE;
     buf_clear(&call->message);
     buf_clear(&call->details);
     buf_clear(&call->body);
@@ -284,6 +288,7 @@ bool grpc_conn_send(struct grpc_conn *conn, struct grpc_call *call)
     fields[count++] = http2_field("content-type", "application/grpc");
     fields[count++] = http2_field("user-agent", client->user_agent);
     fields[count++] = http2_field("grpc-timeout", timeout);
+    fields[count++] = http2_field("grpc-accept-encoding", "identity,gzip,zstd,deflate");
     if (params->encoding != NULL)
         fields[count++] = http2_field("grpc-encoding", params->encoding);
     for (size_t i = 0; i < params->metadata_count; i++)
