@@ -87,6 +87,14 @@ asan: ## unit tests under ASan and UBSan
 tsan: ## unit tests under TSan
 	$(MAKE) BUILD=$(BUILD)/tsan HARDEN= CFLAGS="-O1 -g" EXTRA="-fsanitize=thread" unit
 
+# ---- the test bed
+deps: ## install the Debian packages that are missing (root or sudo)
+	@hack/deps/apt.sh
+images: build ## container images of the programs, under build/images
+	@BUILD=$(BUILD) hack/images/build.sh
+bed: ## a cluster, Kafka and backends, up until hack/bed/down
+	@hack/bed/up
+
 # ---- checks
 check: unit asan analyze tidy headers layers banned format ## what must be clean before a commit
 analyze: ## gcc -fanalyzer
@@ -111,6 +119,6 @@ fmt: ## reformat
 	@clang-format-14 -i $$(find common controller sidecar tests -name '*.[ch]')
 clean: ## remove build output
 	rm -rf $(BUILD) compile_commands.json
-.PHONY: build help unit component asan tsan check analyze headers layers mutants banned compdb tidy format fmt clean
+.PHONY: build deps images bed help unit component asan tsan check analyze headers layers mutants banned compdb tidy format fmt clean
 .SECONDARY:
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
