@@ -95,10 +95,31 @@ static bool is_float(const char *text)
     return *text == '\0';
 }
 
-/* 0644 is 420 to YAML 1.1 and 644 to 1.2. */
+/* 0x1F, 0o17 */
+static bool is_based(const char *text)
+{
+    const char *digits = NULL;
+
+    if (strncmp(text, "0x", 2) == 0)
+        digits = "0123456789abcdefABCDEF";
+    else if (strncmp(text, "0o", 2) == 0)
+        digits = "01234567";
+    return digits != NULL && text[2] != '\0' && text[2 + strspn(text + 2, digits)] == '\0';
+}
+
+/* What YAML 1.1, as Kubernetes reads it, takes for a number and 1.2 doesn't, or for another one:
+ * 0644 (420), 1_000, 0b11, 0X1F, -0x1F. */
 static bool is_ambiguous_number(const char *text)
 {
+    if (is_based(text))
+        return false;
     text += *text == '-' || *text == '+';
+    if (*text < '0' || *text > '9')
+        return false;
+    if (text[0] == '0' && text[1] != '\0' && strchr("xXoObB", text[1]) != NULL)
+        return text[2] != '\0' && text[2 + strspn(text + 2, "0123456789abcdefABCDEF_")] == '\0';
+    if (strchr(text, '_') != NULL)
+        return text[strspn(text, "0123456789_.eE+-")] == '\0';
     return text[0] == '0' && text[1] >= '0' && text[1] <= '9' && is_integer(text);
 }
 
@@ -131,17 +152,6 @@ static enum err plain_number(const struct builder *builder, const char *text,
     return OK;
 }
 
-static bool is_based(const char *text)
-{
-    const char *digits = NULL;
-
-    if (strncmp(text, "0x", 2) == 0)
-        digits = "0123456789abcdefABCDEF";
-    else if (strncmp(text, "0o", 2) == 0)
-        digits = "01234567";
-    return digits != NULL && text[2] != '\0' && text[2 + strspn(text + 2, digits)] == '\0';
-}
-
 static enum err plain(const struct builder *builder, const char *text, struct json **ret_node)
 {
     static const char *const nulls[] = {"", "~", "null", "Null", "NULL", NULL};
@@ -161,8 +171,8 @@ static enum err plain(const struct builder *builder, const char *text, struct js
             "quotes");
     else if (is_ambiguous_number(text))
         return fail(builder, ERR_INVALID,
-                    "Kubernetes reads a number that begins with 0 as octal. Put it in quotes, or "
-                    "leave the 0 out");
+                    "Kubernetes reads this as another number. Put it in quotes, or write it in "
+                    "plain digits");
     else if (is_one_of(text, odd))
         return fail(builder, ERR_INVALID, "infinity and NaN can't be told in JSON");
     else if (strlen(text) < NUMBER_MAX && (is_integer(text) || is_float(text) || is_based(text)))
@@ -445,7 +455,7 @@ enum err yaml_parse(struct bytes text, size_t size_max, struct json **ret_docume
         return error_set(error, ERR_FULL, "text of %zu bytes is above the limit of %zu", text.len,
                          size_max);
     builder.documents = json_new_array();
-    if (!take_json(text, size_max, builder.documents)) {
+    if (text.len > 0 && !take_json(text, size_max, builder.documents)) {
         if (!yaml_parser_initialize(&parser))
             return error_set(error, ERR_NOMEM, "parse YAML");
         yaml_parser_set_input_string(&parser, text.data, text.len);

@@ -80,15 +80,18 @@ void fault_add_below(struct faults *faults, const char *path, const char *field,
     va_end(args);
 }
 
+/* `path` is `above` or below it. */
+static bool is_below(const char *path, const char *above)
+{
+    size_t len = strlen(above);
+    return strncmp(path, above, len) == 0 && strchr(".[", path[len]) != NULL; /* or its end */
+}
+
 bool faults_at(const struct faults *faults, const char *path)
 {
-    size_t len = strlen(path);
-
-    for (size_t i = 0; i < faults->count; i++) {
-        const char *at = faults->items[i].path;
-        if (strncmp(at, path, len) == 0 && strchr(".[", at[len]) != NULL) /* or its end */
+    for (size_t i = 0; i < faults->count; i++)
+        if (is_below(faults->items[i].path, path) || is_below(path, faults->items[i].path))
             return true;
-    }
     return false;
 }
 

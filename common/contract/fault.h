@@ -39,7 +39,7 @@ static inline bool faults_any(const struct faults *faults)
     return faults->count > 0;
 }
 
-/* One was found at `path` or below, so that one need not complain again. */
+/* One was found at `path`, below or above it, so that one need not complain again. */
 bool faults_at(const struct faults *faults, const char *path);
 
 /* Copies all of it. `what` is a format; what it quotes of the document goes through fault_quote().

@@ -89,15 +89,31 @@ struct field_reader {
 void field_read(struct field_reader *reader, const struct shape *shape, const struct json *object,
                 const char *path, void *target);
 
-/* Notes that `name` isn't in the shape, with the nearest one that is. */
-void field_unknown(struct faults *faults, const struct shape *shape, const char *name,
-                   const char *path);
-
 /* Writes what isn't `none` or empty; nothing changes in `source`. */
 void field_write(const struct shape *shape, const void *source, struct json *into);
 
 /* Calls `visit` for each secret in the struct and in what it holds. */
 void field_secrets(const struct shape *shape, const void *source, pipeline_visit_secret *visit,
                    void *context);
+
+/* ---- sentences */
+
+#define FIELD_TODO_MAX 320
+
+/* The kind of JSON value that it takes; for a SIZE or an AMOUNT a number will do too. */
+enum json_kind field_wants(const struct field *field);
+
+/* What such a value looks like: "Write a duration, as in 500ms, 30s, 1h30m or 168h". */
+const char *field_example(const struct field *field);
+
+/* The table's own sentence, or the example. */
+const char *field_todo(const struct field *field);
+
+/* "Write a, b or c". */
+void field_words_todo(const struct field *field, char into[static FIELD_TODO_MAX]);
+
+/* Notes that `name` isn't in the shape, with the nearest one that is. */
+void field_unknown(struct faults *faults, const struct shape *shape, const char *name,
+                   const char *path);
 
 #endif

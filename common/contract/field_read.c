@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { STRING_MAX = 253, WORDS_TEXT_MAX = 320 };
+enum { STRING_MAX = 253 };
 
 /* ---- small tools */
 
@@ -46,79 +46,12 @@ static bool absent(const struct json *value)
     return kind == JSON_NONE || kind == JSON_NULL;
 }
 
-static enum json_kind wanted_kind(const struct field *field)
-{
-    switch (field->kind) {
-    case FIELD_BOOL:
-        return JSON_BOOL;
-    case FIELD_INT:
-        return JSON_NUMBER;
-    case FIELD_DURATION:
-    case FIELD_SIZE:
-    case FIELD_PERCENT:
-    case FIELD_AMOUNT:
-    case FIELD_WORD:
-    case FIELD_STRING:
-        return JSON_STRING;
-    case FIELD_STRINGS:
-    case FIELD_LIST:
-        return JSON_ARRAY;
-    case FIELD_RAW:
-        return field->raw;
-    case FIELD_MAP:
-    case FIELD_SECRET:
-    case FIELD_OBJECT:
-    case FIELD_POINTER:
-        return JSON_OBJECT;
-    }
-    return JSON_NONE;
-}
-
-static const char *example(const struct field *field)
-{
-    switch (field->kind) {
-    case FIELD_BOOL:
-        return "Write true or false, without quotes";
-    case FIELD_INT:
-        return "Write a whole number, without quotes";
-    case FIELD_DURATION:
-        return "Write a duration, as in 500ms, 30s, 1h30m or 168h";
-    case FIELD_SIZE:
-        return "Write a size, as in 16Mi, 10Gi or 1e9";
-    case FIELD_PERCENT:
-        return "Write a percentage, as in 15%";
-    case FIELD_AMOUNT:
-        return "Write a whole number or a percentage, as in 1 or 50%";
-    case FIELD_WORD:
-    case FIELD_STRING:
-        return "Write a string, in quotes where it looks like a number or true or false";
-    case FIELD_STRINGS:
-        return "Write a list of strings, as in [a, b]";
-    case FIELD_MAP:
-        return "Write an object of strings, as in {a: b, c: \"1\"}";
-    case FIELD_SECRET:
-        return "Write {name: SECRET, key: KEY}";
-    case FIELD_RAW:
-    case FIELD_OBJECT:
-    case FIELD_POINTER:
-    case FIELD_LIST:
-        break;
-    }
-    return wanted_kind(field) == JSON_ARRAY ? "Write a list, as in [a, b]"
-                                            : "Write an object, as in {a: b}";
-}
-
-static const char *todo_of(const struct field *field)
-{
-    return field->todo == NULL ? example(field) : field->todo;
-}
-
 static bool check_kind(struct field_reader *reader, const struct field *field,
                        const struct json *value, const char *path, enum json_kind kind)
 {
     if (json_kind(value) == kind)
         return true;
-    fault_add(reader->faults, path, example(field), "is %s, not %s",
+    fault_add(reader->faults, path, field_example(field), "is %s, not %s",
               json_kind_name(json_kind(value)), json_kind_name(kind));
     return false;
 }
@@ -197,12 +130,12 @@ static void read_number(struct field_reader *reader, const struct field *field,
         return;
     if (plain) {
         if (!whole(value, &number)) {
-            fault_add(reader->faults, path, example(field), "is no whole number");
+            fault_add(reader->faults, path, field_example(field), "is no whole number");
             return;
         }
     } else if (parse_number(field, json_string(value, ""), &number, &error) != OK) {
         char quoted[FAULT_QUOTE_MAX];
-        fault_add(reader->faults, path, example(field), "\"%s\" %s",
+        fault_add(reader->faults, path, field_example(field), "\"%s\" %s",
                   fault_quote(json_string(value, ""), quoted), error.text);
         return;
     }
@@ -218,7 +151,7 @@ static void read_amount(struct field_reader *reader, const struct field *field,
     bool ok = amount.percent ? parse_percent(json_string(value, ""), &amount.value, NULL) == OK
                              : whole(value, &amount.value);
     if (!ok || amount.value < 0 || (amount.percent && amount.value > 100) || amount.value > 1000)
-        fault_add(reader->faults, path, example(field),
+        fault_add(reader->faults, path, field_example(field),
                   "is neither a count up to 1000 nor a percentage");
     else
         *(struct pipeline_amount *)member(target, field->offset) = amount;
@@ -226,22 +159,10 @@ static void read_amount(struct field_reader *reader, const struct field *field,
 
 /* ---- strings */
 
-static void list_words(const char *const *words, char into[static WORDS_TEXT_MAX])
-{
-    size_t used = 0;
-
-    for (size_t i = 0; words[i] != NULL && used < WORDS_TEXT_MAX; i++)
-        used += (size_t)snprintf(into + used, WORDS_TEXT_MAX - used, "%s%s",
-                                 i == 0                 ? ""
-                                 : words[i + 1] == NULL ? " or "
-                                                        : ", ",
-                                 words[i]);
-}
-
 static void read_word(struct field_reader *reader, const struct field *field,
                       const struct json *value, const char *path, void *target)
 {
-    char list[WORDS_TEXT_MAX] = "", todo[WORDS_TEXT_MAX + 16], quoted[FAULT_QUOTE_MAX];
+    char todo[FIELD_TODO_MAX], quoted[FAULT_QUOTE_MAX];
 
     if (!check_kind(reader, field, value, path, JSON_STRING))
         return;
@@ -252,8 +173,7 @@ static void read_word(struct field_reader *reader, const struct field *field,
             return;
         }
     }
-    list_words(field->words, list);
-    snprintf(todo, sizeof todo, "Write %s", list);
+    field_words_todo(field, todo);
     fault_add(reader->faults, path, todo, "\"%s\" isn't known here", fault_quote(text, quoted));
 }
 
@@ -287,7 +207,7 @@ static bool check_text(struct field_reader *reader, const struct field *field, c
     if (!check_length(reader, text, len_max, path))
         return false;
     if (field->syntax != NULL && field->syntax(text, &error) != OK) {
-        fault_add(reader->faults, path, todo_of(field), "%s", error.text);
+        fault_add(reader->faults, path, field_todo(field), "%s", error.text);
         return false;
     }
     return true;
@@ -301,7 +221,7 @@ static void read_string(struct field_reader *reader, const struct field *field,
     const char *text = json_string(value, "");
     if (*text == '\0') {
         if (field->required)
-            fault_add(reader->faults, path, todo_of(field), "is empty");
+            fault_add(reader->faults, path, field_todo(field), "is empty");
         return; /* as good as left out */
     }
     if (check_text(reader, field, text, path))
@@ -337,7 +257,7 @@ static void read_strings(struct field_reader *reader, const struct field *field,
     {
         fault_path_at(path, index++, at);
         if (json_kind(item) != JSON_STRING)
-            fault_add(reader->faults, at, example(field), "is %s, not a string",
+            fault_add(reader->faults, at, "Put it in quotes", "is %s, not a string",
                       json_kind_name(json_kind(item)));
         else if (check_text(reader, field, json_string(item, ""), at))
             strings->items[strings->count++] = copy(reader, json_string(item, ""));
@@ -399,7 +319,7 @@ static void read_secret(struct field_reader *reader, const struct field *field,
     if (secret.name == NULL && secret.key == NULL && !field->required)
         return;
     if (secret.name == NULL || secret.key == NULL)
-        fault_add(reader->faults, path, example(field), "has no %s",
+        fault_add(reader->faults, path, field_example(field), "has no %s",
                   secret.name == NULL ? "name" : "key");
     else if (!is_secret_key(secret.name) || !is_secret_key(secret.key))
         fault_add(reader->faults, path, "Use letters, digits, '-', '_' and '.' only",
@@ -422,9 +342,15 @@ static void read_list(struct field_reader *reader, const struct field *field,
         return;
     JSON_EACH(item, value)
     {
+        bool object = json_kind(item) == JSON_OBJECT, was_quiet = reader->quiet;
         fault_path_at(path, index, at);
-        if (check_kind(reader, field, item, at, JSON_OBJECT))
-            field_read(reader, field->shape, item, at, items + index++ * field->shape->size);
+        if (!object)
+            fault_add(reader->faults, at, "Write an object, as in {name: x}",
+                      "is %s, not an object", json_kind_name(json_kind(item)));
+        reader->quiet = was_quiet || !object; /* it keeps its place, so that indexes stay right */
+        field_read(reader, field->shape, object ? item : NULL, at,
+                   items + index++ * field->shape->size);
+        reader->quiet = was_quiet;
     }
     memcpy(member(target, field->offset), &items, sizeof items);
     *(size_t *)member(target, field->count_offset) = index;
@@ -549,7 +475,7 @@ static void read_field(struct field_reader *reader, const struct field *field,
                        const struct json *value, const char *path, void *target)
 {
     if (absent(value) && field->required && !reader->quiet)
-        fault_add(reader->faults, path, todo_of(field), "is missing");
+        fault_add(reader->faults, path, field_todo(field), "is missing");
     if (field->kind == FIELD_OBJECT) {
         read_object(reader, field, value, path, target);
         return;

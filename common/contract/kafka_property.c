@@ -142,7 +142,8 @@ enum err kafka_property_check(enum kafka_property_scope scope, const char *name,
     }
     *ret_todo = "See librdkafka's CONFIGURATION.md for what it means";
     if (property->words != NULL && !is_word(value, property->words))
-        return error_set(error, ERR_INVALID, "has a value that is none of:%s", property->words);
+        return error_set(error, ERR_INVALID, "has a value that is none of%.*s",
+                         (int)strlen(property->words) - 1, property->words);
     if (property->words == NULL && !is_number(value, property->min, property->max))
         return error_set(error, ERR_INVALID, "has a value that is no whole number from %ld to %ld",
                          property->min, property->max);

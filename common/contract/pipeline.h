@@ -294,6 +294,11 @@ NODISCARD enum err pipeline_read(const struct json *document, struct pipeline **
                                  struct faults *faults, struct error *error);
 void pipeline_free(struct pipeline **pipeline);
 
+/* What holds only inside a cluster: there must be Kafka, and only a DaemonSet spools on its node.
+ * OK, or ERR_INVALID as in pipeline_read(). */
+NODISCARD enum err pipeline_check_in_cluster(const struct pipeline *pipeline, struct faults *faults,
+                                             struct error *error);
+
 /* The resolved document; the caller frees it. */
 struct json *pipeline_to_json(const struct pipeline *pipeline);
 

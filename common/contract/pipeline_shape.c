@@ -45,7 +45,7 @@
 #define SHAPE(id, type) const struct shape shape_##id = {#id, sizeof(struct type), id##_fields, COUNT(id##_fields), false}
 #define GROUP_SHAPE(id) static const struct shape shape_##id = {#id, 0, id##_fields, COUNT(id##_fields), false}
 
-#define LABEL_TODO   "Use lower-case letters, digits and '-', at most 63, as in shop-eu"
+#define LABEL_TODO   "Use lower-case letters, digits and '-', as in shop-eu"
 #define DNS_TODO     "Use lower-case letters, digits, '-' and '.', as in shop.eu"
 #define TOPIC_TODO   "Use letters, digits, '.', '_' and '-', at most 249"
 #define ADDRESS_TODO "Write host:port, as in kafka-0.kafka.svc:9092"

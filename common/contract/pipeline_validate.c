@@ -182,7 +182,7 @@ void pipeline_validate(const struct pipeline *pipeline, struct faults *faults)
         validate_name(pipeline, pipeline->edges[i].name, i, 0, path, faults);
         pipeline_validate_edge(pipeline, &pipeline->edges[i], path, faults);
     }
-    if (pipeline->gateway_count == 0 && !faults_at(faults, "spec"))
+    if (pipeline->gateway_count == 0 && !faults_at(faults, "spec.gateways"))
         fault_add(faults, "spec.gateways", "Write at least one, with name, from and export",
                   "is empty");
     for (size_t i = 0; i < pipeline->gateway_count; i++) {
@@ -190,4 +190,23 @@ void pipeline_validate(const struct pipeline *pipeline, struct faults *faults)
         validate_name(pipeline, pipeline->gateways[i].name, pipeline->edge_count, i, path, faults);
         pipeline_validate_gateway(pipeline, &pipeline->gateways[i], path, faults);
     }
+}
+
+enum err pipeline_check_in_cluster(const struct pipeline *pipeline, struct faults *faults,
+                                   struct error *error)
+{
+    char path[FAULT_PATH_MAX];
+
+    faults_fini(faults);
+    if (pipeline->kafka == NULL)
+        fault_add(faults, "spec.kafka", "Write kafka: {bootstrapServers: [HOST:PORT]}",
+                  "is missing; without Kafka a pipeline runs only outside a cluster");
+    for (size_t i = 0; i < pipeline->edge_count; i++) {
+        const struct pipeline_edge *edge = &pipeline->edges[i];
+        if (edge->mode == PIPELINE_STATEFULSET && edge->spool.host_path != NULL)
+            fault_add_below(faults, fault_path_at("spec.edges", i, path), "spool.storage.hostPath",
+                            "Set mode: DaemonSet, or storageClassName",
+                            "is a directory of the node, and a StatefulSet has volumes");
+    }
+    return faults_error(faults, error);
 }

@@ -48,6 +48,10 @@ static bool collide(const char *a, const char *b)
 static void validate_against(const struct pipeline_topic *topic, const struct pipeline_topic *other,
                              const char *path, struct faults *faults)
 {
+    char at[FAULT_PATH_MAX];
+
+    if (faults_at(faults, fault_path(path, "name", at)))
+        return;
     if (strcmp(topic->name, other->name) == 0)
         fault_add_below(faults, path, "name", "Choose another name",
                         "\"%s\" is the name of another topic", topic->name);

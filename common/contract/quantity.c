@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { DIGITS_MAX = 18, EXPONENT_MAX = 18 };
+enum { DIGITS_MAX = 19, EXPONENT_MAX = 18 };
 
 __extension__ typedef unsigned __int128 wide;
 
@@ -62,7 +62,7 @@ static bool take_suffix(const char **text, int *ret_shift, int *ret_exponent)
 }
 
 /* digits * 2^shift * 10^exponent if that is a whole number below 2^63. */
-static bool scale(int64_t digits, int shift, int exponent, int64_t *ret_bytes)
+static bool scale(uint64_t digits, int shift, int exponent, int64_t *ret_bytes)
 {
     wide value = (wide)digits << shift;
 
@@ -78,7 +78,7 @@ static bool scale(int64_t digits, int shift, int exponent, int64_t *ret_bytes)
 
 enum err quantity_parse(const char *text, int64_t *ret_bytes, struct error *error)
 {
-    int64_t digits = 0;
+    uint64_t digits = 0;
     int shift = 0, exponent = 0, count = 0, fraction = 0;
     bool point = false;
 
@@ -89,7 +89,7 @@ enum err quantity_parse(const char *text, int64_t *ret_bytes, struct error *erro
         }
         if (++count > DIGITS_MAX)
             return error_set(error, ERR_INVALID, "has more than %d digits", DIGITS_MAX);
-        digits = digits * 10 + (*text - '0');
+        digits = digits * 10 + (uint64_t)(*text - '0');
         fraction += point;
     }
     if (count == 0 || !take_suffix(&text, &shift, &exponent) || *text != '\0')

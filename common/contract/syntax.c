@@ -101,7 +101,7 @@ enum err syntax_directory(const char *text, struct error *error)
     if (text[0] != '/' || len == 1)
         return error_set(error, ERR_INVALID, "is no absolute path below /");
     if (strstr(text, "/../") != NULL || (len >= 3 && strcmp(text + len - 3, "/..") == 0))
-        return error_set(error, ERR_INVALID, "holds ..");
+        return error_set(error, ERR_INVALID, "goes up by '..'");
     return OK;
 }
 
