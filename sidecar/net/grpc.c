@@ -318,12 +318,14 @@ static enum err read_delay(struct bytes retry_info, uint32_t *ret_delay_ms)
         return ERR_INVALID;
 
     int64_t s = (int64_t)seconds.value, ns = (int64_t)nanos.value;
-    if (s < 0 || ns < 0)
+    if (s < 0 || ns < 0) {
         *ret_delay_ms = 0;
-    else if (s >= UINT32_MAX / 1000 || ns >= 1000000000)
+    } else if (s > UINT32_MAX / 1000 || ns >= 1000000000) {
         *ret_delay_ms = UINT32_MAX;
-    else
-        *ret_delay_ms = (uint32_t)(s * 1000 + ns / 1000000);
+    } else {
+        int64_t ms = s * 1000 + ns / 1000000;
+        *ret_delay_ms = ms < UINT32_MAX ? (uint32_t)ms : UINT32_MAX;
+    }
     return OK;
 }
 
