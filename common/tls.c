@@ -49,9 +49,10 @@ struct tls_stream {
 
 /* ---- errors */
 
+/* The first error in the queue is the cause; the later ones say who was troubled by it. */
 static const char *reason(char *scratch, size_t size)
 {
-    unsigned long code = ERR_peek_last_error();
+    unsigned long code = ERR_peek_error();
     if (code == 0)
         return errno != 0 ? strerror_r(errno, scratch, size) : "unknown reason";
     if (ERR_GET_LIB(code) == ERR_LIB_SYS)

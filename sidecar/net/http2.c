@@ -197,21 +197,34 @@ static int on_invalid_frame(nghttp2_session *session, const nghttp2_frame *frame
 
     (void)session;
     (void)frame;
-    server_count_refusal(http2->conn->server, code == NGHTTP2_ERR_REFUSED_STREAM
-                                                  ? NET_REFUSED_STREAMS
-                                                  : NET_REFUSED_MALFORMED);
+    if (code == NGHTTP2_ERR_REFUSED_STREAM)
+        server_count_refusal(http2->conn->server, NET_REFUSED_STREAMS);
     return 0;
 }
 
 /* ---- sending */
+
+/* Errors that nghttp2 answers by itself are seen here. */
+static void count_complaint(struct net_server *server, const nghttp2_frame *frame)
+{
+    uint32_t code = NGHTTP2_NO_ERROR;
+
+    if (frame->hd.type == NGHTTP2_GOAWAY)
+        code = frame->goaway.error_code;
+    else if (frame->hd.type == NGHTTP2_RST_STREAM &&
+             frame->rst_stream.error_code == NGHTTP2_PROTOCOL_ERROR)
+        code = NGHTTP2_PROTOCOL_ERROR;
+    if (code != NGHTTP2_NO_ERROR)
+        server_count_refusal(server, code == NGHTTP2_ENHANCE_YOUR_CALM ? NET_REFUSED_FLOOD
+                                                                       : NET_REFUSED_MALFORMED);
+}
 
 /* A peer that still sends the body of a request that has its answer is told to stop. */
 static int on_frame_sent(nghttp2_session *session, const nghttp2_frame *frame, void *user_data)
 {
     struct http2 *http2 = user_data;
 
-    if (frame->hd.type == NGHTTP2_GOAWAY && frame->goaway.error_code == NGHTTP2_ENHANCE_YOUR_CALM)
-        server_count_refusal(http2->conn->server, NET_REFUSED_FLOOD);
+    count_complaint(http2->conn->server, frame);
     if ((frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA) ||
         (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) == 0)
         return 0;

@@ -72,8 +72,7 @@ void net_peer_reset(struct net_peer *peer)
     net_peer_close(peer);
 }
 
-/* Takes in what has come; false: nothing new. */
-static bool take(struct net_peer *peer)
+bool net_peer_take(struct net_peer *peer)
 {
     uint8_t data[65536];
 
@@ -84,7 +83,7 @@ static bool take(struct net_peer *peer)
         assert_ok(buf_append(&peer->in, (struct bytes){data, (size_t)n}));
     else if (n == 0 || errno == ECONNRESET || errno == EPIPE)
         peer->ended = true;
-    return n >= 0;
+    return n > 0;
 }
 
 void net_peer_send(struct net_peer *peer, const void *data, size_t len)
@@ -104,7 +103,7 @@ void net_peer_send(struct net_peer *peer, const void *data, size_t len)
         assert_int_equal(errno, EAGAIN);
         assert_true(clock_mono_ms() < until);
         net_loop_run_once(peer->loop, STEP_MS);
-        take(peer);
+        net_peer_take(peer);
     }
 }
 
@@ -121,7 +120,7 @@ void net_peer_await(struct net_peer *peer, size_t len)
         if (peer->ended || clock_mono_ms() > until)
             fail_msg("%zu bytes came, not %zu", peer->in.len, len);
         net_loop_run_once(peer->loop, STEP_MS);
-        take(peer);
+        net_peer_take(peer);
     }
 }
 
@@ -131,7 +130,7 @@ void net_peer_await_text(struct net_peer *peer, const char *text)
 
     while (strstr(net_peer_text(peer), text) == NULL) {
         net_loop_run_once(peer->loop, STEP_MS);
-        if (!take(peer) && (peer->ended || clock_mono_ms() > until))
+        if (!net_peer_take(peer) && (peer->ended || clock_mono_ms() > until))
             fail_msg("'%s' came, without '%s'", net_peer_text(peer), text);
     }
 }
@@ -143,7 +142,7 @@ void net_peer_await_end(struct net_peer *peer)
     while (!peer->ended) {
         assert_true(clock_mono_ms() < until);
         net_loop_run_once(peer->loop, STEP_MS);
-        take(peer);
+        net_peer_take(peer);
     }
 }
 

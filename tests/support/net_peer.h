@@ -32,6 +32,9 @@ void net_peer_reset(struct net_peer *peer);
 void net_peer_send(struct net_peer *peer, const void *data, size_t len);
 void net_peer_send_text(struct net_peer *peer, const char *text);
 
+/* Takes in what has come, without waiting; false: nothing new. */
+bool net_peer_take(struct net_peer *peer);
+
 /* Runs the loop until this much is there, or text, or the end. */
 void net_peer_await(struct net_peer *peer, size_t len);
 void net_peer_await_text(struct net_peer *peer, const char *text);
