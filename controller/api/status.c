@@ -2,9 +2,9 @@
 
 #include "common/assert.h"
 
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <time.h>
 
 /* ---- conditions */
 
@@ -171,6 +171,73 @@ static void add_gateway(struct json *list, const struct gateway_status *gateway)
         set_int(object, "generation", gateway->generation);
 }
 
+/* ---- what kubectl get shows */
+
+static void set_fraction(struct json *summary, const char *key, int64_t part, int64_t whole)
+{
+    char text[48];
+
+    snprintf(text, sizeof text, "%" PRId64 "/%" PRId64, part, whole);
+    json_set_string(summary, key, text);
+}
+
+/* 93 -> "1m33s"; people read the two largest units. */
+static void set_duration(struct json *summary, const char *key, int64_t seconds)
+{
+    char text[48];
+
+    if (seconds < 60)
+        snprintf(text, sizeof text, "%" PRId64 "s", seconds);
+    else if (seconds < 3600)
+        snprintf(text, sizeof text, "%" PRId64 "m%" PRId64 "s", seconds / 60, seconds % 60);
+    else
+        snprintf(text, sizeof text, "%" PRId64 "h%" PRId64 "m", seconds / 3600, seconds / 60 % 60);
+    json_set_string(summary, key, text);
+}
+
+static void add_lag_summary(struct json *summary, const struct pipeline_status *status)
+{
+    int64_t lag = 0, drain = 0;
+    char text[32];
+
+    for (size_t i = 0; i < status->gateway_count; i++) {
+        const struct gateway_status *gateway = &status->gateways[i];
+        if (!gateway->lag_known)
+            return;
+        lag += gateway->lag_messages;
+        drain = gateway->drain_seconds < 0 || drain < 0 ? -1
+                : gateway->drain_seconds > drain        ? gateway->drain_seconds
+                                                        : drain;
+    }
+    snprintf(text, sizeof text, "%" PRId64, status_round(lag));
+    json_set_string(summary, "lag", text);
+    if (drain >= 0)
+        set_duration(summary, "drain", status_round(drain));
+    else
+        json_set_string(summary, "drain", "never");
+}
+
+static void add_summary(struct json *into, const struct pipeline_status *status)
+{
+    struct json *summary = json_set_object(into, "summary");
+    int64_t topics = 0, edges = 0, edges_ready = 0, gateways = 0, gateways_ready = 0;
+
+    for (size_t i = 0; i < status->topic_count; i++)
+        topics += status->topics[i].usable;
+    for (size_t i = 0; i < status->edge_count; i++) {
+        edges += status->edges[i].desired;
+        edges_ready += status->edges[i].ready;
+    }
+    for (size_t i = 0; i < status->gateway_count; i++) {
+        gateways += status->gateways[i].wanted;
+        gateways_ready += status->gateways[i].ready;
+    }
+    set_fraction(summary, "topics", topics, (int64_t)status->topic_count);
+    set_fraction(summary, "edges", edges_ready, edges);
+    set_fraction(summary, "gateways", gateways_ready, gateways);
+    add_lag_summary(summary, status);
+}
+
 struct json *status_to_json(const struct pipeline_status *status, const struct json *old,
                             const char *now)
 {
@@ -179,6 +246,7 @@ struct json *status_to_json(const struct pipeline_status *status, const struct j
     set_int(into, "observedGeneration", status->observed_generation);
     add_conditions(into, &status->conditions, status->observed_generation, old, now);
 
+    add_summary(into, status);
     struct json *topics = json_set_array(into, "topics");
     for (size_t i = 0; i < status->topic_count; i++)
         add_topic(topics, &status->topics[i]);
@@ -194,7 +262,7 @@ struct json *status_to_json(const struct pipeline_status *status, const struct j
 struct json *status_of_conditions(const struct condition_set *conditions, int64_t generation,
                                   const struct json *old, const char *now)
 {
-    static const char *const kept[] = {"topics", "edges", "gateways"};
+    static const char *const kept[] = {"summary", "topics", "edges", "gateways"};
     struct json *into = json_new_object();
 
     set_int(into, "observedGeneration", generation);
@@ -229,6 +297,16 @@ static bool lists_equal_in(const struct json *a, const struct json *b, const cha
     return true;
 }
 
+/* "2/2": somebody who waits for all of them has waited long enough. */
+static bool is_complete(const struct json *status, const char *key)
+{
+    const char *text = json_string(json_get(json_get(status, "summary"), key), "");
+    const char *slash = strchr(text, '/');
+
+    return slash != NULL && strlen(slash + 1) == (size_t)(slash - text) &&
+           strncmp(text, slash + 1, (size_t)(slash - text)) == 0;
+}
+
 enum status_verdict status_judge(const struct json *old, const struct json *now)
 {
     static const struct {
@@ -237,7 +315,7 @@ enum status_verdict status_judge(const struct json *old, const struct json *now)
     } urgent[] = {
         {"conditions", {"type", "status", "reason", "observedGeneration"}},
         {"topics", {"name", "topic", "topicID", "made", "state"}},
-        {"edges", {"name", "full"}},
+        {"edges", {"name", "desired", "full"}},
         {"gateways", {"name", "groupID", "desiredReplicas", "backend"}},
     };
 
@@ -246,19 +324,13 @@ enum status_verdict status_judge(const struct json *old, const struct json *now)
                             urgent[i].keys))
             return STATUS_NOW;
     }
+    if (is_complete(old, "edges") != is_complete(now, "edges") ||
+        is_complete(old, "gateways") != is_complete(now, "gateways"))
+        return STATUS_NOW;
     if (json_int(json_get(old, "observedGeneration"), -1) !=
         json_int(json_get(now, "observedGeneration"), -1))
         return STATUS_NOW;
     return json_equal(old, now) ? STATUS_KEEP : STATUS_LATER;
-}
-
-void status_time(uint64_t wall_ms, char into[STATUS_TIME_SIZE])
-{
-    time_t seconds = (time_t)(wall_ms / 1000);
-    struct tm utc;
-
-    gmtime_r(&seconds, &utc);
-    strftime(into, STATUS_TIME_SIZE, "%Y-%m-%dT%H:%M:%SZ", &utc);
 }
 
 void status_remember_gateway(const struct json *old, const char *gateway, double *ret_capacity,

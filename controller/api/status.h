@@ -9,9 +9,9 @@
  * lastTransitionTime moves only with a condition's status.
  *
  * A status is calm: 3,000 pipelines must not write 300 times a second. It is written at once when a
- * condition's status or reason, a topic's state or the wanted replicas change, and else at most
- * once in STATUS_INTERVAL_MS. Numbers that move all the time have two significant digits there; the
- * exact ones are in the metrics.
+ * condition's status or reason, a topic's state or the wanted replicas change or are reached, and
+ * else at most once in STATUS_INTERVAL_MS. Numbers that move all the time have two significant
+ * digits there; the exact ones are in the metrics.
  */
 #ifndef CONTROLLER_API_STATUS_H
 #define CONTROLLER_API_STATUS_H
@@ -22,7 +22,6 @@
 #define STATUS_INTERVAL_MS 60000u
 #define STATUS_TEXT_MAX    1100
 #define STATUS_WORD_MAX    256
-#define STATUS_TIME_SIZE   32
 #define STATUS_TOPICS_MAX  (2 * PIPELINE_TOPICS_MAX + PIPELINE_GATEWAYS_MAX) /* dead letters too */
 #define CONDITIONS_MAX     8
 
@@ -121,9 +120,6 @@ struct json *status_of_conditions(const struct condition_set *conditions, int64_
 
 enum status_verdict { STATUS_KEEP, STATUS_LATER, STATUS_NOW };
 enum status_verdict status_judge(const struct json *old, const struct json *now);
-
-/* "2026-11-21T10:20:30Z". */
-void status_time(uint64_t wall_ms, char into[STATUS_TIME_SIZE]);
 
 /* Two significant digits: 12345 is 12000. */
 int64_t status_round(int64_t value);

@@ -222,6 +222,8 @@ static void judge_ready(struct condition_set *set)
 void conditions_judge(const struct pipeline *pipeline, struct pipeline_status *status)
 {
     status->conditions.count = 0;
+    /* The summary is to be read first; what it says follows from the rest. */
+    condition_put(&status->conditions, CONDITION_READY, CONDITION_UNKNOWN, "Checking", "Looking");
     judge_topics(status);
     judge_edges(status);
     judge_gateways(status);

@@ -87,7 +87,7 @@ static void test_writes_moving_numbers_later(void **state)
     AUTO(json_free) struct json *old = status_to_json(status, NULL, NOON);
 
     status->gateways[0].lag_messages = 55555;
-    status->edges[0].ready = 1;
+    status->edges[0].generation = 1;
     condition_put(&status->conditions, CONDITION_READY, CONDITION_TRUE, "Ready", "1 of 2");
     AUTO(json_free) struct json *now = status_to_json(status, old, LATER);
     assert_int_equal(status_judge(old, now), STATUS_LATER);

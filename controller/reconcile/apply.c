@@ -1,0 +1,170 @@
+#include "controller/reconcile/apply.h"
+
+#include "common/contract/names.h"
+#include "common/log.h"
+#include "controller/reconcile/kinds.h"
+
+enum err apply_allowed(const struct apply *apply, struct error *error)
+{
+    if (atomic_load(apply->leading))
+        return OK;
+    return error_set(error, ERR_CLOSED, "another operator leads now");
+}
+
+/* ---- one object */
+
+static enum err check_owner(const struct json *live, const char *owner_uid, struct error *error)
+{
+    const struct json *owner = object_controller_of(live);
+
+    if (owner != NULL && strcmp(json_string(json_get(owner, "uid"), ""), owner_uid) == 0)
+        return OK;
+    return error_set(
+        error, ERR_INVALID, "%s %s exists and belongs to %s%s%s. Rename it, or the pipeline",
+        json_string(json_get(live, "kind"), ""), object_name(live),
+        owner != NULL ? json_string(json_get(owner, "kind"), "") : "somebody else",
+        owner != NULL ? " " : "", owner != NULL ? json_string(json_get(owner, "name"), "") : "");
+}
+
+/* What is there now; *ret_live stays NULL if nothing is. The cache only has what carries our label,
+ * so what it hasn't may be there nevertheless. */
+static enum err read_live(const struct apply *apply, const struct kube_resource *resource,
+                          const struct json *desired, struct json **ret_live, struct error *error)
+{
+    struct object *cached = NULL;
+
+    enum err err =
+        store_get(apply->store, resource, object_namespace(desired), object_name(desired), &cached);
+    if (err == OK) {
+        *ret_live = object_parse(cached);
+        object_unref(&cached);
+        return OK;
+    }
+    err = kube_get(apply->client, resource, object_namespace(desired), object_name(desired),
+                   ret_live, error);
+    return err == ERR_NOTFOUND ? OK : err;
+}
+
+static void note_write(const struct apply *apply, const struct kube_resource *resource,
+                       const struct json *written, const char *seen_version)
+{
+    struct object *object = NULL;
+
+    if (object_create(written, &object, NULL) == OK)
+        store_note_write(apply->store, resource, object, seen_version);
+    object_unref(&object);
+}
+
+enum err apply_object(const struct apply *apply, const char *owner_uid, struct json *desired,
+                      enum apply_outcome *ret_outcome, char path[DIFF_PATH_MAX],
+                      struct error *error)
+{
+    const struct kube_resource *resource = kind_of(desired);
+    const struct kube_apply how = {.field_manager = NAMES_FIELD_MANAGER, .force = true};
+    AUTO(json_free) struct json *live = NULL;
+    AUTO(json_free) struct json *written = NULL;
+
+    path[0] = '\0';
+    diff_seal(desired);
+    enum err err = read_live(apply, resource, desired, &live, error);
+    if (err)
+        return err;
+    if (live != NULL) {
+        err = check_owner(live, owner_uid, error);
+        if (err)
+            return err;
+        if (diff_covers(desired, live, path)) {
+            *ret_outcome = APPLY_SAME;
+            return OK;
+        }
+        json_set_string(json_get(desired, "metadata"), "resourceVersion",
+                        object_resource_version(live));
+    }
+    err = apply_allowed(apply, error);
+    if (err)
+        return err;
+    err = kube_apply(apply->client, resource, desired, &how, &written, error);
+    if (err)
+        return error_prefix(error, err, "%s %s", resource->kind, object_name(desired));
+
+    note_write(apply, resource, written, object_resource_version(live));
+    LOG_INFO(live != NULL ? "Changed child" : "Created child", LOG_STR("kind", resource->kind),
+             LOG_STR("namespace", object_namespace(desired)), LOG_STR("name", object_name(desired)),
+             LOG_STR("at", path));
+    *ret_outcome = live != NULL ? APPLY_CHANGED : APPLY_CREATED;
+    return OK;
+}
+
+/* ---- what is no longer wanted */
+
+static bool is_wanted(const struct json *objects, const struct kube_resource *resource,
+                      const struct object *child)
+{
+    JSON_EACH(object, objects)
+    {
+        if (kind_of(object) == resource && strcmp(object_name(object), child->name) == 0 &&
+            strcmp(object_namespace(object), child->namespace) == 0)
+            return true;
+    }
+    return false;
+}
+
+static enum err delete_child(const struct apply *apply, const struct kube_resource *resource,
+                             const struct object *child, struct error *error)
+{
+    const struct kube_delete how = {.uid = child->uid};
+
+    enum err err = apply_allowed(apply, error);
+    if (err)
+        return err;
+    err = kube_delete(apply->client, resource, child->namespace, child->name, &how, error);
+    if (err == ERR_NOTFOUND || err == ERR_CONFLICT)
+        return OK; /* gone, or another object by now: the watch will tell */
+    if (err)
+        return error_prefix(error, err, "delete %s %s", resource->kind, child->name);
+    LOG_INFO("Deleted child", LOG_STR("kind", resource->kind),
+             LOG_STR("namespace", child->namespace), LOG_STR("name", child->name));
+    return OK;
+}
+
+enum err apply_prune(const struct apply *apply, const char *owner_uid, const struct json *objects,
+                     size_t *ret_deleted, struct error *error)
+{
+    size_t kinds = 0, deleted = 0;
+    enum err err = OK;
+
+    while (kind_children[kinds] != NULL)
+        kinds++;
+    while (kinds-- > 0 && err == OK) {
+        const struct kube_resource *resource = kind_children[kinds];
+        AUTO(object_list_fini)
+        struct object_list children = store_owned(apply->store, resource, owner_uid);
+        for (size_t i = 0; i < children.count && err == OK; i++) {
+            if (is_wanted(objects, resource, children.items[i]))
+                continue;
+            err = delete_child(apply, resource, children.items[i], error);
+            deleted++;
+        }
+    }
+    if (err == OK)
+        *ret_deleted = deleted;
+    return err;
+}
+
+/* ---- replicas */
+
+enum err apply_replicas(const struct apply *apply, const struct kube_resource *resource,
+                        const char *namespace, const char *name, int64_t replicas,
+                        struct error *error)
+{
+    enum err err = apply_allowed(apply, error);
+    if (err)
+        return err;
+    err = kube_scale(apply->client, resource, namespace, name, (int)replicas, NULL,
+                     NAMES_FIELD_MANAGER, error);
+    if (err)
+        return error_prefix(error, err, "scale %s %s to %d", resource->kind, name, (int)replicas);
+    LOG_INFO("Scaled", LOG_STR("kind", resource->kind), LOG_STR("namespace", namespace),
+             LOG_STR("name", name), LOG_I64("replicas", replicas));
+    return OK;
+}
