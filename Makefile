@@ -77,8 +77,26 @@ $(BUILD)/$(1:.c=): $(BUILD)/$(1:.c=.o) $(call doubles,$(1)) $(BUILD)/tests/suppo
 endef
 $(foreach t,$(TEST_SRC) $(COMPONENT_SRC) $(wildcard tests/e2e/*.c),$(eval $(call test_rule,$(t))))
 
-unit: $(TEST_BINS) ## unit tests
-	@for t in $^; do $$t >$$t.log 2>&1 || { cat $$t.log; echo "FAILED $$t"; exit 1; }; done; \
+# A fuzz target is linked with replay.c, which feeds it its corpus, or with libFuzzer, which finds more.
+FUZZ_SRC  := $(sort $(wildcard tests/fuzz/fuzz_*.c))
+FUZZ_BINS := $(FUZZ_SRC:%.c=$(BUILD)/%)
+FUZZ_MAIN ?= $(BUILD)/tests/fuzz/replay.o
+FUZZ_SECONDS ?= 20
+$(FUZZ_BINS): %: %.o $(filter %.o,$(FUZZ_MAIN)) $(ARCHIVES)
+	$(LINK) $< $(FUZZ_MAIN) $(ARCHIVES) $(LIBS) -o $@
+replay: $(FUZZ_BINS)
+	@for t in $^; do $$t tests/fuzz/corpus/$${t##*/fuzz_} >$$t.log 2>&1 || { cat $$t.log; echo "FAILED $$t"; exit 1; }; done
+fuzz: ## fuzz targets with libFuzzer, FUZZ_SECONDS each; findings go to build/fuzz
+	$(MAKE) BUILD=$(BUILD)/fuzz CC=clang-14 HARDEN= CFLAGS="-O1 -g" FUZZ_MAIN=-fsanitize=fuzzer \
+	  EXTRA="-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all" fuzz-run
+fuzz-run: $(FUZZ_BINS)
+	@for t in $^; do n=$${t##*/fuzz_}; mkdir -p $(BUILD)/found/$$n; echo "fuzz_$$n, $(FUZZ_SECONDS) s"; \
+	  $$t -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -print_final_stats=1 -artifact_prefix=$(BUILD)/$$n- \
+	    $(BUILD)/found/$$n tests/fuzz/corpus/$$n >$$t.log 2>&1 || { tail -60 $$t.log; exit 1; }; \
+	  grep -E 'number_of_executed|DONE' $$t.log; done
+
+unit: $(TEST_BINS) replay ## unit tests, and the fuzz targets' corpus
+	@for t in $(TEST_BINS); do $$t >$$t.log 2>&1 || { cat $$t.log; echo "FAILED $$t"; exit 1; }; done; \
 	 cat $(TEST_BINS:%=%.log) | awk '/PASSED  \]/ && / test\(s\)/ {n += $$4} END {print n+0, "unit tests passed,", 0, "failed"}'
 component: $(COMPONENT_BINS) ## tests on librdkafka's mock cluster and scripted peers
 	@for t in $^; do $$t || exit 1; done
@@ -119,6 +137,6 @@ fmt: ## reformat
 	@clang-format-14 -i $$(find common controller sidecar tests -name '*.[ch]')
 clean: ## remove build output
 	rm -rf $(BUILD) compile_commands.json
-.PHONY: build deps images bed help unit component asan tsan check analyze headers layers mutants banned compdb tidy format fmt clean
+.PHONY: build deps images bed help unit replay fuzz fuzz-run component asan tsan check analyze headers layers mutants banned compdb tidy format fmt clean
 .SECONDARY:
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

@@ -486,6 +486,9 @@ enum err otlp_json_read(enum signal signal, struct bytes text, const struct otlp
 {
     static const struct place top = {0};
     size_t before = out->len;
+
+    if (text.len == 0)
+        text = BYTES_LITERAL(""); /* NULL is no place to look at */
     AUTO(reader_fini)
     struct reader reader = {
         .text = {text.data, text.data + text.len},

@@ -149,7 +149,7 @@ void otlp_slices_copy(const struct otlp_slices *slices, uint8_t *to)
 enum err otlp_slices_append_to(const struct otlp_slices *slices, struct buf *into)
 {
     enum err err = buf_reserve(into, slices->size_bytes);
-    if (err)
+    if (err || slices->size_bytes == 0) /* an empty buffer may have no memory to point into */
         return err;
     otlp_slices_copy(slices, into->data + into->len);
     into->len += slices->size_bytes;

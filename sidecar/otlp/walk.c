@@ -346,6 +346,8 @@ enum err otlp_walk(enum signal signal, struct bytes request, const struct otlp_l
     enum err err = check_size(request, error);
     if (err)
         return err;
+    if (request.len == 0)
+        request = BYTES_LITERAL(""); /* NULL is no place to look at */
     if (!check_message(&walk, otlp_request_id(signal), request, 1))
         return describe(&walk, signal, request, error);
 

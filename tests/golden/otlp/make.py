@@ -9,6 +9,7 @@ schema.txt        every message and field: name, number, type, rule
 NAME.json         OTLP/JSON, as a person or an SDK may write it
 NAME.bin          what it is in protobuf, deterministic
 NAME.out.json     OTLP/JSON as otlp_json_write() writes NAME.bin
+../../fuzz/corpus seeds of the fuzz targets
 answers.txt       google.rpc.Status and Export*Response in hex and JSON
 """
 import base64
@@ -130,6 +131,16 @@ def out_json(message):
     return "{" + ",".join(parts) + "}"
 
 
+def seeds(name, signal, request):
+    """The first byte says how a target takes the rest; see tests/fuzz/fuzz_otlp.c."""
+    corpus = os.path.join("..", "..", "fuzz", "corpus")
+    with open(os.path.join(HERE, name + ".json"), "rb") as source:
+        write(os.path.join(corpus, "otlp_json", name), bytes([signal]) + source.read())
+    for size in (0, 60, 240):
+        data = bytes([signal + 3 * (size // 4)]) + request.SerializeToString(deterministic=True)
+        write(os.path.join(corpus, "otlp", f"{name}_{size}"), data)
+
+
 def requests():
     for path in sorted(os.listdir(HERE)):
         match = re.fullmatch(r"(traces|metrics|logs)_\w+\.json", path)
@@ -137,6 +148,7 @@ def requests():
             continue
         with open(os.path.join(HERE, path), encoding="utf-8") as source:
             request = parse(match[1], source.read())
+        seeds(path[:-5], list(REQUESTS).index(match[1]), request)
         write(path[:-5] + ".bin", request.SerializeToString(deterministic=True))
         write(path[:-5] + ".out.json", out_json(request))
 

@@ -13,11 +13,6 @@
 
 enum { ROUNDS = 300 };
 
-static void destroy(struct otlp_slices *slices)
-{
-    otlp_slices_fini(slices);
-}
-
 /* ---- a request as a list of its items, each with all headers above it: what cutting must keep */
 
 static void put_framed(struct buf *out, struct bytes bytes)
@@ -108,7 +103,7 @@ static void test_keeps_every_item_with_its_headers(void **state)
 
     for (unsigned round = 0; round < ROUNDS; round++) {
         AUTO(buf_fini) struct buf request = {0}, flat = {0};
-        AUTO(destroy) struct otlp_slices work = {0};
+        AUTO(otlp_slices_fini) struct otlp_slices work = {0};
         struct otlp_random random = {.state = round, .odd = round % 2, .list_max = 5};
         enum signal signal = round % SIGNAL_COUNT;
         struct otlp_summary summary;
@@ -133,7 +128,7 @@ static void test_gives_a_request_that_fits_as_it_is(void **state)
 {
     (void)state;
     AUTO(buf_fini) struct buf request = {0};
-    AUTO(destroy) struct otlp_slices work = {0};
+    AUTO(otlp_slices_fini) struct otlp_slices work = {0};
     struct otlp_random random = {.state = 5, .odd = true, .list_max = 6};
 
     while (request.len < 1000)
@@ -175,7 +170,7 @@ static void test_cuts_at_the_outermost_place_that_will_do(void **state)
 {
     (void)state;
     AUTO(buf_fini) struct buf request = {0}, want = {0};
-    AUTO(destroy) struct otlp_slices work = {0};
+    AUTO(otlp_slices_fini) struct otlp_slices work = {0};
 
     put_spans(&request, 1, 1, 2); /* 24 bytes */
     put_spans(&request, 2, 3, 2);
@@ -195,7 +190,7 @@ static void test_reports_an_item_that_is_too_big_alone(void **state)
 {
     (void)state;
     AUTO(buf_fini) struct buf request = {0}, want = {0};
-    AUTO(destroy) struct otlp_slices work = {0};
+    AUTO(otlp_slices_fini) struct otlp_slices work = {0};
 
     put_spans(&request, 1, 1, 3);
     put_spans(&want, 1, 1, 1);
@@ -211,7 +206,7 @@ static void test_stops_when_it_is_told_to(void **state)
 {
     (void)state;
     AUTO(buf_fini) struct buf request = {0};
-    AUTO(destroy) struct otlp_slices work = {0};
+    AUTO(otlp_slices_fini) struct otlp_slices work = {0};
     struct error error = {0};
 
     put_spans(&request, 1, 1, 9);
@@ -231,7 +226,7 @@ static void test_takes_time_in_proportion_to_what_it_gives(void **state)
 {
     (void)state;
     AUTO(buf_fini) struct buf request = {0};
-    AUTO(destroy) struct otlp_slices work = {0};
+    AUTO(otlp_slices_fini) struct otlp_slices work = {0};
 
     for (int i = 0; i < 2000; i++)
         put_spans(&request, 1, 1, 20);
@@ -247,7 +242,7 @@ static void test_picks_a_range_of_items(void **state)
 {
     (void)state;
     AUTO(buf_fini) struct buf request = {0}, got = {0}, want = {0};
-    AUTO(destroy) struct otlp_slices out = {0};
+    AUTO(otlp_slices_fini) struct otlp_slices out = {0};
     struct error error = {0};
 
     put_spans(&request, 1, 1, 3);
@@ -275,7 +270,7 @@ static void test_picks_a_range_of_items(void **state)
 /* Halves until nothing can be halved; everything must come out once and in order. */
 static void halve_all(enum signal signal, struct bytes request, struct buf *flat, uint32_t *items)
 {
-    AUTO(destroy) struct otlp_slices first = {0}, second = {0};
+    AUTO(otlp_slices_fini) struct otlp_slices first = {0}, second = {0};
     AUTO(buf_fini) struct buf a = {0}, b = {0};
     struct otlp_summary summary;
 
@@ -318,7 +313,7 @@ static void test_halves_evenly(void **state)
 {
     (void)state;
     AUTO(buf_fini) struct buf request = {0}, got = {0};
-    AUTO(destroy) struct otlp_slices first = {0}, second = {0};
+    AUTO(otlp_slices_fini) struct otlp_slices first = {0}, second = {0};
     struct otlp_summary summary;
 
     put_spans(&request, 1, 1, 7);
@@ -336,7 +331,7 @@ static void test_never_cuts_a_metric_with_two_kinds_of_data(void **state)
     static const uint8_t metric[] = {0x12, 16,   0x2a, 8,    0x0a, 2,    0x40, 1,    0x0a,
                                      2,    0x40, 2,    0x3a, 4,    0x0a, 2,    0x40, 3};
     uint8_t bytes[sizeof metric + 4] = {0x0a, sizeof metric + 2, 0x12, sizeof metric};
-    AUTO(destroy) struct otlp_slices first = {0}, second = {0};
+    AUTO(otlp_slices_fini) struct otlp_slices first = {0}, second = {0};
     struct error error = {0};
 
     memcpy(bytes + 4, metric, sizeof metric);

@@ -12,11 +12,6 @@
 
 enum { ROUNDS = 400, ATTRIBUTES_MAX = 256 };
 
-static void destroy(struct otlp_slices *slices)
-{
-    otlp_slices_fini(slices);
-}
-
 /* ---- reading attributes the plain way */
 
 struct attribute {
@@ -123,7 +118,7 @@ static void stamp_bytes(const struct stamp_rule *rules, size_t count, struct byt
                         struct buf *out)
 {
     AUTO(stamp_destroy) struct stamp *stamp = NULL;
-    AUTO(destroy) struct otlp_slices slices = {0};
+    AUTO(otlp_slices_fini) struct otlp_slices slices = {0};
     struct error error = {0};
 
     assert_ok(stamp_create(rules, count, &stamp, &error));
@@ -244,7 +239,7 @@ static void test_gives_back_the_input_itself_when_nothing_changes(void **state)
     (void)state;
     static const struct stamp_rule rules[] = {{"zz", NULL, STAMP_DELETE}, {"a", "9", STAMP_INSERT}};
     AUTO(stamp_destroy) struct stamp *none = NULL, *idle = NULL;
-    AUTO(destroy) struct otlp_slices slices = {0};
+    AUTO(otlp_slices_fini) struct otlp_slices slices = {0};
     AUTO(buf_fini) struct buf request = {0};
 
     put_request(&request, "a=1");
@@ -266,7 +261,7 @@ static void test_keeps_to_the_size_it_is_given(void **state)
     (void)state;
     static const struct stamp_rule rules[] = {{"key", "a longer value", STAMP_INSERT}};
     AUTO(stamp_destroy) struct stamp *stamp = NULL;
-    AUTO(destroy) struct otlp_slices slices = {0};
+    AUTO(otlp_slices_fini) struct otlp_slices slices = {0};
     AUTO(buf_fini) struct buf request = {0};
     struct error error = {0};
 
@@ -373,7 +368,7 @@ static void test_never_reads_outside_a_request_that_was_not_walked(void **state)
     (void)state;
     static const struct stamp_rule rules[] = {{"k", "v", STAMP_UPSERT}};
     AUTO(stamp_destroy) struct stamp *stamp = NULL;
-    AUTO(destroy) struct otlp_slices slices = {0};
+    AUTO(otlp_slices_fini) struct otlp_slices slices = {0};
     AUTO(buf_fini) struct buf request = {0};
     struct error error = {0};
 
