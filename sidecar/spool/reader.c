@@ -22,7 +22,6 @@ enum {
     READ_FIRST = 16 * 1024,   /* at least so much at once: most small frames in one call */
     CACHED_MAX = 8,           /* buffers kept for the next frames, */
     CACHED_CAP_MAX = 2 << 20, /* of that size at most */
-    FAILURES_MAX = 3,         /* a place that can't be read so often is damaged */
 };
 
 static struct lane *lane_of(const struct spool_reader *reader)
@@ -439,7 +438,7 @@ static enum err step(struct spool_reader *reader, struct frame_memory *memory, b
         return err;
     if (reader->segment != segment || reader->position.seq != seq || reader->offset != offset)
         return OK;
-    if (err == ERR_IO && ++reader->failures < FAILURES_MAX)
+    if (err == ERR_IO && ++reader->failures < SEGMENT_TRIES)
         return err;
     reader->failures = 0;
     if ((!err || err == ERR_CORRUPT) && header.seq >= readable_end(reader)) {

@@ -12,6 +12,7 @@
  * Nothing is written here. New frames go to a new segment, whose lane_end repeats the verdict.
  */
 #include "common/assert.h"
+#include "common/clock.h"
 #include "common/os.h"
 #include "sidecar/spool/store.h"
 
@@ -23,6 +24,9 @@ struct found {
     struct frame_header first;
     uint64_t limit;     /* frames from here on do not count */
     uint64_t last_byte; /* end of its last valid frame, once scanned */
+    bool scanned;
+    bool unreadable; /* some place in it: what is missing may be there, so it is not a torn write */
+    const struct frame_header *heir; /* first frame written after its last one; NULL: not known */
 };
 
 struct finds {
@@ -68,6 +72,13 @@ static void note_damaged(struct store *store, uint32_t slot)
         store->damaged[store->damaged_count++] = slot;
 }
 
+/* What can't be read may hold frames: the file stays as it is, out of use. */
+static void leave_alone(struct store *store, struct segment **segment)
+{
+    store->stats.unreadable_segments++;
+    segment_close(segment);
+}
+
 static enum err visit_name(void *context, const char *name, struct error *error)
 {
     struct finds *finds = context;
@@ -85,18 +96,21 @@ static enum err visit_name(void *context, const char *name, struct error *error)
         note_damaged(store, slot);
         return OK;
     }
-    enum err err = segment_open(store->dir, slot, true, &segment, error);
+    enum err err = ERR_IO;
+    for (int i = 0; i < SEGMENT_TRIES && err == ERR_IO; i++)
+        err = segment_open(store->dir, slot, true, &segment, error);
+    if (!err)
+        err = segment_identify(segment, &first, error);
     if (err == ERR_NOMEM)
         return err;
-    if (err) /* a file that can't be opened is left alone, and stays for somebody to look at */
-        return OK;
-    err = segment_identify(segment, &first, error);
-    if (err == ERR_NOTFOUND) {
+    if (err == ERR_NOTFOUND && segment != NULL) {
         store_dispose(store, &segment);
         return OK;
     }
-    if (err)
-        return err;
+    if (err) {
+        leave_alone(store, &segment);
+        return OK;
+    }
     if (first.number >= store->next_number)
         store->next_number = first.number + 1;
     return add(finds, &segment, &first, error);
@@ -120,22 +134,30 @@ static uint64_t larger(uint64_t a, uint64_t b)
     return a > b ? a : b;
 }
 
+/* A segment's limit is the lowest lane_end of those behind it. The first frame of the one that
+ * tells it also tells the items up to there, unless that frame is not the first any more. */
 static void set_limits(struct found *finds, size_t count)
 {
+    const struct frame_header *heir = NULL;
     uint64_t limit = UINT64_MAX;
 
     for (size_t i = count; i-- > 0;) {
         finds[i].limit = limit;
-        if (finds[i].first.lane_end < limit)
-            limit = finds[i].first.lane_end;
+        finds[i].heir = heir;
+        if (finds[i].first.lane_end > limit)
+            continue;
+        limit = finds[i].first.lane_end;
+        heir = finds[i].segment->damaged ? NULL : &finds[i].first;
     }
 }
 
 /* Frame at `offset`, or else the next one behind, below the segment's limit. */
-static enum err next_header(const struct found *found, uint64_t offset,
-                            struct frame_header *ret_header, struct error *error)
+static enum err next_header(struct found *found, uint64_t offset, struct frame_header *ret_header,
+                            struct error *error)
 {
     enum err err = segment_header(found->segment, offset, ret_header, NULL);
+    if (err == ERR_IO)
+        found->unreadable = true;
     if (err)
         err = segment_find(found->segment, offset, ret_header, error);
     if (!err && ret_header->seq >= found->limit)
@@ -149,6 +171,7 @@ static enum err scan_headers(struct found *found, uint64_t *synced, struct error
     struct frame_header header;
     uint64_t offset = found->first.offset;
 
+    found->scanned = true;
     for (;;) {
         enum err err = next_header(found, offset, &header, error);
         if (err)
@@ -159,15 +182,18 @@ static enum err scan_headers(struct found *found, uint64_t *synced, struct error
     }
 }
 
-static bool body_is_sound(const struct segment *segment, const struct frame_header *header,
-                          uint8_t *scratch)
+/* Unless it can be read and is not sound, nothing is held against a body. */
+static bool body_is_torn(struct found *found, const struct frame_header *header, uint8_t *scratch)
 {
     uint64_t len = frame_body_len(header);
     size_t got = 0;
 
-    return os_read_at(segment->fd, scratch, (size_t)len, header->offset + FRAME_HEADER, &got,
-                      NULL) == OK &&
-           got == len && frame_body_fits(header, scratch);
+    if (segment_read(found->segment, scratch, (size_t)len, header->offset + FRAME_HEADER, &got,
+                     NULL) != OK) {
+        found->unreadable = true;
+        return false;
+    }
+    return got < len || !frame_body_fits(header, scratch);
 }
 
 /* Walks the tail; `*ret_end` is where the lane ends in this segment. `*ret_torn`: it does not go on
@@ -190,12 +216,12 @@ static enum err check_frames(struct found *found, uint64_t synced, uint64_t *ret
         err = next_header(found, offset, &header, error);
         if (err)
             break;
-        if (header.seq > expected && header.seq > synced) {
+        if (header.seq > expected && header.seq > synced && !found->unreadable) {
             *ret_torn = true;
             break;
         }
         expected = header.seq;
-        if (header.seq >= synced && !body_is_sound(segment, &header, scratch)) {
+        if (header.seq >= synced && body_is_torn(found, &header, scratch)) {
             *ret_torn = true;
             break;
         }
@@ -207,19 +233,19 @@ static enum err check_frames(struct found *found, uint64_t synced, uint64_t *ret
     *ret_end = larger(expected, synced < found->limit ? synced : found->limit);
     if (*ret_torn)
         *ret_end = larger(expected, synced);
-    else if (found->limit != UINT64_MAX && *ret_end < found->limit)
+    else if (found->limit != UINT64_MAX && *ret_end < found->limit && !found->unreadable)
         *ret_torn = true;
     return err == ERR_NOTFOUND ? OK : err;
 }
 
 /* A segment below `synced`, as the one behind it tells. */
-static void take_unread(struct found *found, const struct found *next)
+static void take_unread(struct found *found)
 {
     struct segment *segment = found->segment;
 
     segment->end_seq = found->limit;
-    segment->end_items = larger(segment->base_items, next->first.items_before);
-    segment->youngest_ns = next->first.accepted_ns;
+    segment->end_items = larger(segment->base_items, found->heir->items_before);
+    segment->youngest_ns = found->heir->accepted_ns;
     segment->used = segment->size;
 }
 
@@ -233,8 +259,10 @@ static void append(struct lane *lane, struct found *found)
     lane->count++;
 }
 
-/* Where nothing tells the items at the end of the lane, what the cursor file says is the least. */
-static void finish_lane(struct lane *lane, const struct cursor_lane *saved, uint64_t synced)
+/* Where nothing tells the items at the end of the lane, what the cursor file says is the least. New
+ * frames get sequences above all that were ever given out; `run_min` is for who can't know them. */
+static void finish_lane(struct lane *lane, const struct cursor_lane *saved, uint64_t synced,
+                        uint64_t run_min)
 {
     lane->end = larger(lane->end, synced);
     uint64_t next = lane->end;
@@ -247,7 +275,7 @@ static void finish_lane(struct lane *lane, const struct cursor_lane *saved, uint
         if (reader->cursor.name[0] != '\0')
             lane->items = larger(lane->items, reader->cursor.items);
     }
-    lane->next_seq = ((next >> 32) + 1) << 32;
+    lane->next_seq = larger((next >> 32) + 1, run_min) << 32;
     lane->begin = lane->segments != NULL ? lane->segments->base_seq : lane->end;
     lane->synced = lane->end;
     lane->synced_items = lane->items;
@@ -255,7 +283,8 @@ static void finish_lane(struct lane *lane, const struct cursor_lane *saved, uint
 }
 
 static enum err recover_lane(struct store *store, enum signal lane_id, struct found *finds,
-                             size_t count, const struct cursor_lane *saved, struct error *error)
+                             size_t count, const struct cursor_lane *saved, uint64_t run_min,
+                             struct error *error)
 {
     struct lane *lane = &store->lanes[lane_id];
     uint64_t synced = saved->synced;
@@ -265,7 +294,8 @@ static enum err recover_lane(struct store *store, enum signal lane_id, struct fo
     for (size_t i = 0; i < count; i++)
         synced = larger(synced, finds[i].first.synced);
     for (size_t i = 0; i < count; i++) {
-        enum err err = finds[i].limit > synced ? scan_headers(&finds[i], &synced, error) : OK;
+        bool known = finds[i].limit <= synced && finds[i].heir != NULL;
+        enum err err = known ? OK : scan_headers(&finds[i], &synced, error);
         if (err)
             return err;
     }
@@ -276,26 +306,28 @@ static enum err recover_lane(struct store *store, enum signal lane_id, struct fo
         bool void_ = torn || found->first.seq >= found->limit || found->limit <= saved->begin;
         enum err err = OK;
 
-        if (!void_ && found->limit <= synced)
-            take_unread(found, &finds[i + 1]);
+        if (!void_ && !found->scanned)
+            take_unread(found);
         else if (!void_)
             err = check_frames(found, synced, &end, &torn, error);
         if (err)
             return err;
         if (torn)
             lane->stats.torn = 1;
+        bool empty = found->segment->used == 0 || end <= found->segment->base_seq;
         found->segment->end_seq = end;
-        if (void_ || end <= saved->begin || end <= found->segment->base_seq ||
-            found->segment->used == 0) {
+        if (!void_ && empty && found->unreadable) {
+            leave_alone(store, &found->segment);
+        } else if (void_ || empty || end <= saved->begin) {
             found->segment->damaged = false;
             store_dispose(store, &found->segment);
-            continue;
+        } else {
+            lane->end = end;
+            lane->items = found->segment->end_items;
+            append(lane, found);
         }
-        lane->end = end;
-        lane->items = found->segment->end_items;
-        append(lane, found);
     }
-    finish_lane(lane, saved, synced);
+    finish_lane(lane, saved, synced, run_min);
     return OK;
 }
 
@@ -315,10 +347,13 @@ static void finds_fini(struct finds *finds)
 enum err recovery_run(struct store *store, const struct cursor_state *state, struct error *error)
 {
     AUTO(finds_fini) struct finds finds = {.store = store};
+    uint64_t now_ms = clock_wall_ms();
 
     enum err err = os_list(store->dir, visit_name, &finds, error);
     if (err)
         return err;
+    /* Files that can't be read today may have numbers too. */
+    store->next_number = larger(store->next_number, now_ms);
     qsort(store->damaged, store->damaged_count, sizeof store->damaged[0], by_slot);
     if (finds.count > 0)
         qsort(finds.all, finds.count, sizeof *finds.all, by_lane_and_number);
@@ -328,9 +363,13 @@ enum err recovery_run(struct store *store, const struct cursor_state *state, str
         size_t from = at;
         while (at < finds.count && finds.all[at].first.lane == lane)
             at++;
-        err = recover_lane(store, lane, finds.all + from, at - from, &state->lanes[lane], error);
+        err = recover_lane(store, lane, finds.all + from, at - from, &state->lanes[lane],
+                           state->incarnation == 0 ? now_ms / 1000 : 0, error);
         if (err)
             return err;
+        /* What can't be read today must not be declared void. */
+        if (store->stats.unreadable_segments > 0)
+            store->lanes[lane].end = store->lanes[lane].synced = store->lanes[lane].next_seq;
     }
     return OK;
 }

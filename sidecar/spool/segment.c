@@ -154,6 +154,19 @@ static bool decode_at(const struct segment *segment, const uint8_t *bytes, uint6
     return true;
 }
 
+enum err segment_read(const struct segment *segment, void *into, size_t cap, uint64_t offset,
+                      size_t *ret_len, struct error *error)
+{
+    enum err err = OK;
+
+    for (int i = 0; i < SEGMENT_TRIES; i++) {
+        err = os_read_at(segment->fd, into, cap, offset, ret_len, error);
+        if (!err)
+            break;
+    }
+    return err;
+}
+
 static enum err header_at(const struct segment *segment, uint64_t offset,
                           struct frame_header *ret_header, struct error *error)
 {
@@ -162,7 +175,7 @@ static enum err header_at(const struct segment *segment, uint64_t offset,
 
     if (offset + FRAME_ALIGN > segment->size)
         return ERR_NOTFOUND;
-    enum err err = os_read_at(segment->fd, bytes, sizeof bytes, offset, &got, error);
+    enum err err = segment_read(segment, bytes, sizeof bytes, offset, &got, error);
     if (err)
         return err;
     if (got < sizeof bytes || !decode_at(segment, bytes, offset, ret_header))
@@ -189,7 +202,7 @@ enum err segment_header(const struct segment *segment, uint64_t offset,
 typedef bool visit_header_fn(void *context, const struct frame_header *header);
 
 static enum err visit_headers(const struct segment *segment, uint64_t from, visit_header_fn *visit,
-                              void *context, struct error *error)
+                              void *context, bool *ret_unreadable, struct error *error)
 {
     uint8_t *chunk = malloc(CHUNK);
     if (chunk == NULL)
@@ -197,16 +210,23 @@ static enum err visit_headers(const struct segment *segment, uint64_t from, visi
 
     bool done = false;
     for (uint64_t at = from; at < segment->size && !done; at += CHUNK) {
-        struct frame_header header;
         size_t got = 0;
         bool whole = os_read_at(segment->fd, chunk, CHUNK, at, &got, NULL) == OK;
         size_t len = whole ? got : CHUNK;
 
         for (size_t i = 0; i + FRAME_ALIGN <= len && at + i < segment->size && !done;
-             i += FRAME_ALIGN)
-            if (whole ? decode_at(segment, chunk + i, at + i, &header)
-                      : header_at(segment, at + i, &header, NULL) == OK)
+             i += FRAME_ALIGN) {
+            struct frame_header header;
+            enum err err = ERR_NOTFOUND;
+            if (!whole)
+                err = header_at(segment, at + i, &header, NULL);
+            else if (decode_at(segment, chunk + i, at + i, &header))
+                err = OK;
+            if (!err)
                 done = visit(context, &header);
+            else if (err == ERR_IO)
+                *ret_unreadable = true;
+        }
     }
     free(chunk);
     return OK;
@@ -233,8 +253,9 @@ enum err segment_find(const struct segment *segment, uint64_t from, struct frame
                       struct error *error)
 {
     struct search search = {.generation = segment->generation, .number = segment->number};
+    bool unreadable = false;
 
-    enum err err = visit_headers(segment, from, take_same_life, &search, error);
+    enum err err = visit_headers(segment, from, take_same_life, &search, &unreadable, error);
     if (err)
         return err;
     if (!search.found)
@@ -263,9 +284,12 @@ enum err segment_identify(struct segment *segment, struct frame_header *ret_firs
 
     if (header_at(segment, 0, &first, NULL) != OK) {
         struct search search = {0};
-        enum err err = visit_headers(segment, 0, take_youngest, &search, error);
+        bool unreadable = false;
+        enum err err = visit_headers(segment, 0, take_youngest, &search, &unreadable, error);
         if (err)
             return err;
+        if (!search.found && unreadable)
+            return error_set(error, ERR_IO, "segment %" PRIu32 " can't be read", segment->slot);
         if (!search.found)
             return ERR_NOTFOUND;
         first = search.header;

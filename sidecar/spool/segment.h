@@ -11,7 +11,7 @@
  * told by its frames: a life of the file has a number, higher than that of any segment before, and
  * a random generation, by which its frames are known from leftovers of earlier lives behind them.
  *
- * Thread: the committer, but for segment_read(), segment_find() and the fields under "shared".
+ * Thread: the committer, but for segment_find() and the fields under "shared".
  */
 #ifndef SIDECAR_SPOOL_SEGMENT_H
 #define SIDECAR_SPOOL_SEGMENT_H
@@ -23,7 +23,10 @@
 #define SEGMENT_SUFFIX    ".segment"
 #define DAMAGED_SUFFIX    ".damaged"
 
-enum { SEGMENT_MARKS = 16 };
+enum {
+    SEGMENT_MARKS = 16,
+    SEGMENT_TRIES = 3, /* what can't be read or opened so often counts as damaged */
+};
 
 /* Where a frame begins: some are remembered, to find a sequence or a time without reading all. */
 struct segment_mark {
@@ -68,8 +71,13 @@ NODISCARD enum err segment_open(const char *dir, uint32_t slot, bool writable,
 /* Closes and frees. Accepts NULL. */
 void segment_close(struct segment **segment);
 
+/* Reads as os_read_at() does, trying again. */
+NODISCARD enum err segment_read(const struct segment *segment, void *into, size_t cap,
+                                uint64_t offset, size_t *ret_len, struct error *error);
+
 /* Finds out what the file holds: from its first frame, or from any if that one is damaged (then
- * `damaged` is set). ERR_NOTFOUND: no frame at all. On OK `*ret_first` is the frame found. */
+ * `damaged` is set). On OK `*ret_first` is the frame found. ERR_NOTFOUND: there is none. ERR_IO:
+ * there is none where it can be read, so it may hold some. ERR_NOMEM. */
 NODISCARD enum err segment_identify(struct segment *segment, struct frame_header *ret_first,
                                     struct error *error);
 

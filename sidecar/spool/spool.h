@@ -169,7 +169,8 @@ struct spool_stats {
     uint64_t disk_bytes; /* segments in use, spare and set aside */
     uint64_t pending_bytes;
     uint64_t spare_segments;
-    uint64_t damaged_segments; /* set aside as *.damaged */
+    uint64_t damaged_segments;    /* set aside as *.damaged */
+    uint64_t unreadable_segments; /* left alone by recovery, since start */
     uint64_t syncs;
     uint64_t sync_ns; /* time in them */
     uint64_t sync_buckets[SPOOL_SYNC_BUCKETS];

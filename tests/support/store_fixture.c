@@ -1,0 +1,166 @@
+#include "tests/support/store_fixture.h"
+
+#include "tests/support/fault_disk.h"
+#include "tests/support/test.h"
+
+#include <stdlib.h>
+
+/* Stands in for spool.c, of which only this is wanted. */
+struct store *spool_store(struct spool *spool)
+{
+    struct fixture *fixture = (struct fixture *)spool;
+    return fixture->store;
+}
+
+struct spool *fixture_spool(struct fixture *fixture)
+{
+    return (struct spool *)fixture;
+}
+
+void fixture_init(struct fixture *fixture)
+{
+    *fixture = (struct fixture){
+        .config = {.dir = FIXTURE_DIR,
+                   .size_bytes = FIXTURE_SEGMENTS * FIXTURE_SEGMENT,
+                   .segment_bytes = FIXTURE_SEGMENT,
+                   .save_interval_ms = 1000000},
+    };
+}
+
+enum err fixture_open(struct fixture *fixture, struct error *error)
+{
+    enum err err = store_open(&fixture->config, &fixture->store, error);
+    if (err)
+        return err;
+    err = spool_reader_open(fixture_spool(fixture), SIGNAL_TRACES, "test", &fixture->reader, error);
+    if (err)
+        fixture_kill(fixture);
+    return err;
+}
+
+void fixture_close(struct fixture *fixture)
+{
+    spool_reader_close(&fixture->reader);
+    store_close(&fixture->store);
+}
+
+void fixture_kill(struct fixture *fixture)
+{
+    spool_reader_close(&fixture->reader);
+    store_free(&fixture->store);
+}
+
+/* From 1 to 3 blocks of 4 KiB. */
+static size_t record_len(uint64_t n)
+{
+    static const size_t lens[] = {24, 24, 900, 24, 5000, 24, 11000};
+    return lens[n % (sizeof lens / sizeof lens[0])];
+}
+
+static void fill_record(uint64_t n, uint8_t *data, size_t len)
+{
+    for (size_t i = 0; i < len; i++)
+        data[i] = (uint8_t)(n >> (8 * (i % 8)));
+}
+
+struct frame_buf *fixture_record(enum signal lane, uint64_t n)
+{
+    static uint8_t data[16 * 1024];
+    struct bytes parts[2] = {{data, 8}, {data + 8, record_len(n) - 8}};
+    struct spool_request request = {
+        .lane = lane, .parts = parts, .part_count = 2, .items = 1, .tag = (uint32_t)n};
+    struct pending_limits limits = {.data = sizeof data, .entries = 1, .meta = 0};
+
+    fill_record(n, data, record_len(n));
+    struct frame_buf *frame = pending_create(limits);
+    assert_non_null(frame);
+    pending_add(frame, &request, record_len(n), 1000 + n, NULL);
+    return frame;
+}
+
+bool fixture_append(struct fixture *fixture, unsigned count)
+{
+    struct frame_buf *frames = NULL, **tail = &frames;
+    bool all = true;
+
+    for (unsigned i = 0; i < count; i++) {
+        *tail = fixture_record(SIGNAL_TRACES, fixture->next + i);
+        tail = &(*tail)->next;
+    }
+    store_commit(fixture->store, SIGNAL_TRACES, frames, NULL, NULL, &fixture->error);
+    while (frames != NULL) {
+        struct frame_buf *frame = frames;
+        frames = frame->next;
+        assert_true(fixture->next < FIXTURE_RECORDS);
+        fixture->fate[fixture->next++] = frame->err ? FATE_FAILED : FATE_ACKED;
+        all = all && !frame->err;
+        pending_destroy(&frame);
+    }
+    return all;
+}
+
+uint64_t fixture_number(const struct spool_frame *frame)
+{
+    uint64_t n = 0;
+
+    assert_true(frame->data.len >= 8);
+    memcpy(&n, frame->data.data, sizeof n);
+    return n;
+}
+
+void fixture_deliver(struct fixture *fixture, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++) {
+        struct spool_frame *frame = NULL;
+        if (spool_reader_next(fixture->reader, 0, &frame, NULL) != OK)
+            return;
+        fixture->delivered = fixture_number(frame) + 1;
+        spool_reader_ack(fixture->reader, frame->end);
+        spool_frame_release(&frame);
+    }
+}
+
+static void check_frame(struct spool_frame *frame, uint64_t n)
+{
+    static uint8_t want[16 * 1024];
+    size_t len = record_len(n);
+
+    fill_record(n, want, len);
+    assert_true(bytes_equal(frame->data, (struct bytes){want, len}));
+    assert_int_equal(frame->items, 1);
+    assert_int_equal(frame->accepted_ns, 1000 + n);
+    assert_int_equal(frame->entry_count, 1);
+    assert_int_equal(spool_frame_entry(frame, 0).tag, n);
+}
+
+unsigned fixture_check(struct fixture *fixture)
+{
+    struct spool_frame *frame = NULL;
+    uint64_t want = fixture->delivered;
+    bool first = true;
+    unsigned count = 0;
+    struct error error = {0};
+    enum err err;
+
+    spool_reader_rewind(fixture->reader);
+    while ((err = spool_reader_next(fixture->reader, 0, &frame, &error)) == OK) {
+        uint64_t n = fixture_number(frame);
+        assert_in_range(n, 0, FIXTURE_RECORDS - 1);
+        check_frame(frame, n);
+        assert_int_equal(frame->lost_items, 0);
+        if (first && n < want)
+            want = n; /* what was delivered may come again */
+        first = false;
+        assert_true(n >= want);
+        for (; want < n; want++)
+            assert_int_not_equal(fixture->fate[want], FATE_ACKED);
+        want = n + 1;
+        count++;
+        spool_frame_release(&frame);
+    }
+    if (err != ERR_AGAIN)
+        fail_msg("next: %s", error.text);
+    for (; want < fixture->next; want++)
+        assert_int_not_equal(fixture->fate[want], FATE_ACKED);
+    return count;
+}
