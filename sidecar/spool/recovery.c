@@ -275,6 +275,9 @@ static void finish_lane(struct lane *lane, const struct cursor_lane *saved, uint
         if (reader->cursor.name[0] != '\0')
             lane->items = larger(lane->items, reader->cursor.items);
     }
+    for (struct segment *s = lane->segments; s != NULL; s = s->next)
+        if (s->end_seq == lane->end)
+            s->end_items = lane->items; /* with those of a last frame that is damaged */
     lane->next_seq = larger((next >> 32) + 1, run_min) << 32;
     lane->begin = lane->segments != NULL ? lane->segments->base_seq : lane->end;
     lane->synced = lane->end;

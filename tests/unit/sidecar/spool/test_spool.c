@@ -1,0 +1,458 @@
+/* What the spool promises to its threads: every request answered exactly once and truthfully,
+ * nothing acknowledged missing, bounded memory, and readers that wake when there is something to
+ * read. */
+// link: tests/support/fault_disk.c
+#include "tests/support/test.h"
+
+#include "sidecar/spool/reader.h"
+#include "tests/support/fault_disk.h"
+
+#include <pthread.h>
+#include <semaphore.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+enum { SEGMENT = 64 * 1024, THREADS = 4, EACH = 300 };
+
+struct call {
+    struct spool_waiter waiter; /* first: `done` gets it */
+    sem_t answered;
+    enum err err;
+    unsigned times;
+};
+
+static void done(struct spool_waiter *waiter, enum err err, const struct error *error)
+{
+    struct call *call = (struct call *)waiter;
+
+    assert_true(err == OK || (error != NULL && error->text[0] != '\0'));
+    call->err = err;
+    call->times++;
+    sem_post(&call->answered);
+}
+
+static void call_init(struct call *call, enum spool_ack ack)
+{
+    *call = (struct call){.waiter = {.done = done, .ack = ack}};
+    sem_init(&call->answered, 0, 0);
+}
+
+static enum err call_wait(struct call *call)
+{
+    while (sem_wait(&call->answered) != 0)
+        ;
+    assert_int_equal(call->times, 1);
+    return call->err;
+}
+
+static struct spool *open_spool(uint64_t segments)
+{
+    struct spool_config config = {.dir = "spool",
+                                  .size_bytes = segments * SEGMENT,
+                                  .segment_bytes = SEGMENT,
+                                  .save_interval_ms = 5};
+    struct spool *spool = NULL;
+    struct error error = {0};
+
+    if (spool_open(&config, &spool, &error) != OK)
+        fail_msg("%s", error.text);
+    return spool;
+}
+
+static struct spool *start(uint64_t segments)
+{
+    fault_disk_reset();
+    return open_spool(segments);
+}
+
+static struct spool_reader *open_reader(struct spool *spool, enum signal lane)
+{
+    struct spool_reader *reader = NULL;
+    assert_ok(spool_reader_open(spool, lane, "test", &reader, NULL));
+    return reader;
+}
+
+static enum err append(struct spool *spool, enum signal lane, struct bytes data, struct call *call,
+                       struct error *error)
+{
+    struct spool_request request = {.lane = lane, .parts = &data, .part_count = 1, .items = 1};
+    return spool_append(spool, &request, call != NULL ? &call->waiter : NULL, error);
+}
+
+static enum err append_and_wait(struct spool *spool, enum signal lane, struct bytes data)
+{
+    struct call call;
+
+    call_init(&call, SPOOL_ACK_SYNCED);
+    enum err err = append(spool, lane, data, &call, NULL);
+    return err ? err : call_wait(&call);
+}
+
+/* ---- many threads */
+
+struct crowd {
+    struct spool *spool;
+    unsigned thread;
+    atomic_uint acked;
+};
+
+static void *append_many(void *context)
+{
+    struct crowd *crowd = context;
+
+    for (unsigned i = 0; i < EACH; i++) {
+        uint32_t data[20] = {crowd->thread, i};
+        struct bytes view = {(const uint8_t *)data, 8 + (i * 7) % 64};
+        enum err err;
+        while ((err = append_and_wait(crowd->spool, crowd->thread % SIGNAL_COUNT, view)) != OK)
+            assert_true(err == ERR_FULL || err == ERR_AGAIN);
+        atomic_fetch_add(&crowd->acked, 1);
+    }
+    return NULL;
+}
+
+struct follower {
+    struct spool_reader *reader;
+    unsigned wanted;        /* requests */
+    unsigned next[THREADS]; /* of each thread */
+};
+
+static void *follow(void *context)
+{
+    struct follower *follower = context;
+
+    for (unsigned seen = 0; seen < follower->wanted;) {
+        struct spool_frame *frame = NULL;
+        enum err err = spool_reader_next(follower->reader, 1000, &frame, NULL);
+        if (err == ERR_AGAIN)
+            continue;
+        assert_ok(err);
+        for (uint32_t i = 0; i < frame->entry_count; i++, seen++) {
+            uint32_t id[2];
+            memcpy(id, spool_frame_entry(frame, i).data.data, sizeof id);
+            assert_true(id[0] < THREADS);
+            assert_int_equal(id[1], follower->next[id[0]]); /* in order, once, none missing */
+            follower->next[id[0]]++;
+        }
+        spool_reader_ack(follower->reader, frame->end);
+        spool_frame_release(&frame);
+    }
+    return NULL;
+}
+
+static void test_hands_every_request_of_many_threads_to_the_readers_once(void **state)
+{
+    (void)state;
+    struct spool *spool = start(8);
+    struct crowd crowds[THREADS];
+    struct follower followers[SIGNAL_COUNT] = {{0}};
+    pthread_t writers[THREADS], readers[SIGNAL_COUNT];
+    struct spool_stats stats;
+
+    for (unsigned i = 0; i < THREADS; i++)
+        followers[i % SIGNAL_COUNT].wanted += EACH;
+    for (unsigned i = 0; i < SIGNAL_COUNT; i++) {
+        followers[i].reader = open_reader(spool, i);
+        assert_int_equal(pthread_create(&readers[i], NULL, follow, &followers[i]), 0);
+    }
+    for (unsigned i = 0; i < THREADS; i++) {
+        crowds[i] = (struct crowd){.spool = spool, .thread = i};
+        assert_int_equal(pthread_create(&writers[i], NULL, append_many, &crowds[i]), 0);
+    }
+    for (unsigned i = 0; i < THREADS; i++)
+        pthread_join(writers[i], NULL);
+    for (unsigned i = 0; i < SIGNAL_COUNT; i++) {
+        pthread_join(readers[i], NULL);
+        spool_reader_close(&followers[i].reader);
+    }
+    spool_stats(spool, &stats);
+    assert_int_equal(stats.lanes[SIGNAL_TRACES].items, 2 * EACH);
+    assert_int_equal(stats.lanes[SIGNAL_TRACES].readers[0].delivered, 2 * EACH);
+    assert_int_equal(stats.pending_bytes, 0);
+    assert_in_range(stats.disk_bytes, SEGMENT, 8 * SEGMENT);
+    spool_close(&spool);
+}
+
+/* ---- requests */
+
+static void test_keeps_requests_meta_and_tags_apart(void **state)
+{
+    (void)state;
+    struct spool *spool = start(8);
+    struct spool_reader *reader = open_reader(spool, SIGNAL_LOGS);
+    struct spool_frame *frame = NULL;
+    struct bytes parts[3] = {BYTES_LITERAL("one "), {0}, BYTES_LITERAL("request")};
+    struct spool_request request = {.lane = SIGNAL_LOGS,
+                                    .parts = parts,
+                                    .part_count = 3,
+                                    .items = 7,
+                                    .tag = 42,
+                                    .meta = BYTES_LITERAL("position")};
+    struct call calls[2];
+
+    for (int i = 0; i < 2; i++) {
+        call_init(&calls[i], SPOOL_ACK_SYNCED);
+        assert_ok(spool_append(spool, &request, &calls[i].waiter, NULL));
+        request.tag++;
+    }
+    assert_ok(call_wait(&calls[0]));
+    assert_ok(call_wait(&calls[1]));
+    for (uint32_t seen = 0; seen < 2;) {
+        assert_ok(spool_reader_next(reader, 1000, &frame, NULL));
+        assert_int_equal(frame->data.len, 11 * frame->entry_count);
+        assert_int_equal(frame->items, 7 * frame->entry_count);
+        for (uint32_t i = frame->entry_count; i-- > 0;) { /* backwards works too */
+            struct spool_entry entry = spool_frame_entry(frame, i);
+            assert_true(bytes_equal(entry.data, BYTES_LITERAL("one request")));
+            assert_true(bytes_equal(entry.meta, BYTES_LITERAL("position")));
+            assert_int_equal(entry.items, 7);
+            assert_int_equal(entry.tag, 42 + seen + i);
+        }
+        assert_int_equal(frame->seq, calls[seen].waiter.seq);
+        seen += frame->entry_count;
+        spool_frame_release(&frame);
+    }
+    spool_reader_close(&reader);
+    spool_close(&spool);
+}
+
+static void test_takes_requests_up_to_a_segment_and_refuses_larger_ones(void **state)
+{
+    (void)state;
+    struct spool *spool = start(8);
+    struct spool_reader *reader = open_reader(spool, SIGNAL_TRACES);
+    struct spool_frame *frame = NULL;
+    struct error error = {0};
+    size_t max = spool_request_max(spool);
+    uint8_t *data = calloc(1, max + 1);
+
+    assert_non_null(data);
+    data[max - 1] = 9;
+    assert_int_equal(append(spool, SIGNAL_TRACES, (struct bytes){data, max + 1}, NULL, &error),
+                     ERR_INVALID);
+    assert_non_null(strstr(error.text, "too large for the spool"));
+    assert_int_equal(append(spool, SIGNAL_TRACES, (struct bytes){0}, NULL, &error), ERR_INVALID);
+    assert_ok(append_and_wait(spool, SIGNAL_TRACES, (struct bytes){data, max}));
+    assert_ok(spool_reader_next(reader, 1000, &frame, NULL));
+    assert_true(bytes_equal(frame->data, (struct bytes){data, max}));
+    spool_frame_release(&frame);
+    free(data);
+    spool_reader_close(&reader);
+    spool_close(&spool);
+}
+
+static void test_refuses_appends_once_it_is_told_to_stop(void **state)
+{
+    (void)state;
+    struct spool *spool = start(8);
+
+    spool_stop_appends(spool);
+    assert_int_equal(append(spool, SIGNAL_LOGS, BYTES_LITERAL("late"), NULL, NULL), ERR_CLOSED);
+    spool_close(&spool);
+}
+
+/* ---- answers */
+
+struct gate {
+    struct spool_waiter waiter;
+    sem_t entered, leave;
+};
+
+/* Holds the committer up. */
+static void hold(struct spool_waiter *waiter, enum err err, const struct error *error)
+{
+    struct gate *gate = (struct gate *)waiter;
+
+    (void)err;
+    (void)error;
+    sem_post(&gate->entered);
+    while (sem_wait(&gate->leave) != 0)
+        ;
+}
+
+static void close_gate(struct gate *gate, struct spool *spool)
+{
+    struct bytes data = BYTES_LITERAL("gate");
+    struct spool_request request = {
+        .lane = SIGNAL_METRICS, .parts = &data, .part_count = 1, .items = 1};
+
+    *gate = (struct gate){.waiter = {.done = hold}};
+    sem_init(&gate->entered, 0, 0);
+    sem_init(&gate->leave, 0, 0);
+    assert_ok(spool_append(spool, &request, &gate->waiter, NULL));
+    while (sem_wait(&gate->entered) != 0)
+        ;
+}
+
+static void test_says_again_when_too_much_waits_for_the_disk(void **state)
+{
+    (void)state;
+    static uint8_t data[8000];
+    struct spool_config config = {.dir = "spool",
+                                  .size_bytes = 8 * SEGMENT,
+                                  .segment_bytes = SEGMENT,
+                                  .pending_max_bytes = 40000};
+    struct spool *spool = NULL;
+    struct error error = {0};
+    struct gate gate;
+    struct spool_stats stats;
+    unsigned taken = 0;
+
+    fault_disk_reset();
+    assert_ok(spool_open(&config, &spool, NULL));
+    close_gate(&gate, spool);
+    while (append(spool, SIGNAL_TRACES, (struct bytes){data, sizeof data}, NULL, &error) == OK)
+        taken++;
+    assert_int_equal(taken, 4); /* the gate's own four bytes wait, too */
+    assert_int_equal(error.code, ERR_AGAIN);
+    spool_stats(spool, &stats);
+    assert_int_equal(stats.lanes[SIGNAL_TRACES].refused_again, 1);
+    assert_in_range(stats.pending_bytes, 32000, 40000);
+    sem_post(&gate.leave);
+    assert_ok(append_and_wait(spool, SIGNAL_LOGS, BYTES_LITERAL("x")));
+    spool_close(&spool);
+}
+
+static void test_answers_replicated_when_the_reader_has_acknowledged(void **state)
+{
+    (void)state;
+    struct spool *spool = start(8);
+    struct spool_reader *reader = open_reader(spool, SIGNAL_TRACES);
+    struct spool_frame *frame = NULL;
+    struct call written, replicated, late;
+
+    call_init(&written, SPOOL_ACK_WRITTEN);
+    call_init(&replicated, SPOOL_ACK_REPLICATED);
+    assert_ok(append(spool, SIGNAL_TRACES, BYTES_LITERAL("a"), &replicated, NULL));
+    assert_ok(append(spool, SIGNAL_TRACES, BYTES_LITERAL("b"), &written, NULL));
+    assert_ok(call_wait(&written));
+    assert_ok(spool_reader_next(reader, 1000, &frame, NULL));
+    assert_int_equal(replicated.times, 0);
+    spool_reader_ack(reader, frame->end);
+    assert_ok(call_wait(&replicated));
+    assert_int_equal(replicated.waiter.seq, frame->seq);
+    spool_frame_release(&frame);
+
+    call_init(&late, SPOOL_ACK_REPLICATED);
+    assert_ok(append(spool, SIGNAL_TRACES, BYTES_LITERAL("c"), &late, NULL));
+    spool_reader_close(&reader);
+    spool_close(&spool);
+    assert_int_equal(call_wait(&late), ERR_CLOSED);
+}
+
+static void test_tells_the_waiters_when_the_disk_refuses_twice(void **state)
+{
+    (void)state;
+    struct spool *spool = start(8);
+    struct spool_stats stats;
+
+    assert_ok(append_and_wait(spool, SIGNAL_TRACES, BYTES_LITERAL("good")));
+    fault_disk_fail(1, true, ERR_IO);
+    assert_int_equal(append_and_wait(spool, SIGNAL_TRACES, BYTES_LITERAL("bad")), ERR_IO);
+    fault_disk_fail(0, false, OK);
+    assert_ok(append_and_wait(spool, SIGNAL_TRACES, BYTES_LITERAL("good again")));
+    spool_stats(spool, &stats);
+    assert_int_equal(stats.lanes[SIGNAL_TRACES].refused_failed, 1);
+    assert_int_equal(stats.lanes[SIGNAL_TRACES].items, 2);
+    spool_close(&spool);
+}
+
+static void test_is_full_and_opens_again_by_itself_when_it_drains(void **state)
+{
+    (void)state;
+    static uint8_t data[12000];
+    struct spool *spool = start(8);
+    struct spool_reader *reader = open_reader(spool, SIGNAL_TRACES);
+    struct spool_frame *frame = NULL;
+    struct error error = {0};
+    struct bytes view = {data, sizeof data};
+    struct spool_stats stats;
+    enum err err;
+
+    while ((err = append_and_wait(spool, SIGNAL_TRACES, view)) == OK)
+        ;
+    assert_int_equal(err, ERR_FULL);
+    assert_int_equal(append(spool, SIGNAL_TRACES, view, NULL, &error), ERR_FULL);
+    assert_non_null(strstr(error.text, "the spool is full for traces"));
+    assert_ok(append_and_wait(spool, SIGNAL_LOGS, BYTES_LITERAL("has its share")));
+    spool_stats(spool, &stats);
+    assert_true(stats.lanes[SIGNAL_TRACES].full);
+    assert_int_equal(stats.lanes[SIGNAL_TRACES].refused_full, 2);
+
+    while (spool_reader_next(reader, 0, &frame, NULL) == OK) {
+        spool_reader_ack(reader, frame->end);
+        spool_frame_release(&frame);
+    }
+    for (int tries = 0; tries < 2000 && err != OK; tries++) {
+        err = append_and_wait(spool, SIGNAL_TRACES, view);
+        IGNORE_RESULT(spool_reader_next(reader, 1, &frame, NULL)); /* only passes the time */
+        spool_frame_release(&frame);
+    }
+    assert_ok(err);
+    spool_reader_close(&reader);
+    spool_close(&spool);
+}
+
+static void test_keeps_what_waits_when_it_is_closed(void **state)
+{
+    (void)state;
+    struct spool *spool = start(8);
+    struct spool_frame *frame = NULL;
+    unsigned seen = 0;
+
+    for (unsigned i = 0; i < 50; i++)
+        assert_ok(append(spool, SIGNAL_LOGS, BYTES_LITERAL("payload"), NULL, NULL));
+    spool_close(&spool);
+    fault_disk_crash(0, DAMAGE_NONE, false);
+    spool = open_spool(8);
+    struct spool_reader *reader = open_reader(spool, SIGNAL_LOGS);
+    while (spool_reader_next(reader, 0, &frame, NULL) == OK) {
+        seen += frame->entry_count;
+        spool_frame_release(&frame);
+    }
+    assert_int_equal(seen, 50);
+    spool_reader_close(&reader);
+    spool_close(&spool);
+}
+
+static void *wake(void *context)
+{
+    spool_reader_wake(context);
+    return NULL;
+}
+
+static void test_wakes_a_reader_that_waits(void **state)
+{
+    (void)state;
+    struct spool *spool = start(8);
+    struct spool_reader *reader = open_reader(spool, SIGNAL_TRACES);
+    struct spool_frame *frame = NULL;
+    pthread_t thread;
+
+    assert_int_equal(spool_reader_next(reader, 2, &frame, NULL), ERR_AGAIN);
+    assert_int_equal(pthread_create(&thread, NULL, wake, reader), 0);
+    assert_int_equal(spool_reader_next(reader, 60000, &frame, NULL), ERR_AGAIN);
+    pthread_join(thread, NULL);
+    assert_ok(append(spool, SIGNAL_TRACES, BYTES_LITERAL("hello"), NULL, NULL));
+    assert_ok(spool_reader_next(reader, 60000, &frame, NULL));
+    spool_frame_release(&frame);
+    spool_reader_close(&reader);
+    spool_close(&spool);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_hands_every_request_of_many_threads_to_the_readers_once),
+        cmocka_unit_test(test_keeps_requests_meta_and_tags_apart),
+        cmocka_unit_test(test_takes_requests_up_to_a_segment_and_refuses_larger_ones),
+        cmocka_unit_test(test_refuses_appends_once_it_is_told_to_stop),
+        cmocka_unit_test(test_says_again_when_too_much_waits_for_the_disk),
+        cmocka_unit_test(test_answers_replicated_when_the_reader_has_acknowledged),
+        cmocka_unit_test(test_tells_the_waiters_when_the_disk_refuses_twice),
+        cmocka_unit_test(test_is_full_and_opens_again_by_itself_when_it_drains),
+        cmocka_unit_test(test_keeps_what_waits_when_it_is_closed),
+        cmocka_unit_test(test_wakes_a_reader_that_waits),
+    };
+    return cmocka_run_group_tests_name("spool", tests, NULL, NULL);
+}
