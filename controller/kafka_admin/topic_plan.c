@@ -145,16 +145,16 @@ static enum err plan_configs(const struct topic_observed *observed, struct arena
     for (size_t i = 0; i < wanted->config_count; i++) {
         const struct topic_config *config = &wanted->configs[i];
         const char *present = config_value(observed->configs, observed->config_count, config->name);
-        if (present != NULL && config_equal(present, config->value))
+        if (present == NULL)
+            present = "unknown";
+        if (config_equal(present, config->value))
             continue;
-        if (present != NULL &&
-            would_expire(&wanted->unread, config->name, config->value, present)) {
+        if (would_expire(&wanted->unread, config->name, config->value, present)) {
             note_held(plan, config, present);
             continue;
         }
         set[plan->set_count++] = *config;
-        note(plan, TOPIC_READY, "%s is set to %s (was %s)", config->name, config->value,
-             present != NULL ? present : "unknown");
+        note(plan, TOPIC_READY, "%s is set to %s (was %s)", config->name, config->value, present);
     }
     plan->set = set;
     return OK;

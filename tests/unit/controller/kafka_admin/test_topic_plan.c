@@ -227,6 +227,20 @@ static void test_retention_is_not_lowered_onto_unread_data(void **state)
     }
 }
 
+static void test_a_retention_that_is_not_known_is_not_set_while_something_is_unread(void **state)
+{
+    (void)state;
+    struct topic_wanted wanted = ours();
+    struct topic_observed observed = as_wanted();
+    observed.config_count = 0;
+    wanted.unread = (struct topic_unread){true, 5, true, 1};
+    struct topic_plan result = plan(wanted, observed);
+    assert_int_equal(result.state, TOPIC_HELD_RETENTION); /* for cleanup.policy */
+    assert_int_equal(result.set_count, 3);
+    wanted.unread.age_known = false;
+    assert_int_equal(plan(wanted, observed).set_count, 2);
+}
+
 static void test_a_hold_does_not_hold_other_repairs(void **state)
 {
     (void)state;
@@ -404,6 +418,7 @@ int main(void)
         cmocka_unit_test(test_only_what_drifted_is_set),
         cmocka_unit_test(test_values_that_mean_the_same_are_no_drift),
         cmocka_unit_test(test_retention_is_not_lowered_onto_unread_data),
+        cmocka_unit_test(test_a_retention_that_is_not_known_is_not_set_while_something_is_unread),
         cmocka_unit_test(test_a_hold_does_not_hold_other_repairs),
         cmocka_unit_test(test_grows_but_keyed_topics_only_when_all_is_read),
         cmocka_unit_test(test_never_shrinks),
