@@ -48,7 +48,10 @@ ip address add "$node_ip/24" dev node0
 ip link set node0 up
 ip route add "$service_cidr" dev node0 src "$node_ip"
 echo 1 >/proc/sys/net/ipv4/ip_forward
-echo 1 >/proc/sys/net/bridge/bridge-nf-call-iptables 2>/dev/null || true
+# pods reach each other through Services only if the bridge shows its packets to iptables
+modprobe --quiet br_netfilter 2>/dev/null || true
+echo 1 >/proc/sys/net/bridge/bridge-nf-call-iptables ||
+    { echo "the kernel has no br_netfilter; load that module, or use a kernel that has it"; exit 1; }
 
 # A cgroup of its own in every hierarchy (v1), or with the controllers handed down (v2).
 if [ -f /sys/fs/cgroup/cgroup.controllers ]; then
