@@ -1,0 +1,37 @@
+"""Fixtures of the end-to-end tests. Run them by `make e2e`: they need the bed."""
+
+import os
+import random
+import time
+
+import pytest
+
+from dataplane import Pipeline
+
+
+@pytest.fixture
+def seed():
+    """Randomness that can be had again: SURGETANK_SEED=N make e2e."""
+    number = int(os.environ.get("SURGETANK_SEED") or random.SystemRandom().randrange(1, 10**6))
+    print(f"seed {number}")
+    return random.Random(number)
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item):
+    outcome = yield
+    item.failed = getattr(item, "failed", False) or outcome.get_result().failed
+
+
+@pytest.fixture
+def pipeline(request):
+    """A function that makes a pipeline, which is taken down at the end."""
+    made = []
+
+    def make(name, **settings):
+        made.append(Pipeline(f"{name}-{int(time.time()) % 100000}", **settings))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close(failed=request.node.failed)
