@@ -47,7 +47,7 @@ BANNED  := strcpy|stpcpy|strcat|sprintf|vsprintf|strtok|atoi|atol|gets|signal|se
 .DEFAULT_GOAL := build
 build: $(PROGRAMS) ## the programs, under build/
 help: ## this list
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
+	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' Makefile | expand -t 14
 
 # ---- compiling
 $(BUILD)/%.o: %.c | $(RDKAFKA)/lib/librdkafka.a
@@ -113,6 +113,13 @@ images: build ## container images of the programs, under build/images
 bed: ## a cluster, Kafka and backends, up until hack/bed/down
 	@hack/bed/up
 
+test: ## everything, as CI runs it: units, sanitizers, planted bugs, end to end on a bed of its own
+	@hack/test.sh
+try: build ## a single-node pipeline in under a minute, without the bed
+	@python3 hack/try.py
+e2e: images ## end-to-end tests on the bed that is up
+	@hack/bed/in python3 -m pytest -q -p no:cacheprovider tests/e2e
+
 # ---- checks
 check: unit asan analyze tidy headers layers banned format ## what must be clean before a commit
 analyze: ## gcc -fanalyzer
@@ -137,6 +144,6 @@ fmt: ## reformat
 	@clang-format-14 -i $$(find common controller sidecar tests -name '*.[ch]')
 clean: ## remove build output
 	rm -rf $(BUILD) compile_commands.json
-.PHONY: build deps images bed help unit replay fuzz fuzz-run component asan tsan check analyze headers layers mutants banned compdb tidy format fmt clean
+.PHONY: build test try e2e deps images bed help unit replay fuzz fuzz-run component asan tsan check analyze headers layers mutants banned compdb tidy format fmt clean
 .SECONDARY:
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

@@ -1,0 +1,76 @@
+#!/usr/bin/env bash
+# Runs all tests: hack/test.sh [fast]
+#
+# Installs what is missing, builds with gcc and clang without a warning, checks the rules, runs units (also
+# under ASan, UBSan and TSan), component tests, planted bugs, fuzz targets for a moment, and then the
+# end-to-end tests on a bed of their own, which is taken down again. `fast` leaves out the bed. Logs stay under
+# build/test-logs. The last line counts the steps.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+case "${1:-}" in -h | --help) awk 'NR == 1 { next } /^#/ { sub(/^# ?/, ""); print; next } { exit }' "$0"; exit 0 ;; esac
+
+export SURGETANK_BED=test
+logs=$PWD/build/test-logs
+mkdir -p "$logs"
+passed=0
+started=$SECONDS
+compiler=gcc clang=clang-14
+if command -v ccache >/dev/null; then
+    compiler="ccache gcc" clang="ccache clang-14"
+fi
+
+# Runs a step, its output in a log; shows elapsed time while it runs, and the log's end if it fails.
+step() { # NAME COMMAND...
+    local name=$1 log begin=$SECONDS pid
+    shift
+    log=$logs/${name// /-}.log
+    printf '%4d s  %s ...' $((SECONDS - started)) "$name"
+    "$@" >"$log" 2>&1 &
+    pid=$!
+    while kill -0 "$pid" 2>/dev/null; do
+        sleep 0.2
+        [ -t 1 ] && printf '\r%4d s  %s ... %d s ' $((SECONDS - started)) "$name" $((SECONDS - begin))
+    done
+    if wait "$pid"; then
+        printf '\r%4d s  %s: ok, %d s          \n' $((SECONDS - started)) "$name" $((SECONDS - begin))
+        grep -hE '^[0-9]+ (unit tests )?passed|passed in ' "$log" | tail -1 | sed 's/^/        /' || true
+        passed=$((passed + 1))
+    else
+        printf '\r%4d s  %s: FAILED; the end of %s:\n' $((SECONDS - started)) "$name" "${log#"$PWD"/}"
+        tail -60 "$log"
+        echo "$passed passed, 1 failed"
+        exit 1
+    fi
+}
+
+take_down() { hack/bed/down >"$logs/bed-down.log" 2>&1 || cat "$logs/bed-down.log"; }
+
+with_gcc() { make -j2 CC="$compiler" WERROR=-Werror build; }
+with_clang() { make -j2 BUILD=build/clang CC="$clang" WERROR=-Werror build; }
+sanitized() { make -j2 CC="$compiler" "$1"; }
+end_to_end() { hack/bed/in python3 -m pytest -q -p no:cacheprovider tests/e2e; }
+
+step "packages" hack/deps/apt.sh
+step "build with gcc" with_gcc
+step "build with clang" with_clang
+step "layers" make layers
+step "headers" make CC="$compiler" headers
+step "banned functions" make CC="$compiler" banned
+step "format" make format
+step "unit tests" make -j2 CC="$compiler" WERROR=-Werror unit
+step "ASan and UBSan" sanitized asan
+step "TSan" sanitized tsan
+step "component tests" make -j2 CC="$compiler" component
+step "planted bugs" make CC="$compiler" mutants
+step "fuzz targets" make -j2 FUZZ_SECONDS=3 fuzz
+
+if [ "${1:-}" != fast ]; then
+    step "images" make CC="$compiler" images
+    step "bed builds" hack/bed/build
+    trap take_down EXIT
+    step "bed up" hack/bed/up
+    step "end-to-end tests" end_to_end
+    trap - EXIT
+    step "bed down" hack/bed/down
+fi
+echo "$passed passed, 0 failed"
