@@ -41,6 +41,7 @@ doors() { # third-party header -> where it may appear
     http_parser.h)    echo "sidecar/net/" ;;
     librdkafka/*)     echo "sidecar/kafka/ controller/kafka_admin/" ;;
     protobuf-c/*)     echo "sidecar/otlp/" ;;
+    xxhash.h)         echo "sidecar/otlp/partition.c" ;;
     *)                echo "any" ;;
     esac
 }

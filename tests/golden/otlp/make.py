@@ -2,7 +2,7 @@
 """Makes the fixtures of this folder from protobuf's own classes, so that ours are checked against
 somebody else's idea of OTLP. Run by hand, in a virtual environment, when OTLP grows:
 
-    python3 -m venv venv && venv/bin/pip install opentelemetry-proto googleapis-common-protos
+    python3 -m venv venv && venv/bin/pip install opentelemetry-proto googleapis-common-protos xxhash
     venv/bin/python tests/golden/otlp/make.py
 
 schema.txt        every message and field: name, number, type, rule
@@ -11,6 +11,7 @@ NAME.bin          what it is in protobuf, deterministic
 NAME.out.json     OTLP/JSON as otlp_json_write() writes NAME.bin
 ../../fuzz/corpus seeds of the fuzz targets
 answers.txt       google.rpc.Status and Export*Response in hex and JSON
+keys.txt          resources in hex and the keys that the Collector gives them
 """
 import base64
 import json
@@ -18,8 +19,8 @@ import math
 import os
 import re
 import struct
-import sys
 
+import xxhash
 from google.protobuf import json_format
 from google.protobuf.descriptor import FieldDescriptor as F
 from google.protobuf.duration_pb2 import Duration
@@ -179,7 +180,55 @@ def answers():
     write("answers.txt", "".join(lines))
 
 
+def hashed(attributes):
+    """pdatautil.MapHash's bytes, after its source."""
+    def value(any_value):
+        kind = any_value.WhichOneof("value")
+        if kind is None:
+            return b"\xf5"
+        v = getattr(any_value, kind)
+        return {
+            "bytes_value": lambda: b"\xf6" + v,
+            "string_value": lambda: b"\xf7" + v.encode(),
+            "bool_value": lambda: b"\xf8" if v else b"\xf9",
+            "int_value": lambda: b"\xfa" + struct.pack("<q", v),
+            "double_value": lambda: b"\xfb" + struct.pack("<d", v),
+            "kvlist_value": lambda: b"\xfc" + hashed(v.values) + b"\xfd",
+            "array_value": lambda: b"\xfe" + b"".join(value(one) for one in v.values) + b"\xff",
+        }[kind]()
+
+    first = {}
+    for attribute in attributes:
+        first.setdefault(attribute.key, attribute.value)
+    names = sorted((a.key for a in attributes), key=lambda name: name.encode())
+    return b"".join(b"\xf4" + name.encode() + value(first[name]) for name in names)
+
+
+def keys():
+    texts = [
+        "{}",
+        '{"droppedAttributesCount":7}',
+        '{"attributes":[{"key":"service.name","value":{"stringValue":"checkout"}}]}',
+        '{"attributes":[{"key":"service.name","value":{"stringValue":"checkout"}},{"key":"host.name","value":{"stringValue":"node-1"}}]}',
+        '{"attributes":[{"key":"b","value":{"intValue":"-1"}},{"key":"a","value":{"doubleValue":0.5}},{"key":"","value":{"boolValue":true}},{"key":"ab"},{"key":"aa","value":{}},{"key":"no","value":{"boolValue":false}}]}',
+        '{"attributes":[{"key":"k","value":{"stringValue":"first"}},{"key":"j","value":{"bytesValue":"AAEC"}},{"key":"k","value":{"intValue":"2"}}]}',
+        '{"attributes":[{"key":"m","value":{"kvlistValue":{"values":[{"key":"z","value":{"arrayValue":{"values":[{"intValue":"1"},{},{"stringValue":"x"}]}}},{"key":"y","value":{"kvlistValue":{}}}]}}},{"key":"gr\u00f6\u00dfe","value":{"stringValue":"\u65e5\u672c"}}]}',
+    ]
+    lines = []
+    for text in texts:
+        request = json_format.ParseDict({"resourceSpans": [{"resource": json.loads(text)}]},
+                                        traces.ExportTraceServiceRequest())
+        resource = request.resource_spans[0].resource
+        data = hashed(resource.attributes)
+        key = bytes(16)
+        if resource.attributes:
+            key = struct.pack("<QQ", xxhash.xxh64_intdigest(data), xxhash.xxh64_intdigest(data + b"\xf3"))
+        lines.append(f"{resource.SerializeToString(deterministic=True).hex() or '-'} {key.hex()}\n")
+    write("keys.txt", "".join(lines))
+
+
 if __name__ == "__main__":
+    keys()
     schema()
     requests()
     answers()

@@ -1,0 +1,172 @@
+/* Keys are those that the OpenTelemetry Collector gives, and a request is the sum of its groups. */
+// link: tests/support/otlp_random.c tests/support/golden.c
+#include "sidecar/otlp/partition.h"
+
+#include "sidecar/otlp/walk.h"
+#include "sidecar/otlp/wire.h"
+#include "tests/support/golden.h"
+#include "tests/support/otlp_random.h"
+#include "tests/support/test.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { ROUNDS = 200, GROUPS_MAX = 64 };
+
+static size_t from_hex(const char *hex, uint8_t *to, size_t size)
+{
+    size_t len = 0;
+
+    if (strcmp(hex, "-") == 0)
+        return 0;
+    for (; hex[0] != '\0'; hex += 2) {
+        const char pair[] = {hex[0], hex[1], '\0'};
+        assert_true(len < size);
+        to[len++] = (uint8_t)strtoul(pair, NULL, 16);
+    }
+    return len;
+}
+
+static void test_gives_resources_the_keys_of_the_collector(void **state)
+{
+    (void)state;
+    AUTO(buf_fini) struct buf file = {0};
+    const char *line;
+    unsigned checked = 0;
+    int used = 0;
+
+    assert_true(golden_read("tests/golden/otlp/keys.txt", &file));
+    char hex[512], want_hex[64];
+    for (line = buf_text(&file); sscanf(line, "%511s %63s\n%n", hex, want_hex, &used) == 2;
+         line += used, checked++) {
+        uint8_t resource[256], want[16], key[OTLP_RESOURCE_KEY_SIZE];
+        size_t len = from_hex(hex, resource, sizeof resource);
+        assert_int_equal(from_hex(want_hex, want, sizeof want), 16);
+        assert_ok(otlp_resource_key((struct bytes){resource, len}, key, NULL));
+        assert_memory_equal(key, want, 16);
+    }
+    assert_int_equal(checked, 7);
+}
+
+static void test_refuses_a_malformed_resource(void **state)
+{
+    (void)state;
+    static const uint8_t cut[] = {0x0a, 4, 0x0a, 1, 'k', 0x12}, deep[] = {0x0a, 3, 0x12, 5, 0};
+    uint8_t key[OTLP_RESOURCE_KEY_SIZE];
+    struct error error = {0};
+
+    assert_int_equal(otlp_resource_key((struct bytes){cut, sizeof cut}, key, &error), ERR_INVALID);
+    assert_string_equal(error.text, "partition: the OTLP request is malformed");
+    assert_int_equal(otlp_resource_key((struct bytes){deep, sizeof deep}, key, NULL), ERR_INVALID);
+}
+
+/* ---- groups */
+
+struct groups {
+    enum signal signal;
+    size_t count, bytes;
+    uint32_t items;
+    uint8_t keys[GROUPS_MAX][OTLP_RESOURCE_KEY_SIZE];
+    size_t stop_at;
+};
+
+static enum err take(void *user, struct bytes key, const struct otlp_slices *request,
+                     uint32_t items, struct error *error)
+{
+    struct groups *groups = user;
+    AUTO(buf_fini) struct buf bytes = {0};
+    struct otlp_summary summary;
+    struct wire_field x, in;
+
+    if (groups->stop_at != 0 && groups->count + 1 == groups->stop_at)
+        return error_set(error, ERR_AGAIN, "stopped on purpose");
+    assert_int_equal(key.len, OTLP_RESOURCE_KEY_SIZE);
+    for (size_t i = 0; i < groups->count; i++)
+        assert_memory_not_equal(groups->keys[i], key.data, key.len);
+    assert_true(groups->count < GROUPS_MAX);
+    memcpy(groups->keys[groups->count++], key.data, key.len);
+
+    assert_ok(otlp_slices_append_to(request, &bytes));
+    assert_ok(otlp_walk(groups->signal, buf_bytes(&bytes), NULL, &summary, NULL));
+    assert_int_equal(summary.items, items);
+    groups->items += items;
+    groups->bytes += bytes.len;
+
+    struct bytes rest = buf_bytes(&bytes);
+    while (rest.len > 0) {
+        AUTO(buf_fini) struct buf resource = {0};
+        uint8_t again[OTLP_RESOURCE_KEY_SIZE];
+        assert_true(wire_next(&rest, &x));
+        if (x.number != 1)
+            continue;
+        while (x.payload.len > 0) {
+            assert_true(wire_next(&x.payload, &in));
+            if (in.number == 1)
+                assert_ok(buf_append(&resource, in.payload));
+        }
+        assert_ok(otlp_resource_key(buf_bytes(&resource), again, NULL));
+        assert_memory_equal(again, key.data, key.len);
+    }
+    return OK;
+}
+
+static void test_groups_by_resource(void **state)
+{
+    (void)state;
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        AUTO(buf_fini) struct buf request = {0};
+        AUTO(otlp_slices_fini) struct otlp_slices work = {0};
+        struct otlp_random random = {.state = round, .odd = round % 2, .list_max = 2};
+        enum signal signal = round % SIGNAL_COUNT;
+        struct groups groups = {.signal = signal};
+        struct otlp_summary summary;
+
+        otlp_random_request(&random, signal, &request);
+        otlp_random_request(&random, signal, &request);
+        size_t once = request.len;
+        assert_ok(buf_reserve(&request, once));
+        assert_ok(
+            buf_append(&request, (struct bytes){request.data, once})); /* so that some repeat */
+        assert_ok(otlp_group_by_resource(signal, buf_bytes(&request), &work, take, &groups, NULL));
+        assert_ok(otlp_count(signal, buf_bytes(&request), &summary, NULL));
+        assert_int_equal(groups.items, summary.items);
+        assert_int_equal(groups.bytes, request.len);
+        assert_true(groups.count <= summary.resources / 2 + 1);
+    }
+}
+
+static void test_keeps_the_order_of_first_appearance(void **state)
+{
+    (void)state;
+    /* resources without attributes, with k, without again */
+    static const uint8_t request[] = {0x0a, 0, 0x0a, 7, 0x0a, 5, 0x0a, 3, 0x0a, 1, 'k', 0x0a, 0};
+    static const uint8_t none[OTLP_RESOURCE_KEY_SIZE] = {0};
+    AUTO(otlp_slices_fini) struct otlp_slices work = {0};
+    struct groups groups = {.signal = SIGNAL_LOGS}, stopped = {.stop_at = 2};
+    struct error error = {0};
+    struct bytes bytes = {request, sizeof request};
+
+    assert_ok(otlp_group_by_resource(SIGNAL_LOGS, bytes, &work, take, &groups, NULL));
+    assert_int_equal(groups.count, 2);
+    assert_memory_equal(groups.keys[0], none, sizeof none);
+    assert_int_equal(otlp_group_by_resource(SIGNAL_LOGS, bytes, &work, take, &stopped, &error),
+                     ERR_AGAIN);
+    assert_string_equal(error.text, "stopped on purpose");
+    assert_int_equal(stopped.count, 1);
+    assert_ok(otlp_group_by_resource(SIGNAL_LOGS, (struct bytes){0}, &work, take, &stopped, NULL));
+    assert_int_equal(stopped.count, 1);
+    bytes.len--;
+    assert_int_equal(otlp_group_by_resource(SIGNAL_LOGS, bytes, &work, take, &groups, NULL),
+                     ERR_INVALID);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_gives_resources_the_keys_of_the_collector),
+        cmocka_unit_test(test_refuses_a_malformed_resource),
+        cmocka_unit_test(test_groups_by_resource),
+        cmocka_unit_test(test_keeps_the_order_of_first_appearance),
+    };
+    return cmocka_run_group_tests_name("partition", tests, NULL, NULL);
+}
