@@ -99,6 +99,8 @@ void decompressor_reset(struct decompressor *decompressor)
 
 static void skip(struct bytes *in, size_t n)
 {
+    if (n == 0)
+        return; /* there may be no data to point to */
     in->data += n;
     in->len -= n;
 }

@@ -9,7 +9,7 @@ const char *grpc_status_name(enum grpc_status status)
     switch (status) {
 #define X(name, number) \
     case name:          \
-        return #name + sizeof "GRPC_" - 1;
+        return &#name[sizeof "GRPC_" - 1];
         GRPC_STATUSES(X)
 #undef X
     }
