@@ -188,7 +188,7 @@ static enum err scalar_text(const struct builder *builder, const yaml_event_t *e
 {
     const char *text = (const char *)event->data.scalar.value;
 
-    if (strlen(text) != event->data.scalar.length)
+    if (text == NULL || strlen(text) != event->data.scalar.length)
         return fail(builder, ERR_INVALID, "the string holds a NUL");
     if (event->data.scalar.tag != NULL)
         return fail(builder, ERR_INVALID, "tags are not taken. Leave it out");
@@ -237,7 +237,7 @@ static bool wants_key(const struct builder *builder)
 static enum err take_key(struct builder *builder, const yaml_event_t *event)
 {
     struct level *top = &builder->stack[builder->depth - 1];
-    const char *text = NULL;
+    const char *text = "";
 
     enum err err = scalar_text(builder, event, &text);
     if (err)
@@ -272,7 +272,7 @@ static enum err note_anchor(struct builder *builder, const yaml_char_t *name,
 
 static enum err on_scalar(struct builder *builder, const yaml_event_t *event)
 {
-    const char *text = NULL;
+    const char *text = "";
     struct json *node = NULL;
 
     if (wants_key(builder)) {

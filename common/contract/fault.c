@@ -38,19 +38,13 @@ const char *fault_quote(const char *text, char into[static FAULT_QUOTE_MAX])
     return into;
 }
 
-static void add(struct faults *faults, const char *path, const char *todo, const char *what,
-                va_list args) PRINTF_LIKE(4, 0);
-
-static void add(struct faults *faults, const char *path, const char *todo, const char *what,
-                va_list args)
+static void add(struct faults *faults, const char *path, const char *todo,
+                char text[static TEXT_MAX])
 {
-    char text[TEXT_MAX];
-
     if (faults->count == FAULTS_MAX) {
         faults->left_out++;
         return;
     }
-    vsnprintf(text, sizeof text, what, args);
     make_printable(text);
 
     struct fault fault = {arena_strdup(&faults->arena, path), arena_strdup(&faults->arena, text),
@@ -62,22 +56,25 @@ static void add(struct faults *faults, const char *path, const char *todo, const
 
 void fault_add(struct faults *faults, const char *path, const char *todo, const char *what, ...)
 {
+    char text[TEXT_MAX];
     va_list args;
 
     va_start(args, what);
-    add(faults, path, todo, what, args);
+    vsnprintf(text, sizeof text, what, args);
     va_end(args);
+    add(faults, path, todo, text);
 }
 
 void fault_add_below(struct faults *faults, const char *path, const char *field, const char *todo,
                      const char *what, ...)
 {
-    char at[FAULT_PATH_MAX];
+    char at[FAULT_PATH_MAX], text[TEXT_MAX];
     va_list args;
 
     va_start(args, what);
-    add(faults, fault_path(path, field, at), todo, what, args);
+    vsnprintf(text, sizeof text, what, args);
     va_end(args);
+    add(faults, fault_path(path, field, at), todo, text);
 }
 
 /* `path` is `above` or below it. */

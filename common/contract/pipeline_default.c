@@ -134,6 +134,7 @@ static bool resolve_from(struct field_reader *reader, struct pipeline *pipeline,
     char path[FAULT_PATH_MAX], from[FAULT_PATH_MAX];
 
     fault_path(fault_path_at("spec.gateways", index, path), "from", from);
+    /* NOLINTNEXTLINE(bugprone-sizeof-expression): an array of pointers */
     gateway->from = arena_zalloc(&pipeline->arena, (names->count + 1) * sizeof(*gateway->from));
     if (gateway->from == NULL)
         return false;

@@ -17,6 +17,8 @@
 
 /* clang-format off */
 
+/* NOLINTBEGIN(bugprone-macro-parentheses): arguments are members and initialisers, not expressions */
+
 /* One line for each field: name, struct and member, then what the kind needs. */
 #define BOOL(n, s, m, f) {.name = n, .kind = FIELD_BOOL, .offset = offsetof(struct s, m), .fallback = f}
 #define NUMBER(k, n, s, m, f, lo, hi) {.name = n, .kind = k, .offset = offsetof(struct s, m), .fallback = f, \
@@ -44,6 +46,8 @@
 /* A group's fields lie in the struct around it, so it has no size of its own. */
 #define SHAPE(id, type) const struct shape shape_##id = {#id, sizeof(struct type), id##_fields, COUNT(id##_fields), false}
 #define GROUP_SHAPE(id) static const struct shape shape_##id = {#id, 0, id##_fields, COUNT(id##_fields), false}
+
+/* NOLINTEND(bugprone-macro-parentheses) */
 
 #define LABEL_TODO   "Use lower-case letters, digits and '-', as in shop-eu"
 #define DNS_TODO     "Use lower-case letters, digits, '-' and '.', as in shop.eu"
