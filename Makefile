@@ -119,6 +119,8 @@ try: build ## a single-node pipeline in under a minute, without the bed
 	@python3 hack/try.py
 e2e: images ## end-to-end tests on the bed that is up
 	@hack/bed/in python3 -m pytest -q -p no:cacheprovider tests/e2e
+chart: ## copy the CRDs into the chart, render manifests/install.yaml
+	@hack/chart-crds.sh && hack/render-manifests.sh
 
 # ---- checks
 check: unit asan analyze tidy headers layers banned format ## what must be clean before a commit
@@ -144,6 +146,6 @@ fmt: ## reformat
 	@clang-format-14 -i $$(find common controller sidecar tests -name '*.[ch]')
 clean: ## remove build output
 	rm -rf $(BUILD) compile_commands.json
-.PHONY: build test try e2e deps images bed help unit replay fuzz fuzz-run component asan tsan check analyze headers layers mutants banned compdb tidy format fmt clean
+.PHONY: chart build test try e2e deps images bed help unit replay fuzz fuzz-run component asan tsan check analyze headers layers mutants banned compdb tidy format fmt clean
 .SECONDARY:
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

@@ -213,8 +213,6 @@ static void add_lag_summary(struct json *summary, const struct pipeline_status *
     json_set_string(summary, "lag", text);
     if (drain >= 0)
         set_duration(summary, "drain", status_round(drain));
-    else
-        json_set_string(summary, "drain", "never");
 }
 
 static void add_summary(struct json *into, const struct pipeline_status *status)
