@@ -18,6 +18,8 @@ enum { CHUNK = 8192, HEADERS_MAX = 4096, CONNECTIONS_MAX = 64, TIMEOUT_S = 5 };
 struct listener {
     struct http_route routes[HTTP_ROUTES_MAX];
     size_t routes_len;
+    char name[24]; /* libwebsockets keeps the pointer, as it does with the address */
+    char host[64];
     struct lws_vhost *vhost;
 };
 
@@ -141,21 +143,20 @@ static enum err open_listener(struct http_server *server, const struct http_list
                               struct error *error)
 {
     struct listener *listener = &server->listeners[server->len];
-    char host[64], name[24];
     uint16_t port = 0;
 
     ASSERT(wanted->routes_len <= HTTP_ROUTES_MAX);
-    if (!num_parse_address(wanted->listen, host, sizeof host, &port))
+    if (!num_parse_address(wanted->listen, listener->host, sizeof listener->host, &port))
         return error_set(error, ERR_INVALID, "listen on '%s': give ADDR:PORT", wanted->listen);
     memcpy(listener->routes, wanted->routes, wanted->routes_len * sizeof *wanted->routes);
     listener->routes_len = wanted->routes_len;
-    snprintf(name, sizeof name, "listener-%zu", server->len);
+    snprintf(listener->name, sizeof listener->name, "listener-%zu", server->len);
 
-    bool everywhere = host[0] == '\0' || strcmp(host, "0.0.0.0") == 0;
+    bool everywhere = listener->host[0] == '\0' || strcmp(listener->host, "0.0.0.0") == 0;
     const struct lws_context_creation_info info = {
-        .vhost_name = name,
+        .vhost_name = listener->name,
         .port = port,
-        .iface = everywhere ? NULL : host,
+        .iface = everywhere ? NULL : listener->host,
         .protocols = protocols,
         .user = listener,
         .timeout_secs = TIMEOUT_S,
