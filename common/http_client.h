@@ -98,7 +98,7 @@ NODISCARD enum err http_client_create(const struct http_client_config *config,
 
 /* Ends all requests with ERR_CLOSED (callbacks run before this returns), timers without a call,
  * joins the thread and frees. Not from a callback. */
-void http_client_destroy(struct http_client **client);
+void http_client_destroy(struct http_client **slot);
 
 /* Accepts a request; *ret_id (may be NULL) is for http_cancel() and is set before any callback.
  * ERR_INVALID: no or malformed URL, method, or a header with CR, LF or NUL in it. ERR_FULL: too

@@ -39,7 +39,7 @@ struct transfer {
 NODISCARD enum err transfer_create(const struct http_request *request, const char *user_agent,
                                    const char *proxy, struct transfer **ret_transfer,
                                    struct error *error);
-void transfer_free(struct transfer **transfer);
+void transfer_free(struct transfer **slot);
 
 /* What curl's verdict, or our own reason to stop, means; fills response.status for OK. */
 enum err transfer_outcome(struct transfer *transfer, CURLcode code, struct error *error);

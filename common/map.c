@@ -28,7 +28,7 @@ static struct map_entry **slot(const struct map *map, const char *key, uint64_t 
 static void grow(struct map *map)
 {
     size_t count = map->bucket_count == 0 ? BUCKETS_MIN : map->bucket_count * 2;
-    struct map_entry **buckets = xcalloc(count, sizeof *buckets);
+    struct map_entry **buckets = xcalloc(count, sizeof(struct map_entry *));
 
     for (size_t i = 0; i < map->bucket_count; i++) {
         struct map_entry *entry = map->buckets[i];

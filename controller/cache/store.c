@@ -287,7 +287,7 @@ static struct object_list pick(const struct map *map, const char *namespace)
 
     if (map == NULL || map->count == 0)
         return list;
-    list.items = xcalloc(map->count, sizeof *list.items);
+    list.items = xcalloc(map->count, sizeof(struct object *));
     for (struct map_entry *e = map_next(map, NULL); e != NULL; e = map_next(map, e)) {
         struct object *object = e->value;
         if (namespace == NULL || strcmp(object->namespace, namespace) == 0)
@@ -299,7 +299,7 @@ static struct object_list pick(const struct map *map, const char *namespace)
 static struct object_list sorted(struct object_list list)
 {
     if (list.count > 1)
-        qsort(list.items, list.count, sizeof *list.items, by_name);
+        qsort(list.items, list.count, sizeof(struct object *), by_name);
     return list;
 }
 

@@ -22,7 +22,7 @@ typedef void store_change_fn(void *context, const struct kube_resource *resource
 
 /* `label`: whose values are indexed. `on_change` may be NULL. */
 struct store *store_create(const char *label, store_change_fn *on_change, void *context);
-void store_destroy(struct store **store);
+void store_destroy(struct store **slot);
 
 /* For kube_watch_config.sink. One watch for each resource. */
 struct kube_sink store_sink(struct store *store);

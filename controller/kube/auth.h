@@ -33,7 +33,7 @@ NODISCARD enum err kube_auth_kubeconfig(const char *paths, const char *context,
 /* In the cluster if KUBERNETES_SERVICE_HOST is set and neither argument is, else kubeconfig. */
 NODISCARD enum err kube_auth_default(const char *paths, const char *context,
                                      struct kube_auth **ret_auth, struct error *error);
-void kube_auth_destroy(struct kube_auth **auth);
+void kube_auth_destroy(struct kube_auth **slot);
 
 /* "https://10.96.0.1:443", with no slash at the end; lives as long as `auth`. */
 const char *kube_auth_server(const struct kube_auth *auth);

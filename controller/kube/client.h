@@ -7,13 +7,12 @@
  *   404                      ERR_NOTFOUND
  *   409                      ERR_CONFLICT   AlreadyExists, a resourceVersion or uid that moved on,
  *                                           or fields of another manager (named in the sentence)
- *   400 405 406 413 415 422  ERR_INVALID    with the fields that the server named; so is the 500 that
- *                                           an apply with an unknown field gets
- *   401                      credentials are read again and the call repeated once; then ERR_AGAIN
- *   403                      ERR_INVALID    with the verb, resource and namespace that RBAC lacks
- *   410                      ERR_AGAIN, kube_answer.gone
- *   429 500 502 503 504      ERR_AGAIN      after waiting out Retry-After (429, 503) while time is
- * left nothing                  ERR_AGAIN
+ *   400 405 406 413 415 422  ERR_INVALID    with the fields that the server named; so is the 500
+ * that an apply with an unknown field gets 401                      credentials are read again and
+ * the call repeated once; then ERR_AGAIN 403                      ERR_INVALID    with the verb,
+ * resource and namespace that RBAC lacks 410                      ERR_AGAIN, kube_answer.gone 429
+ * 500 502 503 504      ERR_AGAIN      after waiting out Retry-After (429, 503) while time is left
+ * nothing                  ERR_AGAIN
  *
  * Counted in rest_client_requests_total{code,method,host}.
  * Thread: any; not from callbacks of the HTTP client, but for kube_submit(), kube_cancel().
@@ -40,7 +39,7 @@ NODISCARD enum err kube_client_create(struct kube_auth **auth, const char *name,
                                       struct kube_client **ret_client, struct error *error);
 
 /* Ends everything in flight with ERR_CLOSED. Watches must be stopped before. */
-void kube_client_destroy(struct kube_client **client);
+void kube_client_destroy(struct kube_client **slot);
 
 /* While false, every call but GET is refused with ERR_CLOSED, and those under way are cut short;
  * it returns when they have ended. True at first. For losing the leadership: nothing is written

@@ -392,20 +392,16 @@ static struct json *reference_of(const struct json *object)
     return reference;
 }
 
-static char *make_note(const char *format, va_list args)
+/* Ends a note that was cut before the character that the cut went through. */
+static void mend_cut(char *note)
 {
-    char note[EVENT_NOTE_MAX + 1];
-    int len = vsnprintf(note, sizeof note, format, args);
-    size_t end = len < 0 ? 0 : strlen(note);
+    size_t end = strlen(note);
 
-    if (len > EVENT_NOTE_MAX) { /* cut: not within a character of several bytes */
-        while (end > 0 && ((uint8_t)note[end - 1] & 0xC0) == 0x80)
-            end--;
-        if (end > 0 && ((uint8_t)note[end - 1] & 0x80) != 0)
-            end--;
-    }
+    while (end > 0 && ((uint8_t)note[end - 1] & 0xC0) == 0x80)
+        end--;
+    if (end > 0 && ((uint8_t)note[end - 1] & 0x80) != 0)
+        end--;
     note[end] = '\0';
-    return xstrdup(note);
 }
 
 static char *make_key(const struct json *regarding, enum event_type type, const char *reason,
@@ -422,11 +418,15 @@ void event_record(struct event_recorder *recorder, const struct json *regarding,
                   ...)
 {
     AUTO(news_free) struct news *news = xcalloc(1, sizeof *news);
+    char note[EVENT_NOTE_MAX + 1] = "";
     va_list args;
 
     va_start(args, format);
-    news->note = make_note(format, args);
+    int len = vsnprintf(note, sizeof note, format, args);
     va_end(args);
+    if (len > EVENT_NOTE_MAX)
+        mend_cut(note);
+    news->note = xstrdup(note);
     news->regarding = reference_of(regarding);
     news->type = type;
     news->reason = xstrdup(reason);

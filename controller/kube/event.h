@@ -30,7 +30,7 @@ NODISCARD enum err event_recorder_create(struct kube_client *client, const char 
 
 /* Writes what waits, for at most 2 s; what is under way then is cut short by forbidding the client
  * to write (kube_client_allow_writes()). */
-void event_recorder_destroy(struct event_recorder **recorder);
+void event_recorder_destroy(struct event_recorder **slot);
 
 enum event_type { EVENT_NORMAL, EVENT_WARNING };
 

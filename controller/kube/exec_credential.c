@@ -194,7 +194,8 @@ enum err exec_credential_run(const struct json *exec, const char *dir, struct js
         return error_prefix(error, err, "exec plugin '%s'", command);
 
     err = json_parse(buf_bytes(&output), EXEC_OUTPUT_MAX, &answer, NULL);
-    explicit_bzero(output.data, output.cap);
+    if (output.cap > 0)
+        explicit_bzero(output.data, output.cap);
     const struct json *status = json_get(answer, "status");
     if (err || strcmp(json_string(json_get(answer, "kind"), ""), "ExecCredential") != 0 ||
         json_kind(status) != JSON_OBJECT)

@@ -65,7 +65,7 @@ NODISCARD enum err lease_create(struct kube_client **client, const struct lease_
                                 struct lease **ret_lease, struct error *error);
 
 /* Gives the lease back if we have it (on_lost comes before), and joins. */
-void lease_destroy(struct lease **lease);
+void lease_destroy(struct lease **slot);
 
 /* True while we lead and the last renewal is younger than the renew deadline: ask before each
  * write. Any thread. */

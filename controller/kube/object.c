@@ -174,39 +174,49 @@ const char *object_condition(const struct json *json, const char *type)
 /* ---- the hash: FNV-1a of each value; members of an object are added up, so that their order does
  * not matter. It tells an edit from none; nobody gains by making two objects collide. */
 
-static uint64_t mix(uint64_t hash, const void *data, size_t len)
+static uint64_t mix_byte(uint64_t hash, uint8_t byte)
 {
-    for (const uint8_t *at = data, *end = at + len; at < end; at++)
-        hash = (hash ^ *at) * 1099511628211u;
+    return (hash ^ byte) * 1099511628211u;
+}
+
+static uint64_t mix_text(uint64_t hash, const char *text)
+{
+    for (; *text != '\0'; text++)
+        hash = mix_byte(hash, (uint8_t)*text);
+    return hash;
+}
+
+static uint64_t mix_number(uint64_t hash, uint64_t number)
+{
+    for (int i = 0; i < 8; i++)
+        hash = mix_byte(hash, (uint8_t)(number >> (8 * i)));
     return hash;
 }
 
 static uint64_t hash_value(const struct json *json)
 {
     enum json_kind kind = json_kind(json);
-    uint64_t hash = mix(14695981039346656037u, &(uint8_t){(uint8_t)kind}, 1), sum = 0;
+    uint64_t hash = mix_byte(14695981039346656037u, (uint8_t)kind), sum = 0;
 
-    if (kind == JSON_STRING) {
-        const char *text = json_string(json, "");
-        return mix(hash, text, strlen(text));
-    }
+    if (kind == JSON_STRING)
+        return mix_text(hash, json_string(json, ""));
+    if (kind == JSON_BOOL)
+        return mix_byte(hash, json_bool(json, false));
     if (kind == JSON_NUMBER) {
         double number = json_number(json, 0);
-        return mix(hash, &number, sizeof number);
+        uint64_t bits = 0;
+        memcpy(&bits, &number, sizeof bits);
+        return mix_number(hash, bits);
     }
-    if (kind == JSON_BOOL)
-        return mix(hash, &(uint8_t){json_bool(json, false)}, 1);
 
     JSON_EACH(element, json)
     {
-        uint64_t inner = hash_value(element);
-        const char *key = json_key(element);
         if (kind == JSON_ARRAY)
-            hash = mix(hash, &inner, sizeof inner);
+            hash = mix_number(hash, hash_value(element));
         else
-            sum += mix(mix(hash, key, strlen(key)), &inner, sizeof inner);
+            sum += mix_number(mix_text(hash, json_key(element)), hash_value(element));
     }
-    return mix(hash, &sum, sizeof sum);
+    return mix_number(hash, sum);
 }
 
 static bool is_server_side(const char *key)
@@ -231,13 +241,13 @@ uint64_t object_hash(const struct json *json)
         if (strcmp(key, "status") == 0)
             continue;
         if (!is_metadata) {
-            sum += mix(hash_value(member), key, strlen(key));
+            sum += mix_text(hash_value(member), key);
             continue;
         }
         JSON_EACH(field, member)
         {
             if (!is_server_side(json_key(field)))
-                sum += mix(hash_value(field) ^ 1, json_key(field), strlen(json_key(field)));
+                sum += mix_text(hash_value(field) ^ 1, json_key(field));
         }
     }
     return sum;

@@ -29,7 +29,7 @@ struct object {
 NODISCARD enum err object_create(const struct json *json, struct object **ret_object,
                                  struct error *error);
 struct object *object_ref(struct object *object);
-void object_unref(struct object **object);
+void object_unref(struct object **slot);
 
 /* "" if absent. */
 const char *object_label_of(const struct object *object, const char *key);

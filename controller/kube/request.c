@@ -189,14 +189,13 @@ static enum err make_url(const struct kube_client *client, const struct kube_req
         if (!err)
             err = buf_append_text(url, request->path);
     } else {
-        const char *namespace = request->namespace;
-        if (namespace != NULL && namespace[0] == '\0')
-        namespace = NULL;
-        if (namespace == NULL && request->name != NULL && request->resource->namespaced)
+        bool all = request->namespace == NULL || request->namespace[0] == '\0';
+        if (all && request->name != NULL && request->resource->namespaced)
             return error_set(error, ERR_INVALID, "%s '%s' without a namespace",
                              request->resource->kind, request->name);
-        err = kube_resource_url(request->resource, kube_auth_server(client->auth), namespace,
-                                request->name, request->subresource, url, error);
+        err = kube_resource_url(request->resource, kube_auth_server(client->auth),
+                                all ? NULL : request->namespace, request->name,
+                                request->subresource, url, error);
         if (err)
             return err;
     }

@@ -4,14 +4,11 @@
 
 #include <stdio.h>
 
-#define CORE(plural_, kind_, namespaced_)                                                         \
-    {                                                                                             \
-        .group = "", .version = "v1", .plural = plural_, .kind = kind_, .namespaced = namespaced_ \
-    }
-#define GROUP(group_, version_, plural_, kind_, namespaced_)                    \
-    {                                                                           \
-        .group = group_, .version = version_, .plural = plural_, .kind = kind_, \
-        .namespaced = namespaced_                                               \
+#define CORE(plural_, kind_, scoped_) GROUP("", "v1", plural_, kind_, scoped_)
+#define GROUP(group_, version_, plural_, kind_, scoped_)                                \
+    {                                                                                   \
+        .group = (group_), .version = (version_), .plural = (plural_), .kind = (kind_), \
+        .namespaced = (scoped_)                                                         \
     }
 
 const struct kube_resource kube_pods = CORE("pods", "Pod", true);

@@ -108,7 +108,7 @@ static void gather(struct kube_watch *watch, struct object **object, bool exists
 static void finish_gathering(struct kube_watch *watch, const char *version)
 {
     const struct kube_sink *sink = &watch->config.sink;
-    struct object **objects = xcalloc(watch->gathered.count, sizeof *objects);
+    struct object **objects = xcalloc(watch->gathered.count, sizeof(struct object *));
     size_t count = 0;
 
     for (struct map_entry *e = map_next(&watch->gathered, NULL); e != NULL;

@@ -62,7 +62,7 @@ NODISCARD enum err kube_watch_start(struct kube_client *client,
                                     struct kube_watch **ret_watch, struct error *error);
 
 /* Waits until no call to the sink is under way, and none will come. Not from the sink. */
-void kube_watch_stop(struct kube_watch **watch);
+void kube_watch_stop(struct kube_watch **slot);
 
 /* The first replace was delivered. */
 bool kube_watch_synced(struct kube_watch *watch);

@@ -41,13 +41,13 @@ void workers_start(struct workers *workers);
 void workers_stop(struct workers *workers);
 
 /* Stops, joins and frees. */
-void workers_destroy(struct workers **workers);
+void workers_destroy(struct workers **slot);
 
 void workers_add(struct workers *workers, const char *name);
 void workers_add_after(struct workers *workers, const char *name, uint64_t delay_ms);
 
-/* Sets the gauges, for metrics_on_refresh(); `workers` is a struct workers. */
-void workers_refresh(void *workers);
+/* Sets the gauges, for metrics_on_refresh(); `context` is a struct workers. */
+void workers_refresh(void *context);
 
 /* The object is gone: no resync any more. */
 void workers_drop(struct workers *workers, const char *name);

@@ -38,7 +38,7 @@ struct workqueue_stats {
 
 /* `parallel`: bound on PROCESSING, at least 1. */
 struct workqueue *workqueue_create(unsigned parallel);
-void workqueue_destroy(struct workqueue **queue);
+void workqueue_destroy(struct workqueue **slot);
 
 void workqueue_add(struct workqueue *queue, const char *name, uint64_t now_ms);
 void workqueue_add_after(struct workqueue *queue, const char *name, uint64_t delay_ms,
