@@ -13,7 +13,6 @@
 #include "sidecar/net/server_internal.h"
 
 #include <nghttp2/nghttp2.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 enum {
@@ -296,10 +295,13 @@ static int submit(struct http2 *http2, struct net_request *request,
 {
     nghttp2_nv fields[1 + NET_FIELDS_MAX];
     nghttp2_data_provider provider = {.source.ptr = request, .read_callback = read_reply};
-    char status[16];
+    const char status[] = {(char)('0' + response->status / 100),
+                           (char)('0' + response->status / 10 % 10),
+                           (char)('0' + response->status % 10), '\0'};
     bool has_data = response->body.len > 0 || response->trailer_count > 0;
 
-    snprintf(status, sizeof status, "%u", response->status);
+    ASSERT(response->status >= 200);
+    ASSERT(response->status < 600);
     fields[0] = http2_field(":status", status);
     for (size_t i = 0; i < response->header_count; i++)
         fields[1 + i] = http2_field(response->headers[i].name, response->headers[i].value);

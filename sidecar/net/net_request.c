@@ -164,8 +164,10 @@ void request_set_method(struct net_request *request, struct bytes method)
 /* Of "http://host/path?query" or "/path?query", the path. */
 static struct bytes path_of(struct bytes target)
 {
-    const uint8_t *scheme = memmem(target.data, target.len, "://", 3);
-    if (target.len > 0 && target.data[0] != '/' && scheme != NULL) {
+    const uint8_t *scheme = NULL;
+    if (target.len > 0 && target.data[0] != '/')
+        scheme = memmem(target.data, target.len, "://", 3);
+    if (scheme != NULL) {
         size_t skipped = (size_t)(scheme - target.data) + 3;
         target = (struct bytes){target.data + skipped, target.len - skipped};
         const uint8_t *slash = target.len > 0 ? memchr(target.data, '/', target.len) : NULL;
