@@ -35,20 +35,6 @@ struct finds {
     size_t count, cap;
 };
 
-/* "00000012" followed by the suffix, and nothing else. */
-static bool parse_slot(const char *name, const char *suffix, uint32_t *ret_slot)
-{
-    uint64_t slot = 0;
-    size_t len = 0;
-
-    for (; name[len] >= '0' && name[len] <= '9' && len < 10; len++)
-        slot = slot * 10 + (uint64_t)(name[len] - '0');
-    if (len < 8 || slot >= UINT32_MAX || strcmp(name + len, suffix) != 0)
-        return false;
-    *ret_slot = (uint32_t)slot;
-    return true;
-}
-
 static enum err add(struct finds *finds, struct segment **segment, const struct frame_header *first,
                     struct error *error)
 {
@@ -86,9 +72,9 @@ static enum err visit_name(void *context, const char *name, struct error *error)
     AUTO(segment_close) struct segment *segment = NULL;
     struct frame_header first;
     uint32_t slot = 0;
-    bool damaged = parse_slot(name, DAMAGED_SUFFIX, &slot);
+    bool damaged = segment_slot(name, DAMAGED_SUFFIX, &slot);
 
-    if (!damaged && !parse_slot(name, SEGMENT_SUFFIX, &slot))
+    if (!damaged && !segment_slot(name, SEGMENT_SUFFIX, &slot))
         return OK;
     if (slot >= store->next_slot)
         store->next_slot = slot + 1;

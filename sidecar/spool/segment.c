@@ -15,6 +15,19 @@ bool segment_path(const char *dir, uint32_t slot, const char *suffix, size_t cap
     return len > 0 && (size_t)len < cap;
 }
 
+bool segment_slot(const char *name, const char *suffix, uint32_t *ret_slot)
+{
+    uint64_t slot = 0;
+    size_t len = 0;
+
+    for (; name[len] >= '0' && name[len] <= '9' && len < 10; len++)
+        slot = slot * 10 + (uint64_t)(name[len] - '0');
+    if (len < 8 || slot >= UINT32_MAX || strcmp(name + len, suffix) != 0)
+        return false;
+    *ret_slot = (uint32_t)slot;
+    return true;
+}
+
 static struct segment *new_segment(uint32_t slot)
 {
     struct segment *segment = calloc(1, sizeof *segment);

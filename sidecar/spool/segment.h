@@ -59,6 +59,9 @@ struct segment {
 /* "DIR/00000012.segment", or with another suffix, into `path`. False: it does not fit. */
 bool segment_path(const char *dir, uint32_t slot, const char *suffix, size_t cap, char *path);
 
+/* The other way round, without the directory. False: some other file. */
+bool segment_slot(const char *name, const char *suffix, uint32_t *ret_slot);
+
 /* Makes the file for `slot`, with all its blocks, durably. ERR_FULL: the disk is. On failure the
  * file is gone again, or empty. */
 NODISCARD enum err segment_create(const char *dir, uint32_t slot, uint64_t size,

@@ -1,0 +1,363 @@
+#include "sidecar/spool/spool_tool.h"
+
+#include "common/os.h"
+#include "sidecar/spool/cursor.h"
+#include "sidecar/spool/segment.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <time.h>
+
+struct file {
+    struct segment *segment; /* NULL: blank, or not to be read */
+    uint32_t slot;
+    uint64_t limit; /* frames from here on do not count */
+};
+
+struct walk {
+    const char *dir;
+    struct file *files;
+    size_t count, cap;
+    struct cursor_state state;
+};
+
+static void walk_fini(struct walk *walk)
+{
+    for (size_t i = 0; i < walk->count; i++)
+        segment_close(&walk->files[i].segment);
+    free(walk->files);
+}
+
+static enum err add_file(void *context, const char *name, struct error *error)
+{
+    struct walk *walk = context;
+    struct frame_header first;
+    uint32_t slot = 0;
+
+    if (!segment_slot(name, SEGMENT_SUFFIX, &slot))
+        return OK;
+    if (walk->count == walk->cap) {
+        size_t cap = walk->cap == 0 ? 64 : 2 * walk->cap;
+        struct file *files = realloc(walk->files, cap * sizeof *files);
+        if (files == NULL)
+            return error_set(error, ERR_NOMEM, "%zu segments", cap);
+        walk->files = files;
+        walk->cap = cap;
+    }
+    struct file *file = &walk->files[walk->count++];
+    *file = (struct file){.slot = slot, .limit = UINT64_MAX};
+    enum err err = segment_open(walk->dir, slot, false, &file->segment, error);
+    if (!err)
+        err = segment_identify(file->segment, &first, error);
+    if (err)
+        segment_close(&file->segment);
+    return err == ERR_NOMEM ? err : OK;
+}
+
+/* Blank files last. */
+static int by_lane_and_number(const void *left, const void *right)
+{
+    const struct file *a = left, *b = right;
+
+    if (a->segment == NULL || b->segment == NULL)
+        return (a->segment == NULL) - (b->segment == NULL);
+    if (a->segment->lane != b->segment->lane)
+        return a->segment->lane < b->segment->lane ? -1 : 1;
+    if (a->segment->number != b->segment->number)
+        return a->segment->number < b->segment->number ? -1 : 1;
+    return 0;
+}
+
+static void set_limits(struct walk *walk)
+{
+    uint64_t limit[SIGNAL_COUNT];
+
+    for (int lane = 0; lane < SIGNAL_COUNT; lane++)
+        limit[lane] = UINT64_MAX;
+    for (size_t i = walk->count; i-- > 0;) {
+        const struct segment *segment = walk->files[i].segment;
+        if (segment == NULL)
+            continue;
+        walk->files[i].limit = limit[segment->lane];
+        if (segment->lane_end < limit[segment->lane])
+            limit[segment->lane] = segment->lane_end;
+    }
+}
+
+static enum err walk_open(struct walk *walk, const char *dir, struct error *error)
+{
+    bool found = false;
+
+    walk->dir = dir;
+    enum err err = cursor_peek(dir, &walk->state, &found, error);
+    if (!err)
+        err = os_list(dir, add_file, walk, error);
+    if (err)
+        return err;
+    if (walk->count > 0)
+        qsort(walk->files, walk->count, sizeof *walk->files, by_lane_and_number);
+    set_limits(walk);
+    return OK;
+}
+
+/* Calls `visit` for each frame of the file that counts, in order; `gap` is set where something that
+ * is not a frame lay before it. */
+typedef enum err visit_frame_fn(void *context, struct file *file, const struct frame_header *header,
+                                bool gap, struct error *error);
+
+static enum err each_frame(struct walk *walk, struct file *file, visit_frame_fn *visit,
+                           void *context, struct error *error)
+{
+    struct segment *segment = file->segment;
+    uint64_t begin = segment != NULL ? walk->state.lanes[segment->lane].begin : 0;
+
+    for (uint64_t offset = 0; segment != NULL && offset < segment->size;) {
+        struct frame_header header;
+        bool gap = segment_header(segment, offset, &header, NULL) != OK;
+        enum err err = gap ? segment_find(segment, offset, &header, error) : OK;
+        if (err == ERR_NOTFOUND || (!err && header.seq >= file->limit))
+            return OK;
+        if (!err && header.seq >= begin)
+            err = visit(context, file, &header, gap, error);
+        if (err)
+            return err;
+        offset = header.offset + frame_len(&header);
+    }
+    return OK;
+}
+
+/* ---- ls */
+
+struct summary {
+    uint64_t frames, items, first_seq, last_seq, first_ns;
+};
+
+static enum err sum_frame(void *context, struct file *file, const struct frame_header *header,
+                          bool gap, struct error *error)
+{
+    struct summary *summary = context;
+
+    (void)file;
+    (void)gap;
+    (void)error;
+    if (summary->frames++ == 0) {
+        summary->first_seq = header->seq;
+        summary->first_ns = header->accepted_ns;
+    }
+    summary->last_seq = header->seq;
+    summary->items += header->items;
+    return OK;
+}
+
+static void print_time(uint64_t ns, FILE *out)
+{
+    char text[32];
+    time_t seconds = (time_t)(ns / 1000000000u);
+    struct tm utc;
+
+    if (gmtime_r(&seconds, &utc) == NULL || strftime(text, sizeof text, "%FT%TZ", &utc) == 0)
+        return;
+    fprintf(out, "  %s", text);
+}
+
+static void print_readers(const struct walk *walk, FILE *out)
+{
+    for (enum signal lane = 0; lane < SIGNAL_COUNT; lane++) {
+        const struct cursor_lane *saved = &walk->state.lanes[lane];
+        for (int i = 0; i < SPOOL_READERS_MAX; i++) {
+            const struct cursor_reader *reader = &saved->readers[i];
+            if (reader->name[0] != '\0')
+                fprintf(out,
+                        "reader %-8s %s: saved cursor %" PRIx64 ", %" PRIu64
+                        " items behind it in all, %" PRIu64 " dropped, %" PRIu64 " damaged\n",
+                        signal_name(lane), reader->name, reader->seq, reader->items,
+                        reader->dropped, reader->damaged);
+        }
+    }
+}
+
+static enum err check_out(FILE *out, struct error *error)
+{
+    if (fflush(out) != 0 || ferror(out))
+        return error_set(error, ERR_IO, "the output can't be written");
+    return OK;
+}
+
+enum err spool_tool_ls(const char *dir, FILE *out, struct error *error)
+{
+    AUTO(walk_fini) struct walk walk = {0};
+
+    enum err err = walk_open(&walk, dir, error);
+    if (err)
+        return err;
+    fprintf(out, "incarnation %016" PRIx64 "\n", walk.state.incarnation);
+    for (size_t i = 0; i < walk.count; i++) {
+        struct file *file = &walk.files[i];
+        struct summary sum = {0};
+        err = each_frame(&walk, file, sum_frame, &sum, error);
+        if (err)
+            return err;
+        if (sum.frames == 0) {
+            fprintf(out, "%08" PRIu32 " spare\n", file->slot);
+            continue;
+        }
+        fprintf(out,
+                "%08" PRIu32 " %-8s number %" PRIu64 "  %" PRIu64 " frames  %" PRIu64
+                " items  sequence %" PRIx64 "..%" PRIx64,
+                file->slot, signal_name(file->segment->lane), file->segment->number, sum.frames,
+                sum.items, sum.first_seq, sum.last_seq);
+        print_time(sum.first_ns, out);
+        fputc('\n', out);
+    }
+    print_readers(&walk, out);
+    return check_out(out, error);
+}
+
+/* ---- cat and verify read the bodies */
+
+static enum err read_body(const struct file *file, const struct frame_header *header,
+                          uint8_t **ret_body, struct error *error)
+{
+    uint64_t len = frame_body_len(header);
+    size_t got = 0;
+    uint8_t *body = malloc(len > 0 ? (size_t)len : 1);
+
+    if (body == NULL)
+        return error_set(error, ERR_NOMEM, "a frame of %" PRIu64 " bytes", len);
+    enum err err =
+        segment_read(file->segment, body, (size_t)len, header->offset + FRAME_HEADER, &got, error);
+    if (!err && (got < len || !frame_body_fits(header, body)))
+        err = error_set(error, ERR_CORRUPT, "its data fails its check");
+    if (err) {
+        free(body);
+        return err;
+    }
+    *ret_body = body;
+    return OK;
+}
+
+static enum err print_data(void *context, struct file *file, const struct frame_header *header,
+                           bool gap, struct error *error)
+{
+    FILE *out = context;
+    uint8_t *body = NULL;
+
+    (void)gap;
+    enum err err = read_body(file, header, &body, error);
+    if (err == ERR_NOMEM)
+        return err;
+    if (!err) /* what is damaged is left out; verify tells of it */
+        fwrite(body, 1, header->data_len, out);
+    free(body);
+    return OK;
+}
+
+enum err spool_tool_cat(const char *dir, enum signal lane, FILE *out, struct error *error)
+{
+    AUTO(walk_fini) struct walk walk = {0};
+
+    enum err err = walk_open(&walk, dir, error);
+    for (size_t i = 0; i < walk.count && !err; i++)
+        if (walk.files[i].segment != NULL && walk.files[i].segment->lane == lane)
+            err = each_frame(&walk, &walk.files[i], print_data, out, error);
+    return err ? err : check_out(out, error);
+}
+
+struct verify {
+    FILE *out;
+    uint64_t frames, items, damages;
+    uint64_t items_before[SIGNAL_COUNT]; /* what the next frame of the lane must tell */
+    bool started[SIGNAL_COUNT];
+};
+
+static enum err verify_frame(void *context, struct file *file, const struct frame_header *header,
+                             bool gap, struct error *error)
+{
+    struct verify *verify = context;
+    uint64_t expected = verify->items_before[header->lane];
+    struct error why = {0};
+    uint8_t *body = NULL;
+
+    if (gap || (verify->started[header->lane] && header->items_before > expected)) {
+        verify->damages++;
+        fprintf(verify->out,
+                "%08" PRIu32 " %s: before sequence %" PRIx64 " at %" PRIu64 ", %" PRIu64
+                " items are missing\n",
+                file->slot, signal_name(header->lane), header->seq, header->offset,
+                verify->started[header->lane] && header->items_before > expected
+                    ? header->items_before - expected
+                    : 0);
+    }
+    verify->started[header->lane] = true;
+    verify->items_before[header->lane] = header->items_before + header->items;
+    enum err err = read_body(file, header, &body, &why);
+    free(body);
+    if (err == ERR_NOMEM)
+        return error_set(error, err, "%s", why.text);
+    if (err) {
+        verify->damages++;
+        fprintf(verify->out,
+                "%08" PRIu32 " %s: sequence %" PRIx64 " at %" PRIu64 ", %" PRIu64 " items: %s\n",
+                file->slot, signal_name(header->lane), header->seq, header->offset, header->items,
+                why.text);
+        return OK;
+    }
+    verify->frames++;
+    verify->items += header->items;
+    return OK;
+}
+
+enum err spool_tool_verify(const char *dir, FILE *out, struct error *error)
+{
+    AUTO(walk_fini) struct walk walk = {0};
+    struct verify verify = {.out = out};
+
+    enum err err = walk_open(&walk, dir, error);
+    for (size_t i = 0; i < walk.count && !err; i++)
+        err = each_frame(&walk, &walk.files[i], verify_frame, &verify, error);
+    if (err)
+        return err;
+    fprintf(out, "%" PRIu64 " frames with %" PRIu64 " items are sound, %" PRIu64 " damages\n",
+            verify.frames, verify.items, verify.damages);
+    err = check_out(out, error);
+    if (!err && verify.damages > 0)
+        err = error_set(error, ERR_CORRUPT,
+                        "'%s' is damaged in %" PRIu64
+                        " places; the spool skips them and counts what was in them",
+                        dir, verify.damages);
+    return err;
+}
+
+/* ---- the verb */
+
+static bool parse_lane(const char *text, enum signal *ret_lane)
+{
+    for (enum signal lane = 0; lane < SIGNAL_COUNT; lane++)
+        if (strcmp(text, signal_name(lane)) == 0) {
+            *ret_lane = lane;
+            return true;
+        }
+    return false;
+}
+
+int spool_tool_main(int argc, char **argv, FILE *out, FILE *log)
+{
+    struct error error = {0};
+    enum signal lane;
+    enum err err;
+
+    if (argc == 2 && strcmp(argv[0], "ls") == 0) {
+        err = spool_tool_ls(argv[1], out, &error);
+    } else if (argc == 2 && strcmp(argv[0], "verify") == 0) {
+        err = spool_tool_verify(argv[1], out, &error);
+    } else if (argc == 3 && strcmp(argv[0], "cat") == 0 && parse_lane(argv[2], &lane)) {
+        err = spool_tool_cat(argv[1], lane, out, &error);
+    } else {
+        fprintf(log,
+                "usage: spool ls DIR | spool verify DIR | spool cat DIR traces|metrics|logs\n");
+        return 2;
+    }
+    if (err)
+        fprintf(log, "spool: %s\n", error.text[0] != '\0' ? error.text : err_name(err));
+    return err ? 1 : 0;
+}

@@ -1,0 +1,31 @@
+/* spool_tool: looks into a spool's directory without owning it: `spool ls|cat|verify DIR`.
+ *
+ * Only reads, so it works beside a running owner too; what it then shows of the segment being
+ * written may be a moment old. It needs neither the configuration nor the lock.
+ *
+ *   ls      a line for each file: lane, number, frames, items, sequences, time of the first frame
+ *   cat     the data of all frames of a lane (traces, metrics or logs) that count, back to back
+ *   verify  reads everything, reports each damage; ERR_CORRUPT if there is any
+ *
+ * Thread: any.
+ */
+#ifndef SIDECAR_SPOOL_SPOOL_TOOL_H
+#define SIDECAR_SPOOL_SPOOL_TOOL_H
+
+#include "common/contract/signal.h"
+#include "common/error.h"
+
+#include <stdio.h>
+
+/* ERR_NOTFOUND: no such directory. ERR_IO, ERR_NOMEM, and ERR_IO for a failure to write to `out`.
+ */
+NODISCARD enum err spool_tool_ls(const char *dir, FILE *out, struct error *error);
+NODISCARD enum err spool_tool_cat(const char *dir, enum signal lane, FILE *out,
+                                  struct error *error);
+NODISCARD enum err spool_tool_verify(const char *dir, FILE *out, struct error *error);
+
+/* The verb: argv[0] is "ls", "cat" or "verify". Writes to `out`, faults to `log`. Returns the exit
+ * code: 0, 1 for damage or a failure, 2 for a wrong command line. */
+int spool_tool_main(int argc, char **argv, FILE *out, FILE *log);
+
+#endif
