@@ -56,7 +56,7 @@ bool frame_decode(const uint8_t from[static FRAME_HEADER], struct frame_header *
         get_u32(from + HEADER_CRC_AT) != crc32c(0, (struct bytes){from, HEADER_CRC_AT}))
         return false;
 
-    *ret_header = (struct frame_header){
+    struct frame_header header = {
         .incarnation = get_u64(from + 8),
         .generation = get_u64(from + 16),
         .number = get_u64(from + 24),
@@ -73,6 +73,12 @@ bool frame_decode(const uint8_t from[static FRAME_HEADER], struct frame_header *
         .body_crc = get_u32(from + 100),
         .lane = from[104],
     };
+    /* Nothing here ever counts so far; so sums of them can't overflow. */
+    uint64_t largest = header.seq | header.lane_end | header.synced | header.items_before |
+                       header.items | header.number;
+    if (largest >= FRAME_NUMBER_END)
+        return false;
+    *ret_header = header;
     return true;
 }
 

@@ -37,6 +37,8 @@
 
 enum { FRAME_ALIGN = 4096, FRAME_HEADER = 128, FRAME_ENTRY = 16 };
 
+#define FRAME_NUMBER_END (UINT64_C(1) << 62) /* no sequence and no count gets there */
+
 struct frame_header {
     uint64_t incarnation, generation, number, offset;
     uint64_t seq, lane_end, synced;

@@ -347,13 +347,17 @@ enum err recovery_run(struct store *store, const struct cursor_state *state, str
     if (finds.count > 0)
         qsort(finds.all, finds.count, sizeof *finds.all, by_lane_and_number);
 
+    /* Who has lost the cursors takes minutes since 1970 for the number of starts. */
+    bool lost =
+        state->incarnation == 0 && (finds.count > 0 || store->stats.unreadable_segments > 0);
+    uint64_t run_min = lost ? now_ms / 60000 : 0;
     size_t at = 0;
     for (enum signal lane = 0; lane < SIGNAL_COUNT; lane++) {
         size_t from = at;
         while (at < finds.count && finds.all[at].first.lane == lane)
             at++;
-        err = recover_lane(store, lane, finds.all + from, at - from, &state->lanes[lane],
-                           state->incarnation == 0 ? now_ms / 1000 : 0, error);
+        struct found *part = finds.all != NULL ? finds.all + from : NULL;
+        err = recover_lane(store, lane, part, at - from, &state->lanes[lane], run_min, error);
         if (err)
             return err;
         /* What can't be read today must not be declared void. */

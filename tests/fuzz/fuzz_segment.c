@@ -26,11 +26,15 @@ struct store *spool_store(struct spool *spool)
     return current;
 }
 
-static void check(bool condition)
+static void check_at(bool condition, int line)
 {
-    if (!condition)
-        abort();
+    if (condition)
+        return;
+    fprintf(stderr, "fuzz_segment.c:%d\n", line);
+    abort();
 }
+
+#define check(condition) check_at(condition, __LINE__)
 
 static void open_store(void)
 {

@@ -106,6 +106,32 @@ static void test_skips_and_counts_one_damaged_frame_wherever_it_is(void **state)
             }
 }
 
+/* What lies behind the last frame that can be read must not hold its segment for ever. */
+static void
+test_moves_the_cursor_over_damage_at_the_end_once_all_before_is_acknowledged(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    struct place places[64];
+    struct spool_frame *frames[4] = {NULL}, *none = NULL;
+
+    start(&fixture, 4);
+    find_places(&fixture, places);
+    assert_true(fault_disk_rot(places[3].path, places[3].offset + 140));
+    for (int i = 0; i < 3; i++)
+        assert_ok(spool_reader_next(fixture.reader, 0, &frames[i], NULL));
+    assert_int_equal(spool_reader_next(fixture.reader, 0, &none, NULL), ERR_AGAIN);
+    assert_int_equal(spool_reader_cursor(fixture.reader).items, 0);
+    spool_reader_ack(fixture.reader, frames[1]->end);
+    assert_int_equal(spool_reader_cursor(fixture.reader).items, 2);
+    spool_reader_ack(fixture.reader, frames[2]->end);
+    assert_int_equal(spool_reader_cursor(fixture.reader).items, 4);
+    check_sum(&fixture, 1);
+    for (int i = 0; i < 3; i++)
+        spool_frame_release(&frames[i]);
+    fixture_close(&fixture);
+}
+
 static void test_sets_a_damaged_segment_aside_when_it_is_freed(void **state)
 {
     (void)state;
@@ -270,6 +296,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_skips_and_counts_one_damaged_frame_wherever_it_is),
+        cmocka_unit_test(
+            test_moves_the_cursor_over_damage_at_the_end_once_all_before_is_acknowledged),
         cmocka_unit_test(test_sets_a_damaged_segment_aside_when_it_is_freed),
         cmocka_unit_test(test_tries_a_bad_sector_three_times_and_goes_on),
         cmocka_unit_test(test_loses_no_more_than_the_file_that_is_gone),
