@@ -117,6 +117,9 @@ test: ## everything, as CI runs it: units, sanitizers, planted bugs, end to end 
 	@hack/test.sh
 try: build ## a single-node pipeline in under a minute, without the bed
 	@python3 hack/try.py
+bench: build ## what an edge costs, the Collector beside it, on the bed that is up
+	@hack/bed/build otelcol
+	@hack/bed/in python3 tests/bench/edge.py --peers
 e2e: images ## end-to-end tests on the bed that is up
 	@hack/bed/in python3 -m pytest -q -p no:cacheprovider tests/e2e
 chart: ## copy the CRDs into the chart, render manifests/install.yaml
