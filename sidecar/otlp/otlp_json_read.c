@@ -102,7 +102,7 @@ static void put_tag(struct reader *reader, const struct otlp_field *field, enum 
 static enum err begin_len(struct reader *reader, const struct otlp_field *field, unsigned len_size,
                           size_t *ret_body)
 {
-    enum err err = reserve(reader, 2 * WIRE_LEN_MAX);
+    enum err err = reserve(reader, WIRE_HEAD_MAX);
     if (err)
         return err;
     put_tag(reader, field, WIRE_LEN);
@@ -182,7 +182,7 @@ static enum err read_bytes(struct reader *reader, const struct otlp_field *field
     if (text.len == 0 && is_implicit(field))
         return OK;
     unsigned len_size = (unsigned)wire_varint_size(text.len);
-    err = reserve(reader, 2 * WIRE_LEN_MAX + text.len);
+    err = reserve(reader, WIRE_HEAD_MAX + text.len);
     if (err == OK)
         err = begin_len(reader, field, len_size, &body);
     if (err)

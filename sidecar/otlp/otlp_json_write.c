@@ -100,10 +100,8 @@ static enum err put_double(struct writer *writer, uint64_t bits)
     if (isinf(value))
         return put(writer, value > 0 ? "\"Infinity\"" : "\"-Infinity\"");
     for (int digits = 15; digits <= 17; digits++) {
-        double again;
         snprintf(text, sizeof text, "%.*g", digits, value);
-        again = strtod(text, NULL);
-        if (memcmp(&again, &value, sizeof value) == 0)
+        if (strtod(text, NULL) == value)
             break;
     }
     return put(writer, text);

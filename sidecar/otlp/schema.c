@@ -22,7 +22,7 @@ const struct otlp_message otlp_messages[OTLP_MESSAGE_COUNT] = {
 enum wire_type otlp_kind_wire(enum otlp_kind kind)
 {
     static const enum wire_type wires[] = {
-#define K(kind, wire, name) [OTLP_KIND_##kind] = wire,
+#define K(kind, wire, name) [OTLP_KIND_##kind] = (wire),
         OTLP_KINDS(K)
 #undef K
     };
@@ -32,7 +32,7 @@ enum wire_type otlp_kind_wire(enum otlp_kind kind)
 const char *otlp_kind_name(enum otlp_kind kind)
 {
     static const char *const names[] = {
-#define K(kind, wire, name) [OTLP_KIND_##kind] = name,
+#define K(kind, wire, name) [OTLP_KIND_##kind] = (name),
         OTLP_KINDS(K)
 #undef K
     };

@@ -1,14 +1,11 @@
 /* One way down through the containers serves both the split and the pick. On the way, each
  * container's header is kept as a list of views, so that opening it again in the next part costs
- * its header and not a scan. A part is written as it grows: a container that is opened leaves a
- * slot for its tag and length, which is filled when it is closed.
- *
- *   out:  [slot][resource header][slot][scope header][span][span]...
- *          ^ level 1              ^ level 2
+ * its header and not a scan of what is in it.
  */
 #include "sidecar/otlp/split.h"
 
 #include "sidecar/otlp/levels.h"
+#include "sidecar/otlp/part.h"
 #include "sidecar/otlp/wire.h"
 
 #include <inttypes.h>
@@ -16,27 +13,23 @@
 struct cut {
     enum signal signal;
     const struct otlp_levels *levels;
-    struct otlp_slices *out;
+    struct error *error;
+
+    struct part part;
+    uint32_t items; /* in it */
 
     /* split: where parts go */
     size_t part_max;
     otlp_part_fn *emit;
     void *user;
-    struct error *error;
 
     /* pick: which items are wanted */
     uint32_t first, count, seen;
 
-    /* The way down: containers 1 .. depth. */
+    /* The way down: containers 1 .. depth, the first few of which are open in the part. */
     unsigned depth;
     uint32_t numbers[OTLP_LEVELS_MAX];
     struct otlp_slices headers[OTLP_LEVELS_MAX]; /* views only */
-
-    /* The part: of the way down, containers 1 .. open have been written. */
-    unsigned open;
-    size_t slots[OTLP_LEVELS_MAX];
-    size_t bodies[OTLP_LEVELS_MAX]; /* bytes in them; [0]: in the request */
-    uint32_t items;
 };
 
 static void cut_fini(struct cut *cut)
@@ -47,73 +40,44 @@ static void cut_fini(struct cut *cut)
 
 /* ---- the part */
 
-static void part_clear(struct cut *cut)
-{
-    otlp_slices_clear(cut->out);
-    cut->open = 0;
-    cut->bodies[0] = 0;
-    cut->items = 0;
-}
-
 /* Size of a part if `bytes` are added where the way down stands, to a part with `open` containers
  * open and `before` bytes in front of them. */
 static size_t size_of(const struct cut *cut, size_t bytes, unsigned open, size_t before)
 {
     for (unsigned level = cut->depth; level > 0; level--) {
-        size_t body = level <= open ? cut->bodies[level] : cut->headers[level].size_bytes;
+        size_t body = level <= open ? cut->part.bodies[level] : cut->headers[level].size_bytes;
         bytes = wire_len_size(cut->numbers[level], body + bytes);
     }
     return before + bytes;
-}
-
-static enum err open_level(struct cut *cut, unsigned level)
-{
-    const struct otlp_slices *header = &cut->headers[level];
-
-    enum err err = otlp_slices_slot(cut->out, &cut->slots[level]);
-    for (size_t i = 0; err == OK && i < header->count; i++)
-        err = otlp_slices_add(cut->out, header->list[i]);
-    if (err)
-        return err;
-    cut->bodies[level] = header->size_bytes;
-    cut->open = level;
-    return OK;
-}
-
-static void close_to(struct cut *cut, unsigned level)
-{
-    for (; cut->open > level; cut->open--) {
-        uint8_t head[2 * WIRE_VARINT_MAX];
-        size_t body = cut->bodies[cut->open];
-        size_t len = (size_t)(wire_put_len(head, cut->numbers[cut->open], body) - head);
-        otlp_slices_fill(cut->out, cut->slots[cut->open], (struct bytes){head, len});
-        cut->bodies[cut->open - 1] += len + body;
-    }
 }
 
 static enum err add(struct cut *cut, struct bytes field, uint32_t items)
 {
     enum err err = OK;
 
-    while (err == OK && cut->open < cut->depth)
-        err = open_level(cut, cut->open + 1);
+    while (err == OK && cut->part.open < cut->depth) {
+        unsigned level = cut->part.open + 1;
+        const struct otlp_slices *header = &cut->headers[level];
+        err = part_open(&cut->part, cut->numbers[level],
+                        (struct part_header){header->list, header->count, header->size_bytes});
+    }
     if (err == OK)
-        err = otlp_slices_add(cut->out, field);
+        err = part_add(&cut->part, field);
     if (err)
         return error_set(cut->error, err, "cut an OTLP request");
-    cut->bodies[cut->depth] += field.len;
     cut->items += items;
     return OK;
 }
 
 static enum err flush(struct cut *cut, bool oversized)
 {
-    close_to(cut, 0);
-    if (cut->out->size_bytes == 0)
+    part_close_to(&cut->part, 0);
+    if (cut->part.out->size_bytes == 0)
         return OK;
-    struct otlp_part part = {.slices = cut->out, .items = cut->items, .oversized = oversized};
+    struct otlp_part part = {.slices = cut->part.out, .items = cut->items, .oversized = oversized};
     enum err err = cut->emit(cut->user, &part, cut->error);
-    part_clear(cut);
+    part_clear(&cut->part);
+    cut->items = 0;
     return err;
 }
 
@@ -191,8 +155,8 @@ static enum err descend(struct cut *cut, const struct wire_field *field, visit_f
     cut->numbers[level] = field->number;
     cut->depth = level;
     err = each(cut, field->payload, visit);
-    if (cut->open >= level)
-        close_to(cut, level - 1);
+    if (cut->part.open >= level)
+        part_close_to(&cut->part, level - 1);
     cut->depth = level - 1;
     *ret_divisible = true;
     return err;
@@ -205,7 +169,7 @@ static enum err visit_split(struct cut *cut, const struct wire_field *field, uin
     size_t len = field->whole.len;
     bool divisible = false;
 
-    if (size_of(cut, len, cut->open, cut->bodies[0]) <= cut->part_max)
+    if (size_of(cut, len, cut->part.open, cut->part.bodies[0]) <= cut->part_max)
         return add(cut, field->whole, items);
 
     bool fits_alone = size_of(cut, len, 0, 0) <= cut->part_max;
@@ -229,13 +193,13 @@ enum err otlp_split(enum signal signal, struct bytes request, size_t part_max,
     AUTO(cut_fini)
     struct cut cut = {.signal = signal,
                       .levels = &otlp_levels[signal],
-                      .out = work,
+                      .part = {.out = work},
                       .part_max = part_max,
                       .emit = emit,
                       .user = user,
                       .error = error};
 
-    part_clear(&cut);
+    part_clear(&cut.part);
     enum err err = each(&cut, request, visit_split);
     if (err)
         return err;
@@ -269,18 +233,18 @@ enum err otlp_pick(enum signal signal, struct bytes request, uint32_t first, uin
     AUTO(cut_fini)
     struct cut cut = {.signal = signal,
                       .levels = &otlp_levels[signal],
-                      .out = out,
+                      .part = {.out = out},
                       .first = first,
                       .count = count,
                       .error = error};
 
     if (count == 0 || count - 1 > UINT32_MAX - first)
         return error_set(error, ERR_INVALID, "cut: an empty or impossible range of items");
-    part_clear(&cut);
+    part_clear(&cut.part);
     enum err err = each(&cut, request, visit_pick);
     if (err)
         return err;
-    close_to(&cut, 0);
+    part_close_to(&cut.part, 0);
     if (cut.seen <= first + (count - 1))
         return error_set(error, ERR_INVALID, "cut: the request has only %" PRIu32 " items",
                          cut.seen);

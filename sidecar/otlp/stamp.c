@@ -352,7 +352,7 @@ static enum err put_header(uint32_t number, size_t payload, struct otlp_slices *
 {
     uint8_t *at = NULL;
 
-    enum err err = otlp_slices_make(out, 2 * WIRE_VARINT_MAX, &at);
+    enum err err = otlp_slices_make(out, WIRE_HEAD_MAX, &at);
     if (err)
         return err;
     return otlp_slices_made(out, (size_t)(wire_put_len(at, number, payload) - at));

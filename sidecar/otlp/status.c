@@ -74,13 +74,13 @@ static struct bytes bytes_of(const char *text)
 
 static uint8_t *put_text(uint8_t *to, uint32_t number, const char *text)
 {
-    size_t len = strlen(text);
+    struct bytes bytes = bytes_of(text);
 
-    if (len == 0)
+    if (bytes.len == 0)
         return to;
-    to = wire_put_len(to, number, len);
-    memcpy(to, text, len);
-    return to + len;
+    to = wire_put_len(to, number, bytes.len);
+    memcpy(to, bytes.data, bytes.len);
+    return to + bytes.len;
 }
 
 static uint8_t *put_int(uint8_t *to, uint32_t number, uint64_t value)

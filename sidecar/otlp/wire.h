@@ -22,8 +22,9 @@ enum wire_type {
     WIRE_FIXED32 = 5,
 };
 
-#define WIRE_VARINT_MAX 10 /* bytes */
-#define WIRE_LEN_MAX    5  /* bytes of a length that fits 32 bits */
+#define WIRE_VARINT_MAX 10                         /* bytes */
+#define WIRE_LEN_MAX    5                          /* bytes of a length that fits 32 bits */
+#define WIRE_HEAD_MAX   ((size_t)2 * WIRE_LEN_MAX) /* bytes of a tag and such a length */
 #define WIRE_GROUPS_MAX 64 /* groups within each other; nobody has written one for years */
 
 #define WIRE_TAG(number, type) ((uint32_t)(number) << 3 | (uint32_t)(type))
@@ -134,7 +135,7 @@ static inline size_t wire_len_size(uint32_t number, size_t payload)
     return wire_varint_size(WIRE_TAG(number, WIRE_LEN)) + wire_varint_size(payload) + payload;
 }
 
-/* The tag and length of such a field: at most 2 * WIRE_LEN_MAX bytes for payloads under 4 GiB. */
+/* The tag and length of such a field: at most WIRE_HEAD_MAX bytes for payloads under 4 GiB. */
 static inline uint8_t *wire_put_len(uint8_t *to, uint32_t number, size_t payload)
 {
     to = wire_put_varint(to, WIRE_TAG(number, WIRE_LEN));

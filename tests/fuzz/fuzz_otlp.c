@@ -103,6 +103,35 @@ static void cut(enum signal signal, struct bytes request, size_t part_max, bool 
     ASSERT(halves == items);
 }
 
+static enum err take_group(void *user, struct bytes key, const struct otlp_slices *request,
+                           uint32_t items, struct error *error)
+{
+    struct parts *parts = user;
+    AUTO(buf_fini) struct buf bytes = {0};
+
+    (void)error;
+    ASSERT(key.len <= 32);
+    struct bytes group = join(request, &bytes);
+    if (parts->valid)
+        ASSERT(items_of(parts->signal, group) == items);
+    parts->items += items;
+    return OK;
+}
+
+static void group(enum signal signal, struct bytes request, bool valid, uint32_t items)
+{
+    AUTO(otlp_slices_fini) struct otlp_slices work = {0};
+    struct parts parts = {.signal = signal, .valid = valid};
+
+    enum err err = otlp_group_by_resource(signal, request, &work, take_group, &parts, NULL);
+    ASSERT(err == OK || (!valid && err == ERR_INVALID));
+    ASSERT(!valid || parts.items == items);
+    parts.items = 0;
+    err = otlp_group_by_trace(signal, request, &work, take_group, &parts, NULL);
+    ASSERT(err == OK || ((!valid || signal == SIGNAL_METRICS) && err == ERR_INVALID));
+    ASSERT(!valid || signal == SIGNAL_METRICS || parts.items == items);
+}
+
 static void to_json_and_back(enum signal signal, struct bytes request, bool valid)
 {
     AUTO(buf_fini) struct buf once = {0}, back = {0}, twice = {0};
@@ -133,6 +162,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     stamp(signal, request, valid, summary.items);
     cut(signal, request, part_max, valid, summary.items);
+    group(signal, request, valid, summary.items);
     to_json_and_back(signal, request, valid);
     return 0;
 }

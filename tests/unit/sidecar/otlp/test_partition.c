@@ -160,6 +160,168 @@ static void test_keeps_the_order_of_first_appearance(void **state)
                      ERR_INVALID);
 }
 
+/* ---- traces */
+
+struct traces {
+    enum signal signal;
+    size_t count;
+    uint32_t items;
+    struct buf text; /* KEY: [resource scope] names of items */
+};
+
+/* Reads a request of the kind that put_span() makes, as text. */
+static void describe(struct bytes request, struct buf *text)
+{
+    struct wire_field x, in, item, field;
+
+    while (request.len > 0) {
+        assert_true(wire_next(&request, &x));
+        if (x.number != 1)
+            continue;
+        assert_ok(buf_append_text(text, "["));
+        while (x.payload.len > 0) {
+            assert_true(wire_next(&x.payload, &in));
+            if (in.number == 3)
+                assert_ok(buf_append(text, in.payload));
+            if (in.number != 2)
+                continue;
+            assert_ok(buf_append_text(text, "("));
+            while (in.payload.len > 0) {
+                assert_true(wire_next(&in.payload, &item));
+                if (item.number == 3)
+                    assert_ok(buf_append(text, item.payload));
+                while (item.number == 2 && item.payload.len > 0) {
+                    assert_true(wire_next(&item.payload, &field));
+                    if (field.number == 5)
+                        assert_ok(buf_append(text, field.payload));
+                }
+            }
+            assert_ok(buf_append_text(text, ")"));
+        }
+        assert_ok(buf_append_text(text, "]"));
+    }
+}
+
+static enum err take_trace(void *user, struct bytes key, const struct otlp_slices *request,
+                           uint32_t items, struct error *error)
+{
+    struct traces *traces = user;
+    AUTO(buf_fini) struct buf bytes = {0};
+    struct otlp_summary summary;
+
+    (void)error;
+    assert_ok(otlp_slices_append_to(request, &bytes));
+    assert_ok(otlp_walk(traces->signal, buf_bytes(&bytes), NULL, &summary, NULL));
+    assert_int_equal(summary.items, items);
+    traces->items += items;
+    traces->count++;
+    assert_true(key.len == 0 || key.len == 32);
+    assert_ok(buf_printf(&traces->text, "%.*s:", key.len == 0 ? 0 : 2, (const char *)key.data));
+    describe(buf_bytes(&bytes), &traces->text);
+    assert_ok(buf_append_text(&traces->text, " "));
+    return OK;
+}
+
+static void put_field(struct buf *out, uint32_t number, struct bytes payload)
+{
+    uint8_t head[WIRE_HEAD_MAX];
+    size_t len = (size_t)(wire_put_len(head, number, payload.len) - head);
+
+    assert_ok(buf_append(out, (struct bytes){head, len}));
+    assert_ok(buf_append(out, payload));
+}
+
+/* Adds scope `name` with spans: each two characters, its trace ('-': none, '0': zeros) and its
+ * name.
+ */
+static void put_scope(struct buf *resource_x, const char *name, const char *spans)
+{
+    AUTO(buf_fini) struct buf scope = {0};
+
+    put_field(&scope, 3, (struct bytes){(const uint8_t *)name, strlen(name)});
+    for (; spans[0] != '\0'; spans += 2) {
+        AUTO(buf_fini) struct buf span = {0};
+        uint8_t id[16];
+        memset(id, spans[0] == '0' ? 0 : spans[0], sizeof id);
+        if (spans[0] != '-')
+            put_field(&span, 1, (struct bytes){id, spans[0] == '8' ? 8 : 16});
+        put_field(&span, 5, (struct bytes){(const uint8_t *)spans + 1, 1});
+        put_field(&scope, 2, buf_bytes(&span));
+    }
+    put_field(resource_x, 2, buf_bytes(&scope));
+}
+
+static void test_groups_by_trace(void **state)
+{
+    (void)state;
+    AUTO(buf_fini) struct buf a = {0}, b = {0}, c = {0}, request = {0};
+    AUTO(otlp_slices_fini) struct otlp_slices work = {0};
+    struct traces traces = {.signal = SIGNAL_TRACES};
+
+    put_field(&a, 3, BYTES_LITERAL("A"));
+    put_scope(&a, "s", "1a2b1c-d");
+    put_scope(&a, "t", "2e0f8g");
+    put_field(&b, 3, BYTES_LITERAL("B"));
+    put_scope(&b, "u", "");
+    put_scope(&b, "v", "1h1i3j");
+    put_field(&c, 3, BYTES_LITERAL("C"));
+    put_field(&request, 1, buf_bytes(&a));
+    put_field(&request, 1, buf_bytes(&b));
+    put_field(&request, 1, buf_bytes(&c));
+    assert_ok(
+        otlp_group_by_trace(SIGNAL_TRACES, buf_bytes(&request), &work, take_trace, &traces, NULL));
+    assert_string_equal(buf_text(&traces.text),
+                        "31:[A(sac)][B(vhi)] 32:[A(sb)(te)] :[A(sd)(tfg)][B(u)] 33:[B(vj)][C] ");
+    buf_fini(&traces.text);
+}
+
+static void test_gives_a_request_of_one_trace_as_it_is(void **state)
+{
+    (void)state;
+    AUTO(buf_fini) struct buf a = {0}, request = {0};
+    AUTO(otlp_slices_fini) struct otlp_slices work = {0};
+    struct traces traces = {.signal = SIGNAL_TRACES};
+
+    put_scope(&a, "s", "1a1b1c");
+    put_field(&request, 1, buf_bytes(&a));
+    assert_ok(
+        otlp_group_by_trace(SIGNAL_TRACES, buf_bytes(&request), &work, take_trace, &traces, NULL));
+    assert_string_equal(buf_text(&traces.text), "31:[(sabc)] ");
+    assert_int_equal(work.size_bytes, request.len);
+    buf_fini(&traces.text);
+}
+
+static void test_loses_no_item_whatever_is_valid(void **state)
+{
+    (void)state;
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        AUTO(buf_fini) struct buf request = {0};
+        AUTO(otlp_slices_fini) struct otlp_slices work = {0};
+        struct otlp_random random = {.state = round, .odd = round % 2, .list_max = 4};
+        struct traces traces = {.signal = round % 2 == 0 ? SIGNAL_TRACES : SIGNAL_LOGS};
+        struct otlp_summary summary;
+
+        otlp_random_request(&random, traces.signal, &request);
+        assert_ok(otlp_group_by_trace(traces.signal, buf_bytes(&request), &work, take_trace,
+                                      &traces, NULL));
+        assert_ok(otlp_count(traces.signal, buf_bytes(&request), &summary, NULL));
+        assert_int_equal(traces.items, summary.items);
+        buf_fini(&traces.text);
+    }
+}
+
+static void test_has_no_traces_in_metrics(void **state)
+{
+    (void)state;
+    AUTO(otlp_slices_fini) struct otlp_slices work = {0};
+    struct error error = {0};
+
+    assert_int_equal(
+        otlp_group_by_trace(SIGNAL_METRICS, (struct bytes){0}, &work, take_trace, NULL, &error),
+        ERR_INVALID);
+    assert_string_equal(error.text, "partition: metrics have no trace ids");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -167,6 +329,10 @@ int main(void)
         cmocka_unit_test(test_refuses_a_malformed_resource),
         cmocka_unit_test(test_groups_by_resource),
         cmocka_unit_test(test_keeps_the_order_of_first_appearance),
+        cmocka_unit_test(test_groups_by_trace),
+        cmocka_unit_test(test_gives_a_request_of_one_trace_as_it_is),
+        cmocka_unit_test(test_loses_no_item_whatever_is_valid),
+        cmocka_unit_test(test_has_no_traces_in_metrics),
     };
     return cmocka_run_group_tests_name("partition", tests, NULL, NULL);
 }

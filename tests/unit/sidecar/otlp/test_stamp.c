@@ -88,7 +88,7 @@ static void put_attribute(struct buf *resource, const char *key, const char *val
 
 static void put_field(struct buf *out, uint32_t number, struct bytes payload)
 {
-    uint8_t head[2 * WIRE_VARINT_MAX];
+    uint8_t head[WIRE_HEAD_MAX];
     size_t len = (size_t)(wire_put_len(head, number, payload.len) - head);
 
     assert_ok(buf_append(out, (struct bytes){head, len}));

@@ -293,7 +293,7 @@ static void put_deep(struct buf *out, unsigned depth)
 
     for (unsigned at = depth; at > 1; at--) {
         AUTO(buf_fini) struct buf inner = {0};
-        uint8_t head[2 * WIRE_VARINT_MAX];
+        uint8_t head[WIRE_HEAD_MAX];
         uint32_t number = at <= 5 ? tags[at - 2] >> 3u : at % 2 == 0 ? 5 : 1;
         assert_ok(buf_append(&inner, buf_bytes(&body)));
         buf_clear(&body);
