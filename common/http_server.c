@@ -86,7 +86,7 @@ static int answer(struct lws *wsi, struct session *session, const char *path)
     if (head)
         session->sent = session->body.len;
     if (session->sent == session->body.len)
-        return lws_http_transaction_completed(wsi);
+        return lws_http_transaction_completed(wsi) ? -1 : 0; /* only below 0 closes */
     lws_callback_on_writable(wsi);
     return 0;
 }
@@ -105,7 +105,7 @@ static int write_more(struct lws *wsi, struct session *session)
         return 1;
     lws_set_timeout(wsi, PENDING_TIMEOUT_HTTP_CONTENT, TIMEOUT_S);
     if (last)
-        return lws_http_transaction_completed(wsi);
+        return lws_http_transaction_completed(wsi) ? -1 : 0; /* only below 0 closes */
     lws_callback_on_writable(wsi);
     return 0;
 }
