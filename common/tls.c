@@ -352,19 +352,25 @@ void tls_stream_close(struct tls_stream **stream)
 static enum err open_stream(struct tls_context *context, int fd, struct tls_stream **ret_stream,
                             struct error *error)
 {
-    struct tls_stream *made = calloc(1, sizeof *made);
-    if (made == NULL)
+    struct tls_stream *stream = calloc(1, sizeof *stream);
+    if (stream == NULL)
         return error_set(error, ERR_NOMEM, "start TLS");
-    made->context = context;
-    atomic_fetch_add_explicit(&context->users, 1, memory_order_relaxed);
 
-    AUTO(tls_stream_close) struct tls_stream *stream = made;
     pthread_mutex_lock(&context->mutex);
     stream->ssl = SSL_new(context->ssl_ctx);
     pthread_mutex_unlock(&context->mutex);
-    if (stream->ssl == NULL || SSL_set_fd(stream->ssl, fd) != 1)
+    if (stream->ssl == NULL || SSL_set_fd(stream->ssl, fd) != 1) {
+        SSL_free(stream->ssl);
+        free(stream);
         return error_set(error, ERR_NOMEM, "start TLS");
-    MOVE(*ret_stream, stream);
+    }
+    if (context->is_server)
+        SSL_set_accept_state(stream->ssl);
+    else
+        SSL_set_connect_state(stream->ssl);
+    stream->context = context;
+    atomic_fetch_add_explicit(&context->users, 1, memory_order_relaxed);
+    *ret_stream = stream;
     return OK;
 }
 
@@ -372,10 +378,7 @@ enum err tls_accept(struct tls_context *context, int fd, struct tls_stream **ret
                     struct error *error)
 {
     ASSERT(context->is_server);
-    enum err err = open_stream(context, fd, ret_stream, error);
-    if (!err)
-        SSL_set_accept_state((*ret_stream)->ssl);
-    return err;
+    return open_stream(context, fd, ret_stream, error);
 }
 
 static bool set_name(const struct tls_context *context, SSL *ssl, const char *name)
@@ -403,7 +406,7 @@ enum err tls_connect(struct tls_context *context, int fd, const char *server_nam
     enum err err = open_stream(context, fd, &stream, error);
     if (err)
         return err;
-    SSL_set_connect_state(stream->ssl);
+    ASSERT(stream != NULL); /* for the analyzers */
     if (!set_name(context, stream->ssl, server_name))
         return error_set(error, ERR_INVALID, "'%s' is no name that a certificate can have",
                          server_name);

@@ -518,8 +518,9 @@ static void on_failed(struct net_socket *socket, enum err err, const struct erro
         return;
     }
     error_prefix(&told, err, "%s port %u", client->host, client->options.port);
-    fail_connecting(conn, socket->handshaking ? GRPC_CALL_TLS_FAILED : GRPC_CALL_CONNECT_FAILED,
-                    &told);
+    fail_connecting(
+        conn, socket->state == SOCKET_HANDSHAKING ? GRPC_CALL_TLS_FAILED : GRPC_CALL_CONNECT_FAILED,
+        &told);
 }
 
 static const struct net_socket_ops socket_ops = {

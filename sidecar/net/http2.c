@@ -462,12 +462,14 @@ static void http2_flushed(struct net_conn *conn)
 {
     struct http2 *http2 = http2_of(conn);
 
-    if (nghttp2_session_want_read(http2->session) == 0 &&
-        nghttp2_session_want_write(http2->session) == 0)
-        conn_linger(conn);
-    else if (conn->ended && !is_owing(conn))
+    bool over = nghttp2_session_want_read(http2->session) == 0 &&
+                nghttp2_session_want_write(http2->session) == 0;
+    bool drained =
+        conn->draining && http2->final_goaway_at_ms == UINT64_MAX && conn->requests == NULL;
+
+    if (conn->ended && !is_owing(conn))
         conn_close(conn);
-    else if (conn->draining && http2->final_goaway_at_ms == UINT64_MAX && conn->requests == NULL)
+    else if (over || drained)
         conn_linger(conn);
 }
 

@@ -95,8 +95,9 @@ static uint64_t earlier(uint64_t a, uint64_t b)
 static uint64_t opening_deadline(const struct net_conn *conn)
 {
     const struct net_server_options *options = &conn->server->options;
-    return conn->start_ms +
-           (conn->socket.handshaking ? options->handshake_timeout_ms : options->header_timeout_ms);
+    return conn->start_ms + (conn->socket.state == SOCKET_HANDSHAKING
+                                 ? options->handshake_timeout_ms
+                                 : options->header_timeout_ms);
 }
 
 static uint64_t write_deadline(const struct net_conn *conn)
@@ -120,8 +121,9 @@ static void on_timer(struct net_timer *timer)
     }
     if (conn->protocol == NULL) {
         if (now >= opening_deadline(conn))
-            conn_refuse(conn,
-                        conn->socket.handshaking ? NET_REFUSED_TLS : NET_REFUSED_HEADER_TIMEOUT);
+            conn_refuse(conn, conn->socket.state == SOCKET_HANDSHAKING
+                                  ? NET_REFUSED_TLS
+                                  : NET_REFUSED_HEADER_TIMEOUT);
         else
             conn_arm(conn, opening_deadline(conn));
         return;
@@ -276,7 +278,7 @@ static void on_failed(struct net_socket *socket, enum err err, const struct erro
 
     (void)err;
     (void)error; /* a peer's failure is its own business: it is counted, not told */
-    if (socket->handshaking)
+    if (socket->state == SOCKET_HANDSHAKING)
         conn_refuse(conn, NET_REFUSED_TLS);
     else
         conn_close(conn);

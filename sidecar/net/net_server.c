@@ -139,14 +139,16 @@ static enum err bind_and_listen(int fd, const struct sockaddr_storage *addr, soc
 
 static uint16_t bound_port(int fd)
 {
-    struct sockaddr_storage addr = {0};
+    union {
+        struct sockaddr any;
+        struct sockaddr_in in;
+        struct sockaddr_in6 in6;
+    } addr = {.in6 = {0}};
     socklen_t len = sizeof addr;
 
-    if (getsockname(fd, (struct sockaddr *)&addr, &len) != 0)
+    if (getsockname(fd, &addr.any, &len) != 0)
         return 0;
-    if (addr.ss_family == AF_INET6)
-        return ntohs(((struct sockaddr_in6 *)(void *)&addr)->sin6_port);
-    return ntohs(((struct sockaddr_in *)(void *)&addr)->sin_port);
+    return ntohs(addr.any.sa_family == AF_INET6 ? addr.in6.sin6_port : addr.in.sin_port);
 }
 
 static enum err start_listening(struct net_server *server, const char *address, uint16_t port,

@@ -35,9 +35,9 @@ static enum err watch(struct net_socket *socket, struct error *error)
 {
     uint32_t events = 0;
 
-    if (socket->connecting) {
+    if (socket->state == SOCKET_CONNECTING) {
         events = EPOLLOUT;
-    } else if (socket->handshaking) {
+    } else if (socket->state == SOCKET_HANDSHAKING) {
         events = tls_wants_write(socket->tls) ? EPOLLOUT : EPOLLIN;
     } else {
         if (!socket->paused)
@@ -81,7 +81,7 @@ static void handshake(struct net_socket *socket)
         fail(socket, err, &error);
         return;
     }
-    socket->handshaking = false;
+    socket->state = SOCKET_OPEN;
     socket->ops->opened(socket);
     if (net_socket_is_open(socket))
         net_socket_resume(socket); /* the handshake may have read what follows it */
@@ -101,8 +101,7 @@ static void connected(struct net_socket *socket)
         fail(socket, error_set_errno(&error, ERR_IO, "connect"), &error);
         return;
     }
-    socket->connecting = false;
-    socket->handshaking = true;
+    socket->state = SOCKET_HANDSHAKING;
     handshake(socket);
 }
 
@@ -142,7 +141,7 @@ void net_socket_flush(struct net_socket *socket)
 {
     struct error error = {0};
 
-    if (!net_socket_is_open(socket) || socket->connecting || socket->handshaking)
+    if (!net_socket_is_open(socket) || socket->state != SOCKET_OPEN)
         return;
     if (!net_socket_has_output(socket))
         socket->progress_ms = net_loop_now_ms(socket->loop);
@@ -253,11 +252,11 @@ static void on_ready(struct net_source *source, uint32_t events)
 {
     struct net_socket *socket = CONTAINER_OF(source, struct net_socket, source);
 
-    if (socket->connecting) {
+    if (socket->state == SOCKET_CONNECTING) {
         connected(socket);
         return;
     }
-    if (socket->handshaking) {
+    if (socket->state == SOCKET_HANDSHAKING) {
         handshake(socket);
         return;
     }
@@ -286,8 +285,7 @@ enum err net_socket_open(struct net_socket *socket, const struct net_socket_ops 
     socket->flush.run = run_flush;
     socket->resume.run = run_resume;
     socket->progress_ms = net_loop_now_ms(loop);
-    socket->connecting = connecting;
-    socket->handshaking = !connecting && tls != NULL;
+    socket->state = connecting ? SOCKET_CONNECTING : tls != NULL ? SOCKET_HANDSHAKING : SOCKET_OPEN;
 
     enum err err = watch(socket, error);
     if (err)

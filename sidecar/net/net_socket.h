@@ -34,6 +34,9 @@ struct net_socket_ops {
 
 enum { NET_SOCKET_OUT = 256 * 1024 };
 
+/* Closed is told by net_socket_is_open(). */
+enum net_socket_state { SOCKET_CONNECTING, SOCKET_HANDSHAKING, SOCKET_OPEN };
+
 struct net_socket {
     const struct net_socket_ops *ops;
     struct net_loop *loop;
@@ -44,7 +47,8 @@ struct net_socket {
     uint64_t progress_ms; /* when `out` was empty, or last became shorter */
     uint64_t bytes_in, bytes_out;
     struct net_task flush, resume;
-    bool connecting, handshaking, paused, flush_queued, resume_queued, blocked_on_write;
+    enum net_socket_state state;
+    bool paused, flush_queued, resume_queued, blocked_on_write;
 };
 
 /* Takes over `fd`, which is non-blocking, and `tls` (may be NULL). On failure both are closed.
