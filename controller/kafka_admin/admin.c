@@ -218,7 +218,7 @@ enum err admin_acquire(struct admin_pool *pool, const struct kafka_access *acces
                        struct admin **ret_admin, struct error *error)
 {
     AUTO(client_close) struct admin *made = NULL;
-    AUTO(client_close) struct admin *evicted = NULL;
+    struct admin *evicted = NULL;
 
     /* Two threads may open the same client at once; the second one's is dropped again. */
     pthread_mutex_lock(&pool->mutex);
@@ -248,6 +248,7 @@ enum err admin_acquire(struct admin_pool *pool, const struct kafka_access *acces
     if (client != NULL)
         client->users++;
     pthread_mutex_unlock(&pool->mutex);
+    client_close(&evicted);
     if (client == NULL)
         return error_set(error, ERR_FULL,
                          "all %u connections to Kafka clusters are in use; it is tried again",

@@ -45,7 +45,7 @@ static void read_offset(const rd_kafka_ListOffsetsResultInfo_t *info, struct off
     struct offset_query key = {.topic = answer->topic, .partition = answer->partition};
     const struct offset_query *wanted = &key;
     struct offset_query **found =
-        bsearch(&wanted, by_name, count, sizeof *by_name, compare_queries);
+        bsearch(&wanted, by_name, count, sizeof(struct offset_query *), compare_queries);
 
     if (found == NULL)
         return;
@@ -71,7 +71,7 @@ static enum err list_batch(struct admin *admin, struct offset_query *queries, si
             queries[i].at;
         by_name[i] = &queries[i];
     }
-    qsort(by_name, count, sizeof *by_name, compare_queries);
+    qsort(by_name, count, sizeof(struct offset_query *), compare_queries);
     call_init(&call, admin, RD_KAFKA_ADMIN_OP_LISTOFFSETS, timeout_ms, "list offsets");
     rd_kafka_ListOffsets(call.handle, list, call.options, call.queue);
     enum err err = call_wait(&call, &event, error);

@@ -117,25 +117,28 @@ enum err observer_create(struct admin_pool *pool, const struct kafka_access *acc
     return OK;
 }
 
-void observer_destroy(struct observer **destroyed)
+static void stop_thread(struct observer *observer)
 {
-    struct observer *observer = *destroyed;
-
-    if (observer == NULL)
+    if (!observer->started)
         return;
-    if (observer->started) {
-        pthread_mutex_lock(&observer->mutex);
-        observer->stop = true;
-        pthread_cond_signal(&observer->wake);
-        pthread_mutex_unlock(&observer->mutex);
-        pthread_join(observer->thread, NULL);
-    }
-    watch_fini(&observer->watch);
-    access_destroy(&observer->access);
-    pthread_cond_destroy(&observer->wake);
-    pthread_mutex_destroy(&observer->mutex);
-    free(observer);
-    *destroyed = NULL;
+    pthread_mutex_lock(&observer->mutex);
+    observer->stop = true;
+    pthread_cond_signal(&observer->wake);
+    pthread_mutex_unlock(&observer->mutex);
+    pthread_join(observer->thread, NULL);
+}
+
+void observer_destroy(struct observer **observer)
+{
+    if (*observer == NULL)
+        return;
+    stop_thread(*observer);
+    watch_fini(&(*observer)->watch);
+    access_destroy(&(*observer)->access);
+    pthread_cond_destroy(&(*observer)->wake);
+    pthread_mutex_destroy(&(*observer)->mutex);
+    free(*observer);
+    *observer = NULL;
 }
 
 enum err observer_set_access(struct observer *observer, const struct kafka_access *access,

@@ -48,7 +48,7 @@ static size_t gather_topics(const struct round *round, struct watched_topic ***r
     size_t count = 0;
     int64_t now_ms = now();
 
-    *ret_topics = xcalloc(topics->count + 1, sizeof **ret_topics);
+    *ret_topics = xcalloc(topics->count + 1, sizeof(struct watched_topic *));
     for (struct map_entry *entry = map_next(topics, NULL); entry != NULL;
          entry = map_next(topics, entry))
         if (topic_is_due(entry->value, now_ms))
@@ -127,7 +127,7 @@ static void gather_ends(const struct round *round, int64_t at, int64_t round_ms,
     for (struct map_entry *entry = map_next(topics, NULL); entry != NULL;
          entry = map_next(topics, entry))
         count += ((struct watched_topic *)entry->value)->partition_count;
-    question->topics = xcalloc(count + 1, sizeof *question->topics);
+    question->topics = xcalloc(count + 1, sizeof(struct watched_topic *));
     question->queries = xcalloc(count + 1, sizeof *question->queries);
     for (struct map_entry *entry = map_next(topics, NULL); entry != NULL;
          entry = map_next(topics, entry)) {
@@ -243,7 +243,7 @@ static void gather_commits(const struct round *round, struct commit_question *qu
     struct map *groups = &round->watch->groups;
     int64_t now_ms = now();
 
-    question->watched = xcalloc(groups->count + 1, sizeof *question->watched);
+    question->watched = xcalloc(groups->count + 1, sizeof(struct watched_group *));
     question->groups = xcalloc(groups->count + 1, sizeof *question->groups);
     for (struct map_entry *entry = map_next(groups, NULL); entry != NULL;
          entry = map_next(groups, entry)) {

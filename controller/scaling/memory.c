@@ -5,8 +5,9 @@
 #define CAPACITY_TAU_MS 60000.0 /* how fast a new sample replaces what was learned */
 #define LEARN_AFTER_MS  45000u  /* of backlog: rates are averages and take time to tell */
 #define LIMIT_SPREAD    1.3
-#define STEP_GAIN_MIN   0.1  /* of what a step should bring */
-#define IDLE_RATE       0.01 /* messages per second that count as none */
+#define OVERDUE_MS      120000u /* a step that has not been taken by then is not judged */
+#define STEP_GAIN_MIN   0.1     /* of what a step should bring */
+#define IDLE_RATE       0.01    /* messages per second that count as none */
 
 uint64_t memory_window_ms(const struct scaling_settings *settings)
 {
@@ -45,7 +46,7 @@ static void judge_step(struct scaling_memory *memory, uint64_t now_ms,
     if (memory->step_rate <= 0)
         return;
     bool arrived = seen->replicas_current >= memory->step_to;
-    bool overdue = now_ms - memory->step_at_ms >= 2u * SCALING_SETTLE_MS;
+    bool overdue = now_ms - memory->step_at_ms >= OVERDUE_MS;
     if (seen->replicas_current < memory->step_from || (!arrived && overdue) ||
         (seen->lag_known && !backlogged(seen))) {
         memory->step_rate = 0;

@@ -6,6 +6,7 @@
 # two processes at once; PREFIX appears whole or not at all.
 set -euo pipefail
 version=$1 prefix=$2
+patch=$(cd "$(dirname "$0")" && pwd)/librdkafka-$version.patch
 package=@confluentinc/kafka-javascript@1.10.1
 sha256=ada7d703bb1d3237e2292bfabf438d663b6160c9f1ac2a2406b5dc4257c81b66
 
@@ -26,6 +27,7 @@ echo "$sha256  $tarball" | sha256sum --check --quiet ||
     { echo "librdkafka: $package is not the package that was pinned" >&2; exit 1; }
 tar -xzf "$tarball" package/deps/librdkafka
 cd package/deps/librdkafka
+patch --quiet --strip=1 <"$patch"
 chmod +x configure configure.self lds-gen.py 2>/dev/null || true
 {
     ./configure --prefix="$prefix.new" --disable-syslog --disable-gssapi --disable-c11threads \
