@@ -5,6 +5,7 @@
 #include "common/log.h"
 #include "sidecar/edge/edge.h"
 #include "sidecar/gateway/gateway.h"
+#include "sidecar/spool/spool_tool.h"
 
 #include <getopt.h>
 #include <signal.h>
@@ -27,8 +28,8 @@ static const char help[] =
     "      A Kafka consumer group into a backend; offsets are committed after delivery.\n"
     "  surgetank-sidecar check --pipeline FILE\n"
     "      Checks the document. Exit 0, or 2 with one line for each fault.\n"
-    "  surgetank-sidecar spool ls|cat|verify DIR\n"
-    "      Looks into a spool, offline.\n"
+    "  surgetank-sidecar spool ls DIR | verify DIR | cat DIR traces|metrics|logs\n"
+    "      Looks into a spool, also beside a running edge.\n"
     "\n"
     "  --pipeline FILE              a TelemetryPipeline, YAML or JSON, as for kubectl apply\n"
     "  --secrets DIR                Secrets as files: DIR/<name>/<key>\n"
@@ -320,6 +321,8 @@ int main(int argc, char **argv)
         return argc < 2 ? EXIT_USAGE : EXIT_SUCCESS;
     }
     arguments.verb = argv[1];
+    if (strcmp(arguments.verb, "spool") == 0)
+        return spool_tool_main(argc - 2, argv + 2, stdout, stderr);
     int code = read_arguments(argc - 1, argv + 1, &arguments);
     if (code != 0)
         return code;
