@@ -316,9 +316,15 @@ int main(int argc, char **argv)
 {
     struct arguments arguments = {0};
 
-    if (argc < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "help") == 0) {
-        fputs(help, argc < 2 ? stderr : stdout);
-        return argc < 2 ? EXIT_USAGE : EXIT_SUCCESS;
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
+            fputs(help, stdout);
+            return EXIT_SUCCESS;
+        }
+    }
+    if (argc < 2) {
+        fputs(help, stderr);
+        return EXIT_USAGE;
     }
     arguments.verb = argv[1];
     if (strcmp(arguments.verb, "spool") == 0)
