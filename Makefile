@@ -71,9 +71,12 @@ $(RDKAFKA)/lib/librdkafka.a:
 
 # ---- tests
 doubles = $(call objects,$(shell sed -n 's,^// link: ,,p' $(1)))
+# `// wrap: f g` sends all calls of f() to __wrap_f(), of a double (tests/support/fault_alloc.h).
+wraps   = $(patsubst %,-Wl$(comma)--wrap=%,$(shell sed -n 's,^// wrap: ,,p' $(1)))
+comma   := ,
 define test_rule
 $(BUILD)/$(1:.c=): $(BUILD)/$(1:.c=.o) $(call doubles,$(1)) $(BUILD)/tests/support/assert_mock.o $(ARCHIVES)
-	$$(LINK) $$(filter %.o,$$^) $(ARCHIVES) $$(LIBS) -lcmocka -o $$@
+	$$(LINK) $(call wraps,$(1)) $$(filter %.o,$$^) $(ARCHIVES) $$(LIBS) -lcmocka -o $$@
 endef
 $(foreach t,$(TEST_SRC) $(COMPONENT_SRC) $(wildcard tests/e2e/*.c),$(eval $(call test_rule,$(t))))
 

@@ -9,7 +9,6 @@
 #include "sidecar/otlp/schema.h"
 #include "sidecar/otlp/wire.h"
 
-#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,22 +25,69 @@ static enum err put(struct writer *writer, const char *text)
     return buf_append_text(writer->out, text);
 }
 
-static enum err put_string(struct writer *writer, struct bytes text)
+static enum err put_quoted(struct writer *writer, struct bytes text)
+{
+    struct buf *out = writer->out;
+
+    enum err err = buf_reserve(out, text.len + 2);
+    if (err)
+        return err;
+    out->data[out->len++] = '"';
+    if (text.len > 0)
+        memcpy(out->data + out->len, text.data, text.len);
+    out->len += text.len;
+    out->data[out->len++] = '"';
+    return OK;
+}
+
+/* A number in decimal, in quotes or not. */
+static enum err put_decimal(struct writer *writer, bool negative, uint64_t value, bool quoted)
+{
+    uint8_t text[NUMBER_TEXT], *end = text + sizeof text, *at = end;
+
+    do {
+        *--at = (uint8_t)('0' + value % 10);
+        value /= 10;
+    } while (value > 0);
+    if (negative)
+        *--at = '-';
+    struct bytes digits = {at, (size_t)(end - at)};
+    return quoted ? put_quoted(writer, digits) : buf_append(writer->out, digits);
+}
+
+/* Characters of a string that can stand as they are, from `at` on. */
+static size_t plain_run(struct bytes text, size_t at)
+{
+    size_t from = at;
+
+    while (at < text.len && text.data[at] >= 0x20 && text.data[at] != '"' && text.data[at] != '\\')
+        at++;
+    return at - from;
+}
+
+static enum err put_escape(struct writer *writer, uint8_t c)
 {
     static const char plain[] = "\"\\\b\f\n\r\t", letters[] = "\"\\bfnrt";
-    size_t run = 0;
+    const char *at = c != 0 ? strchr(plain, c) : NULL;
 
-    enum err err = buf_append_byte(writer->out, '"');
-    for (size_t i = 0; err == OK && i <= text.len; i++) {
-        if (i < text.len && text.data[i] >= 0x20 && text.data[i] != '"' && text.data[i] != '\\')
-            continue;
-        err = buf_append(writer->out, (struct bytes){text.data + run, i - run});
-        run = i + 1;
-        if (err || i == text.len)
-            continue;
-        const char *at = text.data[i] != 0 ? strchr(plain, text.data[i]) : NULL;
-        err = at != NULL ? buf_printf(writer->out, "\\%c", letters[at - plain])
-                         : buf_printf(writer->out, "\\u%04x", text.data[i]);
+    return at != NULL ? buf_printf(writer->out, "\\%c", letters[at - plain])
+                      : buf_printf(writer->out, "\\u%04x", c);
+}
+
+static enum err put_string(struct writer *writer, struct bytes text)
+{
+    size_t at = plain_run(text, 0);
+
+    enum err err = put_quoted(writer, (struct bytes){text.data, at});
+    if (err || at == text.len)
+        return err;
+    writer->out->len--; /* not yet */
+    while (err == OK && at < text.len) {
+        err = put_escape(writer, text.data[at++]);
+        size_t run = plain_run(text, at);
+        if (err == OK)
+            err = buf_append(writer->out, (struct bytes){text.data + at, run});
+        at += run;
     }
     return err ? err : buf_append_byte(writer->out, '"');
 }
@@ -137,6 +183,8 @@ static uint64_t narrow(enum otlp_kind kind, uint64_t bits)
 
 static enum err put_number(struct writer *writer, enum otlp_kind kind, uint64_t bits)
 {
+    uint64_t absolute = (int64_t)bits < 0 ? 0 - bits : bits;
+
     switch (kind) {
     case OTLP_KIND_BOOL:
         return put(writer, bits != 0 ? "true" : "false");
@@ -144,17 +192,17 @@ static enum err put_number(struct writer *writer, enum otlp_kind kind, uint64_t 
         return put_double(writer, bits);
     case OTLP_KIND_INT64:
     case OTLP_KIND_SFIXED64:
-        return buf_printf(writer->out, "\"%" PRId64 "\"", (int64_t)bits);
+        return put_decimal(writer, (int64_t)bits < 0, absolute, true);
     case OTLP_KIND_UINT64:
     case OTLP_KIND_FIXED64:
-        return buf_printf(writer->out, "\"%" PRIu64 "\"", bits);
+        return put_decimal(writer, false, bits, true);
     case OTLP_KIND_ENUM:
     case OTLP_KIND_INT32:
     case OTLP_KIND_SINT32:
-        return buf_printf(writer->out, "%" PRId64, (int64_t)bits);
+        return put_decimal(writer, (int64_t)bits < 0, absolute, false);
     case OTLP_KIND_UINT32:
     case OTLP_KIND_FIXED32:
-        return buf_printf(writer->out, "%" PRIu64, bits);
+        return put_decimal(writer, false, bits, false);
     case OTLP_KIND_MESSAGE:
     case OTLP_KIND_STRING:
     case OTLP_KIND_BYTES:
@@ -338,7 +386,11 @@ static enum err write_field(struct writer *writer, const struct otlp_field *know
         if (err || is_absent(known, &field))
             return err;
     }
-    enum err err = buf_printf(writer->out, "%s\"%s\":", *more ? "," : "", known->name);
+    enum err err = *more ? buf_append_byte(writer->out, ',') : OK;
+    if (err == OK)
+        err = put_quoted(writer, (struct bytes){(const uint8_t *)known->name, known->name_len});
+    if (err == OK)
+        err = buf_append_byte(writer->out, ':');
     *more = true;
     if (err)
         return err;

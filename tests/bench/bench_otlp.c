@@ -5,6 +5,8 @@
  * Last seen (AMD EPYC, gcc 12 -O2, a busy machine) at the end of this file.
  */
 // link: tests/support/otlp_random.c
+#include "sidecar/otlp/otlp_json.h"
+#include "sidecar/otlp/partition.h"
 #include "sidecar/otlp/split.h"
 #include "sidecar/otlp/stamp.h"
 #include "sidecar/otlp/walk.h"
@@ -65,9 +67,10 @@ static void put_span(struct buf *scope, unsigned at)
         "thread.name",         "code.function.nam"};
     AUTO(buf_fini) struct buf span = {0};
     uint8_t times[18] = {0x39, 1, 2, 3, 4, 5, 6, 7, 8, 0x41, 1, 2, 3, 4, 5, 6, 7, 8};
-    char value[32];
+    char value[32], id[17];
 
-    put_field(&span, 1, (struct bytes){(const uint8_t *)"0123456789abcdef", 16});
+    snprintf(id, sizeof id, "trace-%02u-0123456", at % 64);
+    put_field(&span, 1, (struct bytes){(const uint8_t *)id, 16});
     put_field(&span, 2, (struct bytes){(const uint8_t *)"01234567", 8});
     put_text(&span, 5, "GET /api/v1/cart/{id}");
     need(buf_append(&span, (struct bytes){(const uint8_t[]){0x30, 2}, 2}));
@@ -154,6 +157,41 @@ static void run_halve(struct bench *bench)
     need(otlp_halve(SIGNAL_TRACES, bench->request, &bench->slices, &bench->more, NULL));
 }
 
+static void run_json_read(struct bench *bench)
+{
+    buf_clear(&bench->copy);
+    need(otlp_json_read(SIGNAL_TRACES, bench->request, NULL, &bench->copy, NULL));
+}
+
+static void run_json_write(struct bench *bench)
+{
+    buf_clear(&bench->copy);
+    need(otlp_json_write(SIGNAL_TRACES, bench->request, &bench->copy, NULL));
+}
+
+static enum err take_group(void *user, struct bytes key, const struct otlp_slices *request,
+                           uint32_t items, struct error *error)
+{
+    struct bench *bench = user;
+    (void)key;
+    (void)request;
+    (void)error;
+    bench->sink += items;
+    return OK;
+}
+
+static void run_by_resource(struct bench *bench)
+{
+    need(otlp_group_by_resource(SIGNAL_TRACES, bench->request, &bench->slices, take_group, bench,
+                                NULL));
+}
+
+static void run_by_trace(struct bench *bench)
+{
+    need(otlp_group_by_trace(SIGNAL_TRACES, bench->request, &bench->slices, take_group, bench,
+                             NULL));
+}
+
 /* The best of five tenths of a second: what the code costs, not what the neighbours do. */
 static void measure(const char *name, struct bench *bench, size_t bytes, unsigned items,
                     void (*run)(struct bench *))
@@ -179,7 +217,7 @@ int main(void)
 {
     static const struct stamp_rule rules[] = {{"k8s.cluster.name", "prod-fra1", STAMP_INSERT},
                                               {"collector.tier", "edge", STAMP_INSERT}};
-    AUTO(buf_fini) struct buf request = {0}, small = {0};
+    AUTO(buf_fini) struct buf request = {0}, small = {0}, json = {0};
     struct bench bench = {0};
 
     put_request(&request, SPANS);
@@ -195,6 +233,15 @@ int main(void)
     measure("split to 16 KiB", &bench, request.len, SPANS, run_split);
     measure("split to single items", &bench, request.len, SPANS, run_split_items);
     measure("halve", &bench, request.len, SPANS, run_halve);
+
+    measure("group by resource", &bench, request.len, SPANS, run_by_resource);
+    measure("group by trace (64 of them)", &bench, request.len, SPANS, run_by_trace);
+
+    need(otlp_json_write(SIGNAL_TRACES, buf_bytes(&request), &json, NULL));
+    measure("JSON write (MB of protobuf)", &bench, request.len, SPANS, run_json_write);
+    printf("%u spans, %zu bytes of JSON\n", SPANS, json.len);
+    bench.request = buf_bytes(&json);
+    measure("JSON read", &bench, json.len, SPANS, run_json_read);
 
     printf("1 span, %zu bytes\n", small.len);
     bench.request = buf_bytes(&small);
