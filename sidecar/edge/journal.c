@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { RECORD = 48, CRC_AT = 44, VERSION = 1, BOOT_ID_LEN = 36 };
+enum { RECORD = 48, WHOLE_AT = 32, CRC_AT = 44, VERSION = 1, BOOT_ID_LEN = 36, NIBBLES = 32 };
 
 static const char boot_id_path[] = "/proc/sys/kernel/random/boot_id";
 
@@ -16,6 +16,8 @@ struct journal {
     char *path;
     int fd;
     bool whole;
+    bool torn;       /* the file lacks an entry: write it anew before the next */
+    bool knows_boot; /* without a boot id nothing can be relied on later */
     uint8_t header[RECORD];
     uint64_t written; /* entries in the file */
     struct journal_entry *live;
@@ -81,29 +83,41 @@ static bool decode(const uint8_t record[RECORD], struct journal_entry *ret_entry
 }
 
 /* Reads the boot id, so that a journal of before a restart of the machine is told apart. */
-static void make_header(uint8_t header[RECORD], uint64_t incarnation)
+static bool read_boot_id(uint8_t id[NIBBLES / 2])
 {
     char text[BOOT_ID_LEN + 2] = "";
+    size_t nibbles = 0;
     FILE *file = fopen(boot_id_path, "re");
 
-    memset(header, 0, RECORD);
-    memcpy(header, "STJ1", 4);
-    put_u32(header + 4, VERSION);
-    if (file != NULL) {
-        if (fgets(text, sizeof text, file) == NULL)
-            text[0] = '\0';
-        fclose(file);
-    }
-    size_t nibbles = 0;
-    for (const char *at = text; *at != '\0' && nibbles < 32; at++) {
+    if (file == NULL)
+        return false;
+    if (fgets(text, sizeof text, file) == NULL)
+        text[0] = '\0';
+    fclose(file);
+    for (const char *at = text; *at != '\0' && nibbles < NIBBLES; at++) {
         const char *digits = "0123456789abcdef", *digit = strchr(digits, *at);
         if (digit == NULL)
             continue;
-        header[8 + nibbles / 2] = (uint8_t)(header[8 + nibbles / 2] << 4 | (digit - digits));
+        id[nibbles / 2] = (uint8_t)(id[nibbles / 2] << 4 | (digit - digits));
         nibbles++;
     }
+    return nibbles == NIBBLES;
+}
+
+static void make_header(struct journal *journal, uint64_t incarnation)
+{
+    uint8_t *header = journal->header;
+
+    memcpy(header, "STJ1", 4);
+    put_u32(header + 4, VERSION);
+    journal->knows_boot = read_boot_id(header + 8);
     put_u64(header + 24, incarnation);
-    seal(header);
+}
+
+static void seal_header(struct journal *journal)
+{
+    put_u32(journal->header + WHOLE_AT, journal->whole && journal->knows_boot);
+    seal(journal->header);
 }
 
 static enum err remember(struct journal *journal, const struct journal_entry *entry,
@@ -129,13 +143,14 @@ static enum err load(struct journal *journal, bool *ret_whole, struct error *err
 
     *ret_whole = false;
     enum err err = os_read_at(journal->fd, record, RECORD, 0, &got, error);
-    if (err || got < RECORD || memcmp(record, journal->header, RECORD) != 0)
+    if (err || got < RECORD || !is_sound(record) || memcmp(record, journal->header, WHOLE_AT) != 0)
         return err;
+    bool was_whole = get_u32(record + WHOLE_AT) == 1;
     for (uint64_t i = 0;; i++) {
         struct journal_entry entry;
         err = os_read_at(journal->fd, record, RECORD, (i + 1) * RECORD, &got, error);
         if (err || got == 0) {
-            *ret_whole = !err;
+            *ret_whole = !err && was_whole;
             return err;
         }
         if (got < RECORD || !decode(record, &entry))
@@ -155,6 +170,7 @@ static enum err rewrite(struct journal *journal, struct error *error)
     int len = snprintf(temporary, sizeof temporary, "%s.new", journal->path);
     if (len < 0 || (size_t)len >= sizeof temporary)
         return error_set(error, ERR_INVALID, "journal path is too long");
+    seal_header(journal);
     enum err err = os_open(temporary, &fd, error);
     if (!err)
         err = os_truncate(fd, 0, error);
@@ -174,6 +190,7 @@ static enum err rewrite(struct journal *journal, struct error *error)
     os_close(&journal->fd);
     journal->fd = fd;
     journal->written = journal->len;
+    journal->torn = false;
     return OK;
 }
 
@@ -188,7 +205,7 @@ enum err journal_open(const char *path, uint64_t incarnation, struct journal **r
     if (journal->path == NULL)
         return error_set(error, ERR_NOMEM, "open journal '%s'", path);
 
-    make_header(journal->header, incarnation);
+    make_header(journal, incarnation);
     enum err err = os_open(path, &journal->fd, error);
     if (!err)
         err = load(journal, &journal->whole, error);
@@ -216,6 +233,19 @@ bool journal_is_whole(const struct journal *journal)
     return journal->whole;
 }
 
+enum err journal_vouch(struct journal *journal, struct error *error)
+{
+    journal->whole = true;
+    return rewrite(journal, error);
+}
+
+/* Without its header the file says by itself that it can't be relied on. */
+static void tear(struct journal *journal)
+{
+    journal->torn = true;
+    IGNORE_RESULT(os_truncate(journal->fd, 0, NULL));
+}
+
 enum err journal_note(struct journal *journal, const struct journal_entry *entry,
                       struct error *error)
 {
@@ -225,9 +255,9 @@ enum err journal_note(struct journal *journal, const struct journal_entry *entry
     if (journal_find(journal, entry->lane, entry->seq, entry->part, &known))
         return OK;
     enum err err = remember(journal, entry, error);
-    if (err)
-        return err;
-    if (journal->written > 2 * journal->len + JOURNAL_SLACK) {
+    if (err) {
+        journal->whole = false; /* for good: this one can't be written later either */
+    } else if (journal->torn || journal->written > 2 * journal->len + JOURNAL_SLACK) {
         err = rewrite(journal, error);
     } else {
         encode(entry, record);
@@ -236,8 +266,7 @@ enum err journal_note(struct journal *journal, const struct journal_entry *entry
         journal->written += !err;
     }
     if (err)
-        /* Without its header the file says by itself that it can't be relied on. */
-        IGNORE_RESULT(os_truncate(journal->fd, 0, NULL));
+        tear(journal);
     return err;
 }
 

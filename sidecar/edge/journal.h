@@ -2,15 +2,17 @@
  * whether they arrived. After a crash they are produced again identically.
  *
  *   file   := header entry*                                    48 bytes each, little endian
- *   header := magic "STJ1" (4)  version (4)  boot id (16)  incarnation (8)  zeros (12)  crc32c (4)
+ *   header := magic "STJ1" (4)  version (4)  boot id (16)  incarnation (8)  whole (4)  zeros (8)
+ *             crc32c (4)
  *   entry  := sequence (8)  first try, Unix ms (8)  cut, bytes (8)  partition (4)  part (4)
  *             parts (4)  lane (4)  zeros (4)  crc32c of it all (4)
  *
  * It is written before each send and never synced: it has to outlive the process, not the node.
  * After a power cut it may be missing or torn; then journal_is_whole() is false, and whatever an
- * earlier run left behind the cursor counts as a retry. Reading stops at the first entry that fails
- * its check. Entries that are done leave when the file is written anew, at most JOURNAL_SLACK
- * later.
+ * earlier run left behind the cursor counts as a retry. That stays so, over further crashes, until
+ * all of it has been noted anew: the header's `whole` is 0 until journal_vouch(). Reading stops at
+ * the first entry that fails its check. Entries that are done leave when the file is written anew,
+ * at most JOURNAL_SLACK later.
  *
  * Thread: the producing thread only.
  */
@@ -42,11 +44,16 @@ NODISCARD enum err journal_open(const char *path, uint64_t incarnation,
                                 struct journal **ret_journal, struct error *error);
 void journal_close(struct journal **journal);
 
-/* The machine did not restart since the last entry was written, and all of it could be read. */
+/* The journal tells all that an earlier run may have sent: the machine did not restart since, and
+ * every entry could be written and read. */
 bool journal_is_whole(const struct journal *journal);
 
-/* Notes that a message is about to be sent. After a failure the journal is not whole any more, and
- * sending may go on: the cost is a repeat after a crash. */
+/* All that an earlier run left has been noted by now: from here on the journal is whole. A failure
+ * costs a repeat after a crash. */
+NODISCARD enum err journal_vouch(struct journal *journal, struct error *error);
+
+/* Notes that a message is about to be sent. After a failure the file is not whole until a later
+ * call could write it anew, and sending may go on: the cost is a repeat after a crash. */
 NODISCARD enum err journal_note(struct journal *journal, const struct journal_entry *entry,
                                 struct error *error);
 

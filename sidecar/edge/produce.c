@@ -34,6 +34,7 @@ struct lane {
     const char *topic, *dead_letter;
     struct spool_reader *reader;
     struct outgoing *oldest, **end; /* frames not stored whole yet, in order */
+    struct spool_frame *uncut;      /* read, but there was no memory for its messages */
     uint64_t old_frames;            /* left by an earlier run and not read yet */
     struct producer_topic described;
     bool known;
@@ -52,6 +53,7 @@ struct produce {
     struct otlp_slices slices;
     struct message *waiting; /* for another try */
     size_t held_bytes;       /* of frames in memory */
+    bool vouched;            /* the journal tells all that an earlier run may have sent */
     uint64_t clients;
     uint64_t reopen_at_ms;
     uint32_t random;
@@ -388,7 +390,10 @@ static enum err take_frame(struct produce *produce, struct lane *lane, struct er
     struct journal_entry entry;
     bool old = lane->old_frames > 0;
 
-    enum err err = spool_reader_next(lane->reader, 0, &frame, error);
+    enum err err = OK;
+    MOVE(frame, lane->uncut);
+    if (frame == NULL)
+        err = spool_reader_next(lane->reader, 0, &frame, error);
     if (err)
         return err;
     size_t limit = journal_find(produce->journal, lane->signal, frame->seq, 0, &entry)
@@ -398,8 +403,7 @@ static enum err take_frame(struct produce *produce, struct lane *lane, struct er
     if (err == ERR_INVALID) /* cannot be: it was checked at the door; keep it whole all the same */
         err = outgoing_cut(&frame, SIZE_MAX, &produce->slices, &outgoing, error);
     if (err) {
-        spool_frame_release(&frame);
-        spool_reader_rewind(lane->reader);
+        MOVE(lane->uncut, frame);
         return err;
     }
     lane->old_frames -= old;
@@ -440,6 +444,21 @@ static bool feed(struct produce *produce, struct lane *lane)
         any = true;
     }
     return any;
+}
+
+/* Once nothing of an earlier run is left to be read, the journal tells all of it. */
+static void vouch(struct produce *produce)
+{
+    struct error error = {0};
+
+    if (produce->vouched)
+        return;
+    for (int i = 0; i < SIGNAL_COUNT; i++)
+        if (produce->lanes[i].old_frames > 0)
+            return;
+    produce->vouched = true;
+    if (!journal_is_whole(produce->journal) && journal_vouch(produce->journal, &error))
+        LOG_WARN("Could not write the journal anew", LOG_STR("error", error.text));
 }
 
 static void resend_due(struct produce *produce)
@@ -563,6 +582,7 @@ static void *run(void *context)
             replace_client(produce);
         for (int i = 0; i < SIGNAL_COUNT; i++)
             fed |= feed(produce, &produce->lanes[i]);
+        vouch(produce);
         resend_due(produce);
         bool waiting = producer_in_flight(produce->producer) > 0 || produce->waiting != NULL;
         int reports = producer_poll(produce->producer, !fed && waiting ? BUSY_POLL_MS : 0);
@@ -664,6 +684,7 @@ void produce_close(struct produce **produce, uint32_t drain_ms)
             gone->lanes[i].oldest = left->next;
             outgoing_free(&left);
         }
+        spool_frame_release(&gone->lanes[i].uncut);
         spool_reader_close(&gone->lanes[i].reader);
     }
     journal_close(&gone->journal);
