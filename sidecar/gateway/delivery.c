@@ -24,6 +24,8 @@ struct request {
     uint64_t since_ms; /* first piece added */
     uint64_t due_ms;   /* not before */
     uint64_t first_try_ms;
+    uint64_t outages;    /* when it was sent */
+    bool held;           /* its item is the culprit, and there are too many of those */
     struct bytes *parts; /* while in flight */
 };
 
@@ -35,7 +37,10 @@ struct delivery {
     struct backoff backoff;
     uint64_t gate_ms; /* nothing is sent before */
     uint32_t random;
-    bool was_up; /* answered with success since the last loss */
+    bool was_up;          /* answered with success since the last loss */
+    uint64_t outages;     /* failures counted; those of requests sent before the last one are not */
+    uint64_t held;        /* requests */
+    struct piece *buried; /* in the dead letters, not acknowledged there */
     struct share share;
     struct delivery_state state;
     struct metric *items, *rejected, *dead;
@@ -166,12 +171,19 @@ static void bury(struct delivery *delivery, struct piece *piece, const char *rea
 {
     delivery->state.buried++;
     metric_add(delivery->dead, 1);
-    share_add(&delivery->share, clock_mono_ms(), 0, piece->items);
+    piece->next = delivery->buried;
+    piece->place = &delivery->buried;
+    if (piece->next != NULL)
+        piece->next->place = &piece->next;
+    delivery->buried = piece;
     delivery->options.bury(delivery->options.context, piece, reason);
 }
 
 void delivery_buried(struct delivery *delivery, struct piece *piece)
 {
+    *piece->place = piece->next;
+    if (piece->next != NULL)
+        piece->next->place = piece->place;
     piece_done(delivery, piece);
 }
 
@@ -194,12 +206,17 @@ static void on_partial(struct delivery *delivery, struct request *request,
                        const struct judgement *judgement)
 {
     char reason[400];
+    uint64_t told = (uint64_t)judgement->rejected;
+    uint64_t rejected = told < request->items ? told : request->items;
 
-    snprintf(reason, sizeof reason, "%lld of %llu rejected: %s", (long long)judgement->rejected,
+    snprintf(reason, sizeof reason, "%llu of %llu rejected: %s", (unsigned long long)told,
              (unsigned long long)request->items, judgement->text);
-    delivery->state.rejected += (uint64_t)judgement->rejected;
-    metric_add(delivery->rejected, (double)judgement->rejected);
-    metric_add(delivery->items, (double)request->items - (double)judgement->rejected);
+    delivery->state.rejected += rejected;
+    delivery->state.delivered_items += request->items - rejected;
+    delivery->state.delivered_bytes += request->bytes;
+    metric_add(delivery->rejected, (double)rejected);
+    metric_add(delivery->items, (double)(request->items - rejected));
+    share_add(&delivery->share, clock_mono_ms(), request->items - rejected, rejected);
     LOG_WARN("Backend rejected a part", LOG_STR("gateway", delivery->options.gateway->name),
              LOG_STR("reason", reason));
     while (request->pieces != NULL) {
@@ -252,7 +269,10 @@ static bool halve_items(struct delivery *delivery, struct request *request)
     AUTO(otlp_slices_fini) struct otlp_slices first = {0}, second = {0};
     struct piece *piece = request->pieces;
 
-    if (otlp_halve(request->signal, piece->value, &first, &second, NULL))
+    enum err err = otlp_halve(request->signal, piece->value, &first, &second, NULL);
+    if (err == ERR_NOMEM)
+        abort(); /* see new_request() */
+    if (err)
         return false;
     make_ready(delivery, request_of_half(delivery, request, piece, &first, (piece->items + 1) / 2));
     make_ready(delivery, request_of_half(delivery, request, piece, &second, piece->items / 2));
@@ -261,14 +281,25 @@ static bool halve_items(struct delivery *delivery, struct request *request)
     return true;
 }
 
-/* The culprit is alone. It becomes a dead letter, unless far too many do. */
+/* Holding ends when no request is held any more, or with the first culprit that may go. */
+static void set_held(struct delivery *delivery, struct request *request, bool held)
+{
+    delivery->held += (uint64_t)held - (uint64_t)request->held;
+    request->held = held;
+    delivery->state.holding = delivery->state.holding && delivery->held > 0;
+}
+
+/* The culprit is alone. It becomes a dead letter, unless far too many do: then, and for as long as
+ * nothing else is taken that would tell the item from the backend, it is held back. */
 static void on_culprit(struct delivery *delivery, struct request *request, const char *reason,
                        uint64_t now_ms)
 {
     struct piece *piece = request->pieces;
+    uint64_t percent = (uint64_t)delivery->options.gateway->hold_above_percent;
 
-    if (share_exceeds(&delivery->share, now_ms, DELIVERY_HOLD_MIN,
-                      (uint64_t)delivery->options.gateway->hold_above_percent)) {
+    if (share_exceeds(&delivery->share, now_ms, DELIVERY_HOLD_MIN, percent) ||
+        (delivery->state.holding && !share_has_good(&delivery->share, now_ms))) {
+        set_held(delivery, request, true);
         delivery->state.holding = true;
         request->due_ms = now_ms + DELIVERY_HOLD_MS;
         make_ready(delivery, request);
@@ -276,11 +307,12 @@ static void on_culprit(struct delivery *delivery, struct request *request, const
                   LOG_STR("gateway", delivery->options.gateway->name), LOG_STR("reason", reason));
         return;
     }
-    delivery->state.holding = false;
     LOG_WARN("Backend refused an item for good",
              LOG_STR("gateway", delivery->options.gateway->name), LOG_STR("reason", reason));
     request->pieces = NULL;
+    set_held(delivery, request, false);
     free_request(request);
+    share_add(&delivery->share, now_ms, 0, piece->items);
     bury(delivery, piece, reason);
 }
 
@@ -296,6 +328,7 @@ static void on_again(struct delivery *delivery, struct request *request,
         return;
     }
     snprintf(reason, sizeof reason, "not delivered within retry.maxElapsed: %s", judgement->text);
+    set_held(delivery, request, false);
     while (request->pieces != NULL) {
         struct piece *piece = request->pieces;
         request->pieces = piece->next;
@@ -304,9 +337,30 @@ static void on_again(struct delivery *delivery, struct request *request,
     free_request(request);
 }
 
+/* Shuts the gate for longer with each failure. Requests that were under way together fail together:
+ * that is one failure. */
+static uint64_t shut_gate(struct delivery *delivery, const struct request *request,
+                          uint64_t retry_after_ms, uint64_t now_ms)
+{
+    uint64_t wait = 0;
+
+    if (request->outages == delivery->outages) {
+        delivery->outages++;
+        delivery->state.failing++;
+        delivery->in_flight_max = delivery->in_flight_max > 2 ? delivery->in_flight_max / 2 : 1;
+        delivery->random = delivery->random * 1664525u + 1013904223u;
+        wait = backoff_delay_ms(&delivery->backoff, delivery->state.failing, delivery->random);
+    }
+    if (wait < retry_after_ms)
+        wait = retry_after_ms;
+    if (delivery->gate_ms < now_ms + wait)
+        delivery->gate_ms = now_ms + wait;
+    return delivery->gate_ms - now_ms;
+}
+
 /* Opens or shuts the gate, and says how many may go at once. */
-static void note_health(struct delivery *delivery, const struct judgement *judgement,
-                        uint64_t now_ms)
+static void note_health(struct delivery *delivery, const struct request *request,
+                        const struct judgement *judgement, uint64_t now_ms)
 {
     bool failed = judgement->verdict == VERDICT_AGAIN || judgement->verdict == VERDICT_MEND;
 
@@ -321,15 +375,9 @@ static void note_health(struct delivery *delivery, const struct judgement *judge
         return;
     }
     delivery->state.failures++;
-    delivery->state.failing++;
     delivery->state.mend = judgement->verdict == VERDICT_MEND;
     snprintf(delivery->state.trouble, sizeof delivery->state.trouble, "%s", judgement->text);
-    delivery->in_flight_max = delivery->in_flight_max > 2 ? delivery->in_flight_max / 2 : 1;
-    delivery->random = delivery->random * 1664525u + 1013904223u;
-    uint64_t wait = backoff_delay_ms(&delivery->backoff, delivery->state.failing, delivery->random);
-    if (wait < judgement->retry_after_ms)
-        wait = judgement->retry_after_ms;
-    delivery->gate_ms = now_ms + wait;
+    uint64_t wait = shut_gate(delivery, request, judgement->retry_after_ms, now_ms);
     LOG_WARN("Backend did not take a request", LOG_STR("gateway", delivery->options.gateway->name),
              LOG_STR("reason", judgement->text), LOG_U64("again_in_ms", wait));
     if (judgement->lost_connection && delivery->was_up) {
@@ -350,12 +398,14 @@ static void on_answer(void *context, const struct judgement *judgement)
     metric_add(metrics_series(&requests_desc, delivery->options.gateway->name,
                               verdict_name(judgement->verdict)),
                1);
-    note_health(delivery, judgement, now_ms);
+    note_health(delivery, request, judgement, now_ms);
     switch (judgement->verdict) {
     case VERDICT_DONE:
+        set_held(delivery, request, false);
         on_success(delivery, request);
         break;
     case VERDICT_PARTIAL:
+        set_held(delivery, request, false);
         on_partial(delivery, request, judgement);
         break;
     case VERDICT_AGAIN:
@@ -393,6 +443,7 @@ static void send_request(struct delivery *delivery, struct request *request, uin
                                        .size_bytes = request->bytes,
                                        .done = on_answer,
                                        .context = request};
+    request->outages = delivery->outages;
     delivery->state.in_flight++;
     delivery->state.requests++;
     enum err err = export_send(delivery->options.export, &batch, &error);
@@ -502,6 +553,11 @@ void delivery_close(struct delivery **delivery)
         return;
 
     ASSERT(gone->state.in_flight == 0);
+    while (gone->buried != NULL) {
+        struct piece *piece = gone->buried;
+        gone->buried = piece->next;
+        free_piece(piece);
+    }
     forget(gone->ready);
     for (int i = 0; i < SIGNAL_COUNT; i++)
         forget(gone->filling[i]);

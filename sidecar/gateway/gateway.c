@@ -74,34 +74,24 @@ static void on_backend_lost(void *context)
     gateway->intake->kind->rewind(gateway->intake);
 }
 
-/* A piece on its way to the dead letters. */
-struct burial {
-    struct gateway *gateway;
-    struct piece *piece;
-};
-
 static void on_buried(void *context)
 {
-    struct burial *burial = context;
+    struct piece *piece = context;
+    struct gateway *gateway = piece->dead_context;
 
-    delivery_buried(burial->gateway->delivery, burial->piece);
-    free(burial);
+    delivery_buried(gateway->delivery, piece);
 }
 
 static void on_bury(void *context, struct piece *piece, const char *reason)
 {
     struct gateway *gateway = context;
-    struct burial *burial = calloc(1, sizeof *burial);
-    if (burial == NULL)
-        abort(); /* a few bytes, and data in hand: a restart reads it anew */
 
-    burial->gateway = gateway;
-    burial->piece = piece;
+    piece->dead_context = gateway;
     struct dead_letter letter = {.signal = piece->parcel->signal,
                                  .value = piece->value,
                                  .reason = reason,
                                  .done = on_buried,
-                                 .context = burial};
+                                 .context = piece};
     if (gateway->intake->kind->origin != NULL)
         gateway->intake->kind->origin(gateway->intake, piece->parcel, &letter);
     dead_letters_put(gateway->dead_letters, &letter);

@@ -72,16 +72,13 @@ static bool take(struct intake_spool *intake, struct lane *lane, enum signal sig
     enum err err = spool_reader_next(lane->reader, 0, &frame, &error);
     if (err == ERR_AGAIN)
         return false;
-    struct message *message = err ? NULL : calloc(1, sizeof *message);
-    if (err || message == NULL) {
-        snprintf(intake->state.trouble, sizeof intake->state.trouble, "%.255s",
-                 err ? error.text : "out of memory");
-        if (!err) {
-            spool_frame_release(&frame);
-            spool_reader_rewind(lane->reader);
-        }
+    if (err) {
+        snprintf(intake->state.trouble, sizeof intake->state.trouble, "%.255s", error.text);
         return false;
     }
+    struct message *message = calloc(1, sizeof *message);
+    if (message == NULL)
+        abort(); /* a few bytes, and a frame that must not be forgotten: a restart reads it anew */
     *message = (struct message){.parcel = {.intake = &intake->intake,
                                            .signal = signal,
                                            .value = frame->data,

@@ -30,7 +30,7 @@ struct parcel {
 
 /* One part of a parcel's items, alone or with others in a request. */
 struct piece {
-    struct piece *next;
+    struct piece *next, **place; /* of its request, or of those in the dead letters */
     struct parcel *parcel;
     struct bytes value;
     uint8_t *owned; /* the value's memory; NULL: the parcel's own */

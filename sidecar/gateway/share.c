@@ -30,3 +30,13 @@ bool share_exceeds(const struct share *share, uint64_t now_ms, uint64_t letters_
     }
     return letters >= letters_min && dead * 100 > (good + dead) * percent;
 }
+
+bool share_has_good(const struct share *share, uint64_t now_ms)
+{
+    uint64_t slot = now_ms / SHARE_BUCKET_MS + 1;
+
+    for (size_t i = 0; i < SHARE_BUCKETS; i++)
+        if (share->buckets[i].slot + SHARE_BUCKETS > slot && share->buckets[i].good_items > 0)
+            return true;
+    return false;
+}

@@ -24,4 +24,7 @@ void share_add(struct share *share, uint64_t now_ms, uint64_t good, uint64_t dea
 bool share_exceeds(const struct share *share, uint64_t now_ms, uint64_t letters_min,
                    uint64_t percent);
 
+/* Something was taken within the last minute. */
+bool share_has_good(const struct share *share, uint64_t now_ms);
+
 #endif
