@@ -53,6 +53,7 @@ int plugin_lag(const struct plugin_options *options)
     if (err)
         return plugin_fail(PLUGIN_FAILED, &error);
 
+    bool live = plugin_overlay_live(client, pipelines);
     printf(LINE, "NAMESPACE", "PIPELINE", "GATEWAY", "GROUP", "STATE", "LAG", "AGE", "DRAIN",
            "LOSS", "CAPACITY", "REPLICAS", "REASON");
     JSON_EACH(pipeline, pipelines)
@@ -60,5 +61,7 @@ int plugin_lag(const struct plugin_options *options)
         JSON_EACH(gateway, json_at(pipeline, "status.gateways"))
         print_gateway(pipeline, gateway);
     }
+    if (!live)
+        puts(PLUGIN_NOT_LIVE);
     return PLUGIN_OK;
 }

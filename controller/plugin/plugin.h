@@ -44,6 +44,14 @@ NODISCARD enum err plugin_pipelines(const struct plugin_options *options,
                                     struct kube_client *client, struct json **ret_list,
                                     struct error *error);
 
+/* Puts the leader's numbers of this second over those in the statuses; false: it couldn't be asked.
+ */
+bool plugin_overlay_live(struct kube_client *client, struct json *pipelines);
+
+/* What to say under numbers that are the status's own. */
+#define PLUGIN_NOT_LIVE \
+    "(Numbers are from the status, up to a minute old: the operator could not be asked.)"
+
 /* Reads -f FILE; "-" is standard input. Faults are printed, one a line. Returns an exit status. */
 int plugin_read_file(const struct plugin_options *options, struct pipeline **ret_pipeline);
 

@@ -158,13 +158,14 @@ int plugin_status(const struct plugin_options *options)
     AUTO(kube_client_destroy) struct kube_client *client = NULL;
     AUTO(json_free) struct json *pipelines = NULL;
     struct error error = {0};
-    bool first = true;
+    bool first = true, live = false;
 
     enum err err = plugin_connect(options, &client, &error);
     if (err == OK)
         err = plugin_pipelines(options, client, &pipelines, &error);
     if (err)
         return plugin_fail(PLUGIN_FAILED, &error);
+    live = plugin_overlay_live(client, pipelines);
     JSON_EACH(pipeline, pipelines)
     {
         if (!first)
@@ -172,5 +173,7 @@ int plugin_status(const struct plugin_options *options)
         first = false;
         print_pipeline(pipeline);
     }
+    if (!live)
+        puts("\n" PLUGIN_NOT_LIVE);
     return PLUGIN_OK;
 }
