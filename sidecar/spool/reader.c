@@ -335,8 +335,7 @@ static enum err read_frame(struct spool_reader *reader, const struct segment *se
         return err;
     struct frame_header header;
     if (got < FRAME_HEADER || !frame_decode(memory->bytes, &header) || header.offset != offset ||
-        header.generation != segment->generation || header.number != segment->number ||
-        frame_len(&header) > left)
+        !segment_owns(segment, &header) || frame_len(&header) > left)
         return ERR_NOTFOUND;
     *ret_header = header;
     if (header.seq < wanted)

@@ -196,6 +196,12 @@ static enum err header_at(const struct segment *segment, uint64_t offset,
     return OK;
 }
 
+bool segment_owns(const struct segment *segment, const struct frame_header *header)
+{
+    return header->generation == segment->generation && header->number == segment->number &&
+           header->lane == segment->lane;
+}
+
 enum err segment_header(const struct segment *segment, uint64_t offset,
                         struct frame_header *ret_header, struct error *error)
 {
@@ -203,7 +209,7 @@ enum err segment_header(const struct segment *segment, uint64_t offset,
     enum err err = header_at(segment, offset, &header, error);
     if (err)
         return err;
-    if (header.generation != segment->generation || header.number != segment->number)
+    if (!segment_owns(segment, &header))
         return ERR_NOTFOUND;
     *ret_header = header;
     return OK;
@@ -246,7 +252,7 @@ static enum err visit_headers(const struct segment *segment, uint64_t from, visi
 }
 
 struct search {
-    uint64_t generation, number;
+    const struct segment *segment;
     bool found;
     struct frame_header header;
 };
@@ -255,7 +261,7 @@ static bool take_same_life(void *context, const struct frame_header *header)
 {
     struct search *search = context;
 
-    if (header->generation != search->generation || header->number != search->number)
+    if (!segment_owns(search->segment, header))
         return false;
     search->header = *header;
     search->found = true;
@@ -265,7 +271,7 @@ static bool take_same_life(void *context, const struct frame_header *header)
 enum err segment_find(const struct segment *segment, uint64_t from, struct frame_header *ret_header,
                       struct error *error)
 {
-    struct search search = {.generation = segment->generation, .number = segment->number};
+    struct search search = {.segment = segment};
     bool unreadable = false;
 
     enum err err = visit_headers(segment, from, take_same_life, &search, &unreadable, error);

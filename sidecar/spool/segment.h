@@ -91,6 +91,9 @@ void segment_begin(struct segment *segment, enum signal lane, uint64_t number, u
 /* Accounts for a frame at its offset: written just now, or found by recovery. */
 void segment_note(struct segment *segment, const struct frame_header *header);
 
+/* Whether the frame belongs to this life of the file. */
+bool segment_owns(const struct segment *segment, const struct frame_header *header);
+
 /* Header of this life at `offset`. ERR_NOTFOUND: none there; ERR_IO. */
 NODISCARD enum err segment_header(const struct segment *segment, uint64_t offset,
                                   struct frame_header *ret_header, struct error *error);

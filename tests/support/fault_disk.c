@@ -44,7 +44,7 @@ struct disk {
 static struct disk disk, saved;
 static int handles[HANDLES]; /* file + 1; 0: closed */
 static uint64_t capacity = 64u << 20;
-static unsigned calls, fail_at;
+static unsigned calls, changes, fail_at;
 static bool fail_lasting;
 static enum err fail_code;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -91,6 +91,7 @@ static void queue(struct file *file, uint64_t offset, const uint8_t *data, uint6
 {
     struct op *op = grab(sizeof *op);
 
+    changes++;
     *op = (struct op){.order = disk.order++, .offset = offset, .len = len};
     if (data != NULL) {
         op->data = grab(len);
@@ -110,6 +111,7 @@ static void apply(struct file *file, const struct op *op)
 
 static void drop_ops(struct file *file, bool carry)
 {
+    changes++;
     while (file->ops != NULL) {
         struct op *op = file->ops;
         if (carry)
@@ -174,6 +176,7 @@ static struct name *add_name(struct name *names, const char *text, int file, boo
 {
     struct name *name = find_name(names, "");
 
+    changes++;
     ASSERT(name != NULL && strlen(text) < NAME_LEN);
     memcpy(name->text, text, strlen(text) + 1);
     name->file = file;
@@ -265,7 +268,7 @@ void fault_disk_reset(void)
     wipe(&disk);
     memset(handles, 0, sizeof handles);
     capacity = 64u << 20;
-    calls = fail_at = 0;
+    calls = changes = fail_at = 0;
     pthread_mutex_unlock(&lock);
 }
 
@@ -283,6 +286,14 @@ unsigned fault_disk_calls(void)
 {
     pthread_mutex_lock(&lock);
     unsigned result = calls;
+    pthread_mutex_unlock(&lock);
+    return result;
+}
+
+unsigned fault_disk_changes(void)
+{
+    pthread_mutex_lock(&lock);
+    unsigned result = changes;
     pthread_mutex_unlock(&lock);
     return result;
 }
@@ -636,8 +647,10 @@ enum err os_remove(const char *path, struct error *error)
 
     if (!err && name == NULL)
         err = error_set(error, ERR_NOTFOUND, "remove '%s': no such file", path);
-    if (!err)
+    if (!err) {
+        changes++;
         name->text[0] = '\0';
+    }
     pthread_mutex_unlock(&lock);
     return err;
 }

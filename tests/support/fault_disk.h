@@ -39,6 +39,10 @@ void fault_disk_fail(unsigned nth, bool lasting, enum err code);
 /* Calls since the last fault_disk_reset() or fault_disk_fail(). */
 unsigned fault_disk_calls(void);
 
+/* Calls so far that changed what is on the disk or queued: two runs of the same program that agree
+ * in it have left the same disk behind. */
+unsigned fault_disk_changes(void);
+
 /* Bytes in all; an allocation above it fails with ERR_FULL. The default is 64 MiB. */
 void fault_disk_set_capacity(uint64_t bytes);
 

@@ -59,8 +59,8 @@ static size_t record_len(uint64_t n)
 
 static void fill_record(uint64_t n, uint8_t *data, size_t len)
 {
-    for (size_t i = 0; i < len; i++)
-        data[i] = (uint8_t)(n >> (8 * (i % 8)));
+    for (size_t i = 0; i < len; i += sizeof n)
+        memcpy(data + i, &n, len - i < sizeof n ? len - i : sizeof n);
 }
 
 struct frame_buf *fixture_record(enum signal lane, uint64_t n)

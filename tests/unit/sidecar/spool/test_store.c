@@ -72,7 +72,7 @@ static void test_reads_back_what_was_appended(void **state)
 static void test_keeps_what_it_acknowledged_whatever_fails_and_when_the_power_goes(void **state)
 {
     (void)state;
-    unsigned nth = 0, calls, crashes = 0;
+    unsigned nth = 0, calls, crashes = 0, seen = 0;
 
     do { /* the 1st disk call fails and all after it, then the 2nd, ... until none is reached */
         struct fixture fixture;
@@ -81,6 +81,9 @@ static void test_keeps_what_it_acknowledged_whatever_fails_and_when_the_power_go
         calls = fault_disk_calls();
         fault_disk_fail(0, false, OK);
         fixture_kill(&fixture);
+        if (fault_disk_changes() == seen)
+            continue; /* calls that only read leave the disk as it was */
+        seen = fault_disk_changes();
         fault_disk_save();
 
         size_t all = fault_disk_unsynced();
