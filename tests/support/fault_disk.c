@@ -365,11 +365,17 @@ static void crash_bytes(size_t from, size_t to, enum damage damage)
             last = len;
         if (first < last && op->data == NULL)
             resize(&file->platter, op->len);
-        for (size_t i = first; op->data != NULL && i < last; i++) {
-            bool flip = damage == DAMAGE_ALL || (damage == DAMAGE_FIRST_BYTE && at + i == from) ||
-                        (damage == DAMAGE_LAST_BYTE && at + i == to - 1);
-            uint8_t byte = flip ? op->data[i] ^ 0x01 : op->data[i];
-            put(&file->platter, op->offset + i, &byte, 1);
+        if (first < last && op->data != NULL) {
+            uint8_t *bytes = grab(last - first);
+            memcpy(bytes, op->data + first, last - first);
+            for (size_t i = first; damage == DAMAGE_ALL && i < last; i++)
+                bytes[i - first] ^= 0x01;
+            if (damage == DAMAGE_FIRST_BYTE && at + first == from)
+                bytes[0] ^= 0x01;
+            if (damage == DAMAGE_LAST_BYTE && at + last == to)
+                bytes[last - first - 1] ^= 0x01;
+            put(&file->platter, op->offset + first, bytes, last - first);
+            free(bytes);
         }
         at += len;
     }
