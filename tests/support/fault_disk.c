@@ -74,7 +74,8 @@ static void put(struct image *image, uint64_t offset, const uint8_t *data, uint6
 {
     if (offset + len > image->size)
         resize(image, offset + len);
-    memcpy(image->data + offset, data, len);
+    if (len > 0)
+        memcpy(image->data + offset, data, len);
 }
 
 static struct image copy_image(struct image image)
