@@ -10,8 +10,7 @@
 #define SIDECAR_OTLP_WIRE_H
 
 #include "common/bytes.h"
-
-#include <endian.h>
+#include "common/endian.h"
 
 enum wire_type {
     WIRE_VARINT = 0,
@@ -72,16 +71,12 @@ bool wire_skip(const uint8_t **at, const uint8_t *end, uint32_t tag);
 
 static inline uint32_t wire_get_fixed32(const uint8_t *at)
 {
-    uint32_t value;
-    memcpy(&value, at, sizeof value);
-    return le32toh(value);
+    return get_le32(at);
 }
 
 static inline uint64_t wire_get_fixed64(const uint8_t *at)
 {
-    uint64_t value;
-    memcpy(&value, at, sizeof value);
-    return le64toh(value);
+    return get_le64(at);
 }
 
 /* ---- one field at a time */
@@ -117,15 +112,13 @@ static inline uint8_t *wire_put_varint(uint8_t *to, uint64_t value)
 
 static inline uint8_t *wire_put_fixed32(uint8_t *to, uint32_t value)
 {
-    value = htole32(value);
-    memcpy(to, &value, sizeof value);
+    put_le32(to, value);
     return to + sizeof value;
 }
 
 static inline uint8_t *wire_put_fixed64(uint8_t *to, uint64_t value)
 {
-    value = htole64(value);
-    memcpy(to, &value, sizeof value);
+    put_le64(to, value);
     return to + sizeof value;
 }
 

@@ -1,6 +1,7 @@
 #include "sidecar/spool/cursor.h"
 
 #include "common/crc32c.h"
+#include "common/endian.h"
 #include "common/os.h"
 
 #include <stdio.h>
@@ -30,39 +31,14 @@ struct cursor_file {
     uint64_t serial; /* of the newest slot */
 };
 
-static void put_u64(uint8_t *at, uint64_t value)
-{
-    for (int i = 0; i < 8; i++)
-        at[i] = (uint8_t)(value >> (8 * i));
-}
-
-static uint64_t get_u64(const uint8_t *at)
-{
-    uint64_t value = 0;
-    for (int i = 7; i >= 0; i--)
-        value = value << 8 | at[i];
-    return value;
-}
-
-static uint32_t get_u32(const uint8_t *at)
-{
-    return (uint32_t)at[0] | (uint32_t)at[1] << 8 | (uint32_t)at[2] << 16 | (uint32_t)at[3] << 24;
-}
-
-static void put_u32(uint8_t *at, uint32_t value)
-{
-    for (int i = 0; i < 4; i++)
-        at[i] = (uint8_t)(value >> (8 * i));
-}
-
 static void encode_reader(const struct cursor_reader *reader, enum signal lane, uint8_t *at)
 {
     memcpy(at, reader->name, NAME_LEN);
-    put_u64(at + 32, reader->seq);
-    put_u64(at + 40, reader->items);
-    put_u64(at + 48, reader->start_items);
-    put_u64(at + 56, reader->damaged);
-    put_u64(at + 64, reader->dropped);
+    put_le64(at + 32, reader->seq);
+    put_le64(at + 40, reader->items);
+    put_le64(at + 48, reader->start_items);
+    put_le64(at + 56, reader->damaged);
+    put_le64(at + 64, reader->dropped);
     at[72] = (uint8_t)lane;
 }
 
@@ -72,21 +48,21 @@ static void encode(const struct cursor_state *state, uint64_t serial, uint8_t sl
 
     memset(slot, 0, SLOT);
     memcpy(slot, magic, MAGIC_LEN);
-    put_u64(slot + 8, serial);
-    put_u64(slot + 16, state->incarnation);
+    put_le64(slot + 8, serial);
+    put_le64(slot + 16, state->incarnation);
     for (enum signal lane = 0; lane < SIGNAL_COUNT; lane++) {
         const struct cursor_lane *from = &state->lanes[lane];
         uint8_t *at = slot + LANES_AT + lane * LANE_LEN;
-        put_u64(at, from->begin);
-        put_u64(at + 8, from->synced);
-        put_u64(at + 16, from->items);
-        put_u64(at + 24, from->dropped);
+        put_le64(at, from->begin);
+        put_le64(at + 8, from->synced);
+        put_le64(at + 16, from->items);
+        put_le64(at + 24, from->dropped);
         for (int i = 0; i < SPOOL_READERS_MAX; i++)
             if (from->readers[i].name[0] != '\0')
                 encode_reader(&from->readers[i], lane, slot + READERS_AT + count++ * READER_LEN);
     }
-    put_u32(slot + 24, count);
-    put_u32(slot + CRC_AT, crc32c(0, (struct bytes){slot, CRC_AT}));
+    put_le32(slot + 24, count);
+    put_le32(slot + CRC_AT, crc32c(0, (struct bytes){slot, CRC_AT}));
 }
 
 static void decode_reader(const uint8_t *at, struct cursor_state *state)
@@ -103,25 +79,25 @@ static void decode_reader(const uint8_t *at, struct cursor_state *state)
     struct cursor_reader *reader = &readers[free_at];
     memcpy(reader->name, at, NAME_LEN);
     reader->name[NAME_LEN - 1] = '\0';
-    reader->seq = get_u64(at + 32);
-    reader->items = get_u64(at + 40);
-    reader->start_items = get_u64(at + 48);
-    reader->damaged = get_u64(at + 56);
-    reader->dropped = get_u64(at + 64);
+    reader->seq = get_le64(at + 32);
+    reader->items = get_le64(at + 40);
+    reader->start_items = get_le64(at + 48);
+    reader->damaged = get_le64(at + 56);
+    reader->dropped = get_le64(at + 64);
 }
 
 static void decode(const uint8_t slot[static SLOT], struct cursor_state *ret_state)
 {
-    *ret_state = (struct cursor_state){.incarnation = get_u64(slot + 16)};
+    *ret_state = (struct cursor_state){.incarnation = get_le64(slot + 16)};
     for (enum signal lane = 0; lane < SIGNAL_COUNT; lane++) {
         const uint8_t *at = slot + LANES_AT + lane * LANE_LEN;
         struct cursor_lane *into = &ret_state->lanes[lane];
-        into->begin = get_u64(at);
-        into->synced = get_u64(at + 8);
-        into->items = get_u64(at + 16);
-        into->dropped = get_u64(at + 24);
+        into->begin = get_le64(at);
+        into->synced = get_le64(at + 8);
+        into->items = get_le64(at + 16);
+        into->dropped = get_le64(at + 24);
     }
-    uint32_t count = get_u32(slot + 24);
+    uint32_t count = get_le32(slot + 24);
     for (uint32_t i = 0; i < count && i < READERS_ALL; i++)
         decode_reader(slot + READERS_AT + i * READER_LEN, ret_state);
 }
@@ -129,7 +105,7 @@ static void decode(const uint8_t slot[static SLOT], struct cursor_state *ret_sta
 static bool is_sound(const uint8_t slot[static SLOT])
 {
     return memcmp(slot, magic, VERSION_AT) == 0 &&
-           get_u32(slot + CRC_AT) == crc32c(0, (struct bytes){slot, CRC_AT});
+           get_le32(slot + CRC_AT) == crc32c(0, (struct bytes){slot, CRC_AT});
 }
 
 static enum err load(int fd, struct cursor_state *ret_state, uint64_t *ret_serial, bool *ret_found,
@@ -148,7 +124,7 @@ static enum err load(int fd, struct cursor_state *ret_state, uint64_t *ret_seria
                              "the spool was written by a newer version (cursors of format '%.8s'); "
                              "use that version to drain it",
                              (const char *)slot);
-        uint64_t serial = get_u64(slot + 8);
+        uint64_t serial = get_le64(slot + 8);
         if (found && serial < *ret_serial)
             continue;
         decode(slot, ret_state);

@@ -1,76 +1,55 @@
 #include "sidecar/spool/frame.h"
 
 #include "common/crc32c.h"
+#include "common/endian.h"
 
 static const uint8_t magic[8] = {'S', 'R', 'G', 'S', 'P', 'L', '0', '1'};
 
 enum { HEADER_CRC_AT = FRAME_HEADER - 4 };
 
-static void put_u32(uint8_t *at, uint32_t value)
-{
-    for (int i = 0; i < 4; i++)
-        at[i] = (uint8_t)(value >> (8 * i));
-}
-
-static void put_u64(uint8_t *at, uint64_t value)
-{
-    put_u32(at, (uint32_t)value);
-    put_u32(at + 4, (uint32_t)(value >> 32));
-}
-
-static uint32_t get_u32(const uint8_t *at)
-{
-    return (uint32_t)at[0] | (uint32_t)at[1] << 8 | (uint32_t)at[2] << 16 | (uint32_t)at[3] << 24;
-}
-
-static uint64_t get_u64(const uint8_t *at)
-{
-    return (uint64_t)get_u32(at) | (uint64_t)get_u32(at + 4) << 32;
-}
-
 void frame_encode(const struct frame_header *header, uint8_t into[static FRAME_HEADER])
 {
     memset(into, 0, FRAME_HEADER);
     memcpy(into, magic, sizeof magic);
-    put_u64(into + 8, header->incarnation);
-    put_u64(into + 16, header->generation);
-    put_u64(into + 24, header->number);
-    put_u64(into + 32, header->offset);
-    put_u64(into + 40, header->seq);
-    put_u64(into + 48, header->lane_end);
-    put_u64(into + 56, header->synced);
-    put_u64(into + 64, header->items_before);
-    put_u64(into + 72, header->items);
-    put_u64(into + 80, header->accepted_ns);
-    put_u32(into + 88, header->data_len);
-    put_u32(into + 92, header->entries);
-    put_u32(into + 96, header->meta_len);
-    put_u32(into + 100, header->body_crc);
+    put_le64(into + 8, header->incarnation);
+    put_le64(into + 16, header->generation);
+    put_le64(into + 24, header->number);
+    put_le64(into + 32, header->offset);
+    put_le64(into + 40, header->seq);
+    put_le64(into + 48, header->lane_end);
+    put_le64(into + 56, header->synced);
+    put_le64(into + 64, header->items_before);
+    put_le64(into + 72, header->items);
+    put_le64(into + 80, header->accepted_ns);
+    put_le32(into + 88, header->data_len);
+    put_le32(into + 92, header->entries);
+    put_le32(into + 96, header->meta_len);
+    put_le32(into + 100, header->body_crc);
     into[104] = (uint8_t)header->lane;
-    put_u32(into + HEADER_CRC_AT, crc32c(0, (struct bytes){into, HEADER_CRC_AT}));
+    put_le32(into + HEADER_CRC_AT, crc32c(0, (struct bytes){into, HEADER_CRC_AT}));
 }
 
 bool frame_decode(const uint8_t from[static FRAME_HEADER], struct frame_header *ret_header)
 {
     if (memcmp(from, magic, sizeof magic) != 0 || from[104] >= SIGNAL_COUNT ||
-        get_u32(from + HEADER_CRC_AT) != crc32c(0, (struct bytes){from, HEADER_CRC_AT}))
+        get_le32(from + HEADER_CRC_AT) != crc32c(0, (struct bytes){from, HEADER_CRC_AT}))
         return false;
 
     struct frame_header header = {
-        .incarnation = get_u64(from + 8),
-        .generation = get_u64(from + 16),
-        .number = get_u64(from + 24),
-        .offset = get_u64(from + 32),
-        .seq = get_u64(from + 40),
-        .lane_end = get_u64(from + 48),
-        .synced = get_u64(from + 56),
-        .items_before = get_u64(from + 64),
-        .items = get_u64(from + 72),
-        .accepted_ns = get_u64(from + 80),
-        .data_len = get_u32(from + 88),
-        .entries = get_u32(from + 92),
-        .meta_len = get_u32(from + 96),
-        .body_crc = get_u32(from + 100),
+        .incarnation = get_le64(from + 8),
+        .generation = get_le64(from + 16),
+        .number = get_le64(from + 24),
+        .offset = get_le64(from + 32),
+        .seq = get_le64(from + 40),
+        .lane_end = get_le64(from + 48),
+        .synced = get_le64(from + 56),
+        .items_before = get_le64(from + 64),
+        .items = get_le64(from + 72),
+        .accepted_ns = get_le64(from + 80),
+        .data_len = get_le32(from + 88),
+        .entries = get_le32(from + 92),
+        .meta_len = get_le32(from + 96),
+        .body_crc = get_le32(from + 100),
         .lane = from[104],
     };
     /* Nothing here ever counts so far; so sums of them can't overflow. */
@@ -84,18 +63,18 @@ bool frame_decode(const uint8_t from[static FRAME_HEADER], struct frame_header *
 
 void frame_entry_encode(const struct frame_entry *entry, uint8_t into[static FRAME_ENTRY])
 {
-    put_u32(into, entry->data_len);
-    put_u32(into + 4, entry->items);
-    put_u32(into + 8, entry->tag);
-    put_u32(into + 12, entry->meta_len);
+    put_le32(into, entry->data_len);
+    put_le32(into + 4, entry->items);
+    put_le32(into + 8, entry->tag);
+    put_le32(into + 12, entry->meta_len);
 }
 
 struct frame_entry frame_entry_decode(const uint8_t from[static FRAME_ENTRY])
 {
-    return (struct frame_entry){.data_len = get_u32(from),
-                                .items = get_u32(from + 4),
-                                .tag = get_u32(from + 8),
-                                .meta_len = get_u32(from + 12)};
+    return (struct frame_entry){.data_len = get_le32(from),
+                                .items = get_le32(from + 4),
+                                .tag = get_le32(from + 8),
+                                .meta_len = get_le32(from + 12)};
 }
 
 uint64_t frame_body_len(const struct frame_header *header)
