@@ -1,52 +1,58 @@
 #include "common/base64.h"
 
-static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
 enum err base64_encode(struct bytes data, struct buf *into)
 {
-    for (size_t i = 0; i < data.len; i += 3) {
-        size_t n = data.len - i < 3 ? data.len - i : 3;
-        uint32_t bits = (uint32_t)data.data[i] << 16;
-        if (n > 1)
-            bits |= (uint32_t)data.data[i + 1] << 8;
-        if (n > 2)
-            bits |= data.data[i + 2];
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
-        uint8_t text[4];
-        for (size_t k = 0; k < 4; k++)
-            text[k] = k <= n ? (uint8_t)alphabet[(bits >> (18 - 6 * k)) & 63] : '=';
-        enum err err = buf_append(into, (struct bytes){text, 4});
-        if (err)
-            return err;
+    if (data.len == 0)
+        return OK;
+    enum err err = buf_reserve(into, (data.len + 2) / 3 * 4);
+    if (err)
+        return err;
+    uint8_t *to = into->data + into->len;
+    for (size_t i = 0; i < data.len; i += 3) {
+        size_t left = data.len - i;
+        uint32_t word = (uint32_t)data.data[i] << 16 |
+                        (left > 1 ? (uint32_t)data.data[i + 1] << 8 : 0) |
+                        (left > 2 ? (uint32_t)data.data[i + 2] : 0);
+        *to++ = (uint8_t)digits[word >> 18];
+        *to++ = (uint8_t)digits[word >> 12 & 63];
+        *to++ = left > 1 ? (uint8_t)digits[word >> 6 & 63] : '=';
+        *to++ = left > 2 ? (uint8_t)digits[word & 63] : '=';
     }
+    into->len = (size_t)(to - into->data);
     return OK;
 }
 
-enum err base64_decode(const char *text, struct buf *into)
+static bool is_line_end(uint8_t c)
 {
-    uint32_t bits = 0;
-    size_t have = 0;
+    return c == '\r' || c == '\n';
+}
 
-    for (; *text != '\0' && *text != '='; text++) {
-        if (strchr(" \t\r\n", *text) != NULL)
+enum err base64_decode(struct bytes text, struct buf *into)
+{
+    enum err err = OK;
+    uint32_t word = 0;
+    unsigned bits = 0;
+    size_t digits = 0, i = 0;
+
+    for (; !err && i < text.len && text.data[i] != '='; i++) {
+        if (is_line_end(text.data[i]))
             continue;
-        const char *at = strchr(alphabet, *text);
-        if (at == NULL)
+        unsigned digit = base64_digit(text.data[i]);
+        if (digit == BASE64_NONE)
             return ERR_INVALID;
-        bits = bits << 6 | (uint32_t)(at - alphabet);
-        if (++have % 4 != 0)
-            continue;
-        uint8_t bytes[3] = {(uint8_t)(bits >> 16), (uint8_t)(bits >> 8), (uint8_t)bits};
-        enum err err = buf_append(into, (struct bytes){bytes, 3});
-        if (err)
-            return err;
-        bits = 0;
+        word = word << 6 | digit;
+        bits += 6;
+        digits++;
+        if (bits >= 8) {
+            bits -= 8;
+            err = buf_append_byte(into, (uint8_t)(word >> bits));
+        }
     }
-    if (text[strspn(text, "= \t\r\n")] != '\0' || have % 4 == 1)
-        return ERR_INVALID;
-
-    /* 2 characters left: 12 bits hold a byte; 3 left: 18 bits hold two. */
-    size_t rest = have % 4;
-    uint8_t bytes[2] = {(uint8_t)(rest == 2 ? bits >> 4 : bits >> 10), (uint8_t)(bits >> 2)};
-    return rest == 0 ? OK : buf_append(into, (struct bytes){bytes, rest - 1});
+    for (; i < text.len; i++) {
+        if (text.data[i] != '=' && !is_line_end(text.data[i]))
+            return ERR_INVALID;
+    }
+    return !err && digits % 4 == 1 ? ERR_INVALID : err;
 }

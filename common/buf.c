@@ -56,7 +56,7 @@ enum err buf_append_byte(struct buf *buf, uint8_t byte)
 
 enum err buf_append_text(struct buf *buf, const char *text)
 {
-    return buf_append(buf, (struct bytes){(const uint8_t *)text, strlen(text)});
+    return buf_append(buf, bytes_from(text));
 }
 
 enum err buf_printf(struct buf *buf, const char *format, ...)

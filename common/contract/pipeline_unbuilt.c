@@ -87,7 +87,7 @@ static bool matches(const struct json *value, const struct json *pattern)
 static bool matches_any(const struct json *value, const char *values)
 {
     AUTO(json_free) struct json *patterns = NULL;
-    struct bytes text = {(const uint8_t *)values, strlen(values)};
+    struct bytes text = bytes_from(values);
 
     enum err err = json_parse(text, text.len, &patterns, NULL);
     ASSERT(err == OK);

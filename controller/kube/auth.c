@@ -73,7 +73,7 @@ static struct bytes kept_text(struct counted *counted, const struct json *status
 {
     const char *text = json_string(json_get(status, key), "");
     const char *copy = text[0] == '\0' ? NULL : arena_strdup(&counted->arena, text);
-    return copy == NULL ? (struct bytes){0} : (struct bytes){(const uint8_t *)copy, strlen(copy)};
+    return copy == NULL ? (struct bytes){0} : bytes_from(copy);
 }
 
 static enum err ask_plugin(struct counted *counted, const struct kubeconfig *config,

@@ -116,7 +116,7 @@ static enum err data_of(struct kubeconfig *config, const struct json *entry, con
     AUTO(buf_fini) struct buf decoded = {.max = KUBECONFIG_BYTES_MAX};
     const char *text = json_string(json_get(entry, key), "");
 
-    if (base64_decode(text, &decoded))
+    if (base64_decode(bytes_from(text), &decoded))
         return error_set(error, ERR_INVALID, "%s is not base64", key);
     if (decoded.len == 0)
         return OK;

@@ -60,7 +60,7 @@ static enum err read_key(struct reader *reader, const struct pipeline_secret *se
     if (encoded == NULL)
         return error_set(error, ERR_INVALID, "Secret %s/%s has no key \"%s\". Add it",
                          reader->namespace, secret->name, secret->key);
-    err = base64_decode(encoded, &value);
+    err = base64_decode(bytes_from(encoded), &value);
     const char *copy =
         err == OK ? arena_strndup(reader->arena, (const char *)value.data, value.len) : NULL;
     if (value.data != NULL)

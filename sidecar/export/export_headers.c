@@ -1,8 +1,8 @@
 #include "sidecar/export/export_headers.h"
 
+#include "common/base64.h"
 #include "common/buf.h"
 #include "common/secret.h"
-#include "sidecar/net/grpc.h"
 
 #include <ctype.h>
 
@@ -101,11 +101,8 @@ static enum err add_basic(struct export_headers *headers, const char *username,
     AUTO(buf_fini) struct buf plain = {0}, encoded = {0};
 
     if (buf_printf(&plain, "%s:%s", username, password) || buf_append_text(&encoded, "Basic ") ||
-        grpc_base64_encode(buf_bytes(&plain), &encoded))
+        base64_encode(buf_bytes(&plain), &encoded))
         return no_memory(error);
-    for (size_t n = plain.len; n % 3 != 0; n++)
-        if (buf_append_byte(&encoded, '='))
-            return no_memory(error);
     const char *text = buf_text(&encoded);
     return text == NULL ? no_memory(error) : add(headers, "authorization", text, arena, error);
 }

@@ -52,8 +52,7 @@ static void on_done(void *context, enum err err, const struct http_response *res
     } else {
         const char *type = http_response_header(response, "content-type");
         judge_http(attempt->batch.signal, http_response_status(response),
-                   type == NULL ? (struct bytes){0}
-                                : (struct bytes){(const uint8_t *)type, strlen(type)},
+                   type == NULL ? (struct bytes){0} : bytes_from(type),
                    http_response_body(response), http_response_header(response, "retry-after"),
                    &attempt->judgement);
     }

@@ -39,8 +39,7 @@ static void judge_response(enum signal signal, struct bytes body, enum otlp_enco
         return; /* a warning */
     judgement->verdict = VERDICT_PARTIAL;
     judgement->rejected = response.rejected;
-    say(judgement, "rejected in part",
-        (struct bytes){(const uint8_t *)response.message, strlen(response.message)});
+    say(judgement, "rejected in part", bytes_from(response.message));
 }
 
 static enum verdict verdict_of_code(const struct grpc_result *result, size_t sent_bytes)
@@ -151,7 +150,7 @@ void judge_http(enum signal signal, int status, struct bytes content_type, struc
     }
     snprintf(prefix, sizeof prefix, "HTTP %d", status);
     if (otlp && otlp_status_decode(body, encoding, &told, NULL) == OK && told.message[0] != '\0')
-        body = (struct bytes){(const uint8_t *)told.message, strlen(told.message)};
+        body = bytes_from(told.message);
     say(to, prefix, body);
 }
 
@@ -160,5 +159,5 @@ void judge_no_answer(enum err err, const char *text, struct judgement *ret_judge
     *ret_judgement =
         (struct judgement){.verdict = err == ERR_INVALID ? VERDICT_MEND : VERDICT_AGAIN,
                            .lost_connection = err == ERR_AGAIN};
-    say(ret_judgement, "no answer", (struct bytes){(const uint8_t *)text, strlen(text)});
+    say(ret_judgement, "no answer", bytes_from(text));
 }

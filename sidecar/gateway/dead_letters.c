@@ -2,13 +2,13 @@
 
 #include "common/assert.h"
 #include "common/backoff.h"
+#include "common/base64.h"
 #include "common/clock.h"
 #include "common/contract/names.h"
 #include "common/json.h"
 #include "common/log.h"
 #include "common/os.h"
 #include "sidecar/kafka/producer.h"
-#include "sidecar/net/grpc.h"
 #include "sidecar/otlp/otlp_json.h"
 
 #include <inttypes.h>
@@ -111,25 +111,20 @@ static enum err need_producer(struct dead_letters *letters, struct error *error)
     return producer_open(&options, &letters->producer, error);
 }
 
-static struct bytes text_bytes(const char *text)
-{
-    return (struct bytes){(const uint8_t *)text, strlen(text)};
-}
-
 static size_t make_headers(const struct letter *letter,
                            struct producer_header headers[PRODUCER_HEADERS_MAX])
 {
     size_t n = 0;
 
-    headers[n++] = (struct producer_header){NAMES_HEADER_DLQ_REASON, text_bytes(letter->reason)};
+    headers[n++] = (struct producer_header){NAMES_HEADER_DLQ_REASON, bytes_from(letter->reason)};
     headers[n++] = (struct producer_header){NAMES_HEADER_DLQ_GATEWAY,
-                                            text_bytes(letter->letters->options.source)};
-    headers[n++] = (struct producer_header){NAMES_HEADER_DLQ_TOPIC, text_bytes(letter->from_topic)};
+                                            bytes_from(letter->letters->options.source)};
+    headers[n++] = (struct producer_header){NAMES_HEADER_DLQ_TOPIC, bytes_from(letter->from_topic)};
     headers[n++] =
-        (struct producer_header){NAMES_HEADER_DLQ_PARTITION, text_bytes(letter->partition)};
-    headers[n++] = (struct producer_header){NAMES_HEADER_DLQ_OFFSET, text_bytes(letter->offset)};
+        (struct producer_header){NAMES_HEADER_DLQ_PARTITION, bytes_from(letter->partition)};
+    headers[n++] = (struct producer_header){NAMES_HEADER_DLQ_OFFSET, bytes_from(letter->offset)};
     if (letter->pointer)
-        headers[n++] = (struct producer_header){NAMES_HEADER_DLQ_POINTER, text_bytes("1")};
+        headers[n++] = (struct producer_header){NAMES_HEADER_DLQ_POINTER, bytes_from("1")};
     for (size_t i = 0; i < letter->copied_len && n < PRODUCER_HEADERS_MAX; i++)
         headers[n++] =
             (struct producer_header){letter->copied[i].name, buf_bytes(&letter->copied[i].value)};
@@ -177,7 +172,7 @@ static enum err make_line(const struct letter *letter, struct buf *line)
         json_set(root, "otlp", &otlp);
     } else {
         buf_clear(&text);
-        if (grpc_base64_encode(letter->letter.value, &text) || buf_text(&text) == NULL)
+        if (base64_encode(letter->letter.value, &text) || buf_text(&text) == NULL)
             return ERR_NOMEM;
         json_set_string(root, "base64", (const char *)text.data);
     }

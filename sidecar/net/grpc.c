@@ -1,5 +1,7 @@
 #include "sidecar/net/grpc.h"
 
+#include "common/base64.h"
+
 #include <ctype.h>
 #include <stdio.h>
 #include <strings.h>
@@ -113,56 +115,9 @@ enum err grpc_percent_decode(struct bytes text, struct buf *out)
 
 enum err grpc_base64_encode(struct bytes data, struct buf *out)
 {
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
-    enum err err = buf_reserve(out, data.len / 3 * 4 + 4);
-    uint32_t bits = 0;
-    unsigned have = 0;
-    for (size_t i = 0; !err && i < data.len; i++) {
-        bits = bits << 8 | data.data[i];
-        have += 8;
-        for (; !err && have >= 6; have -= 6)
-            err = buf_append_byte(out, (uint8_t)digits[bits >> (have - 6) & 63]);
-    }
-    if (!err && have > 0)
-        err = buf_append_byte(out, (uint8_t)digits[bits << (6 - have) & 63]);
-    return err;
-}
-
-static int base64_digit(uint8_t c)
-{
-    if (c >= 'A' && c <= 'Z')
-        return c - 'A';
-    if (c >= 'a' && c <= 'z')
-        return c - 'a' + 26;
-    if (c >= '0' && c <= '9')
-        return c - '0' + 52;
-    if (c == '+' || c == '-') /* and the URL alphabet, which some peers use */
-        return 62;
-    return c == '/' || c == '_' ? 63 : -1;
-}
-
-enum err grpc_base64_decode(struct bytes text, struct buf *out)
-{
-    while (text.len > 0 && text.data[text.len - 1] == '=')
-        text.len--;
-    if (text.len % 4 == 1)
-        return ERR_INVALID;
-
-    enum err err = buf_reserve(out, text.len / 4 * 3 + 3);
-    uint32_t bits = 0;
-    unsigned have = 0;
-    for (size_t i = 0; !err && i < text.len; i++) {
-        int digit = base64_digit(text.data[i]);
-        if (digit < 0)
-            return ERR_INVALID;
-        bits = bits << 6 | (uint32_t)digit;
-        have += 6;
-        if (have >= 8) {
-            have -= 8;
-            err = buf_append_byte(out, (uint8_t)(bits >> have));
-        }
-    }
+    enum err err = base64_encode(data, out);
+    if (!err)
+        out->len -= (3 - data.len % 3) % 3; /* the padding */
     return err;
 }
 
@@ -225,7 +180,7 @@ enum err grpc_encode_status(enum grpc_status status, const char *message, uint32
         message = "";
     enum err err = put_number(out, 1, (uint64_t)status);
     if (!err)
-        err = put_bytes(out, 2, (struct bytes){(const uint8_t *)message, strlen(message)});
+        err = put_bytes(out, 2, bytes_from(message));
     if (!err && retry_delay_ms > 0)
         err = put_retry_info(out, retry_delay_ms);
     return err;

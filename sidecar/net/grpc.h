@@ -57,8 +57,8 @@ NODISCARD enum err grpc_percent_encode(struct bytes text, struct buf *out);
 /* Undoes it; a bad escape is kept as it stands, as the protocol says. */
 NODISCARD enum err grpc_percent_decode(struct bytes text, struct buf *out);
 
-NODISCARD enum err grpc_base64_encode(struct bytes data, struct buf *out); /* without padding */
-NODISCARD enum err grpc_base64_decode(struct bytes text, struct buf *out); /* with or without */
+/* base64 without padding, as gRPC wants it in "-bin" headers; base64_decode() undoes it. */
+NODISCARD enum err grpc_base64_encode(struct bytes data, struct buf *out);
 
 /* Appends a google.rpc.Status in protobuf, with a RetryInfo if retry_delay_ms is not 0. It is also
  * the body of an OTLP/HTTP error. `message` should be UTF-8. */

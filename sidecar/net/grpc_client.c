@@ -143,7 +143,7 @@ void call_finish(struct grpc_call *call, enum grpc_outcome outcome, const char *
         .outcome = outcome,
         .http_status = call->http_status,
         .status = status_of_outcome(outcome),
-        .message = {(const uint8_t *)text, strlen(text)},
+        .message = bytes_from(text),
     };
     finish(call, &result);
 }
@@ -222,7 +222,7 @@ void call_finish_answered(struct grpc_call *call)
         result.status = status_of_http(call->http_status);
         error_set(&error, ERR_INVALID, "the server answered HTTP %u without grpc-status",
                   call->http_status);
-        result.message = (struct bytes){(const uint8_t *)error.text, strlen(error.text)};
+        result.message = bytes_from(error.text);
     }
     if (grpc_decode_retry_delay(result.details, &result.retry_delay_ms) == OK)
         result.has_retry_delay = true;

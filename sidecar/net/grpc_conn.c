@@ -8,6 +8,7 @@
 #include "sidecar/net/client_internal.h"
 
 #include "common/assert.h"
+#include "common/base64.h"
 #include "sidecar/net/http2.h"
 
 #include <errno.h>
@@ -53,7 +54,7 @@ static void take_text(struct buf *into, struct bytes value,
 {
     buf_clear(into);
     into->max = TEXT_MAX;
-    if (decode(value, into) != OK && decode == grpc_base64_decode)
+    if (decode(value, into) != OK && decode == base64_decode)
         buf_clear(into);
 }
 
@@ -70,7 +71,7 @@ static void take_header(struct grpc_call *call, struct bytes name, struct bytes 
     } else if (bytes_equal(name, BYTES_LITERAL("grpc-message"))) {
         take_text(&call->message, value, grpc_percent_decode);
     } else if (bytes_equal(name, BYTES_LITERAL("grpc-status-details-bin"))) {
-        take_text(&call->details, value, grpc_base64_decode);
+        take_text(&call->details, value, base64_decode);
     } else if (bytes_equal(name, BYTES_LITERAL("grpc-encoding"))) {
         if (compression_parse(value, &call->encoding))
             call->encoding = COMPRESSION_NONE; /* a compressed reply is then one we can't read */

@@ -211,7 +211,7 @@ static int finish_target(struct http1 *http1)
 
     if (request->method.len > 0)
         return 0;
-    request_set_method(request, (struct bytes){(const uint8_t *)method, strlen(method)});
+    request_set_method(request, bytes_from(method));
     request_set_target(request, buf_bytes(&http1->line));
     buf_clear(&http1->line);
     return request->refusal == NET_REFUSED_NOT ? 0 : fail_request(http1);

@@ -1,5 +1,7 @@
 #include "sidecar/otlp/json_value.h"
 
+#include "common/base64.h"
+
 #include <math.h>
 #include <stdlib.h>
 
@@ -205,7 +207,7 @@ const char *json_value_double(struct bytes text, double *ret_value)
 
 /* ---- bytes */
 
-enum { NOT_HEX = 16, NOT_BASE64 = 64 };
+enum { NOT_HEX = 16 };
 
 static unsigned hex_digit(uint8_t c)
 {
@@ -229,19 +231,6 @@ const char *json_value_hex(struct bytes text, uint8_t *to, uint8_t **ret_end)
     return NULL;
 }
 
-static unsigned base64_digit(uint8_t c)
-{
-    if (c >= 'A' && c <= 'Z')
-        return c - (unsigned)'A';
-    if (c >= 'a' && c <= 'z')
-        return c - (unsigned)'a' + 26;
-    if (is_digit(c))
-        return c - (unsigned)'0' + 52;
-    if (c == '+' || c == '-')
-        return 62;
-    return c == '/' || c == '_' ? 63 : NOT_BASE64;
-}
-
 const char *json_value_base64(struct bytes text, uint8_t *to, uint8_t **ret_end)
 {
     size_t len = text.len;
@@ -256,7 +245,7 @@ const char *json_value_base64(struct bytes text, uint8_t *to, uint8_t **ret_end)
         return "base64 is cut off";
     for (size_t i = 0; i < len; i++) {
         unsigned digit = base64_digit(text.data[i]);
-        if (digit == NOT_BASE64)
+        if (digit == BASE64_NONE)
             return "not base64";
         word = word << 6 | digit;
         bits += 6;

@@ -6,6 +6,7 @@
 #include "sidecar/otlp/otlp_json.h"
 
 #include "common/assert.h"
+#include "common/base64.h"
 #include "sidecar/otlp/schema.h"
 #include "sidecar/otlp/wire.h"
 
@@ -112,26 +113,10 @@ static enum err put_hex(struct writer *writer, struct bytes data)
 
 static enum err put_base64(struct writer *writer, struct bytes data)
 {
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
-    enum err err = buf_reserve(writer->out, data.len / 3 * 4 + 6);
-    if (err)
-        return err;
-    uint8_t *to = writer->out->data + writer->out->len;
-    *to++ = '"';
-    for (size_t i = 0; i < data.len; i += 3) {
-        size_t left = data.len - i;
-        uint32_t word = (uint32_t)data.data[i] << 16 |
-                        (left > 1 ? (uint32_t)data.data[i + 1] << 8 : 0) |
-                        (left > 2 ? (uint32_t)data.data[i + 2] : 0);
-        *to++ = (uint8_t)digits[word >> 18];
-        *to++ = (uint8_t)digits[word >> 12 & 63];
-        *to++ = left > 1 ? (uint8_t)digits[word >> 6 & 63] : '=';
-        *to++ = left > 2 ? (uint8_t)digits[word & 63] : '=';
-    }
-    *to++ = '"';
-    writer->out->len = (size_t)(to - writer->out->data);
-    return OK;
+    enum err err = buf_append_byte(writer->out, '"');
+    if (!err)
+        err = base64_encode(data, writer->out);
+    return err ? err : buf_append_byte(writer->out, '"');
 }
 
 /* As few digits as read back to the same number. */

@@ -86,11 +86,6 @@ static uint8_t *encode(uint8_t *to, struct bytes key, struct bytes value)
     return to + value.len;
 }
 
-static struct bytes text(const char *text)
-{
-    return (struct bytes){(const uint8_t *)text, strlen(text)};
-}
-
 static enum err check_rules(const struct stamp_rule *rules, size_t count, size_t *ret_size,
                             struct error *error)
 {
@@ -100,7 +95,7 @@ static enum err check_rules(const struct stamp_rule *rules, size_t count, size_t
         const struct stamp_rule *rule = &rules[i];
         if (rule->key == NULL || rule->key[0] == '\0')
             return error_set(error, ERR_INVALID, "resource attribute %zu: the key is empty", i);
-        if (!utf8_is_valid(text(rule->key)))
+        if (!utf8_is_valid(bytes_from(rule->key)))
             return error_set(error, ERR_INVALID, "resource attribute %zu: the key is not UTF-8", i);
         size += strlen(rule->key);
         bytes += strlen(rule->key);
@@ -109,7 +104,7 @@ static enum err check_rules(const struct stamp_rule *rules, size_t count, size_t
         if (rule->value == NULL)
             return error_set(error, ERR_INVALID, "resource attribute '%.100s': has no value",
                              rule->key);
-        if (!utf8_is_valid(text(rule->value)))
+        if (!utf8_is_valid(bytes_from(rule->value)))
             return error_set(error, ERR_INVALID, "resource attribute '%.100s': value is not UTF-8",
                              rule->key);
         size += 2 * encoded_size(strlen(rule->key), strlen(rule->value)); /* and in additions */
@@ -136,7 +131,7 @@ static struct entry entry_of(const struct stamp_rule *rule, uint8_t **memory)
         entry.if_present.deed = REMOVE;
         return entry;
     }
-    uint8_t *end = encode(*memory, entry.key, text(rule->value));
+    uint8_t *end = encode(*memory, entry.key, bytes_from(rule->value));
     set.encoded = (struct bytes){*memory, (size_t)(end - *memory)};
     *memory = end;
     if (rule->action != STAMP_INSERT)

@@ -65,16 +65,11 @@ static void copy_text(struct bytes text, char to[OTLP_MESSAGE_MAX])
     memcpy(to, bytes, (size_t)(put - bytes));
 }
 
-static struct bytes bytes_of(const char *text)
-{
-    return (struct bytes){(const uint8_t *)text, strlen(text)};
-}
-
 /* ---- encoding */
 
 static uint8_t *put_text(uint8_t *to, uint32_t number, const char *text)
 {
-    struct bytes bytes = bytes_of(text);
+    struct bytes bytes = bytes_from(text);
 
     if (bytes.len == 0)
         return to;
@@ -142,7 +137,7 @@ enum err otlp_status_encode(const struct otlp_status *status, enum otlp_encoding
     uint8_t bytes[OTLP_MESSAGE_MAX + 2 * SMALL], *end = bytes;
     char message[OTLP_MESSAGE_MAX];
 
-    copy_text(bytes_of(status->message), message);
+    copy_text(bytes_from(status->message), message);
     if (encoding == OTLP_JSON)
         return status_to_json(status, message, out);
     end = put_int(end, STATUS_CODE, (uint64_t)(int64_t)status->code);
@@ -166,7 +161,7 @@ enum err otlp_response_encode(enum signal signal, const struct otlp_response *re
     uint8_t partial[OTLP_MESSAGE_MAX + SMALL], bytes[OTLP_MESSAGE_MAX + 2 * SMALL];
     char message[OTLP_MESSAGE_MAX];
 
-    copy_text(bytes_of(response->message), message);
+    copy_text(bytes_from(response->message), message);
     if (encoding == OTLP_JSON) {
         struct json *root = json_new_object();
         if (response->partial) {
@@ -338,10 +333,10 @@ static enum err status_from_json(struct bytes body, struct otlp_status *status, 
     if (err)
         return err;
     status->code = (int32_t)json_int(json_get(root, "code"), 0);
-    copy_text(bytes_of(json_string(json_get(root, "message"), "")), status->message);
+    copy_text(bytes_from(json_string(json_get(root, "message"), "")), status->message);
     JSON_EACH(detail, json_get(root, "details"))
     {
-        if (!is_retry_info(bytes_of(json_string(json_get(detail, "@type"), ""))))
+        if (!is_retry_info(bytes_from(json_string(json_get(detail, "@type"), ""))))
             continue;
         status->has_retry_delay = true;
         status->retry_delay_ms = delay_ms(json_string(json_get(detail, "retryDelay"), ""));
@@ -369,7 +364,7 @@ static enum err response_from_json(enum signal signal, struct bytes body,
         return err;
     const struct json *partial = json_get(root, "partialSuccess");
     response->rejected = int_of(json_get(partial, rejected_name(signal)));
-    copy_text(bytes_of(json_string(json_get(partial, "errorMessage"), "")), response->message);
+    copy_text(bytes_from(json_string(json_get(partial, "errorMessage"), "")), response->message);
     return OK;
 }
 

@@ -1,6 +1,7 @@
 /* What gRPC and its peers encode by hand: framing, percent-encoding, base64, google.rpc.Status, and
  * compressed messages. What was decoded and encoded again must come back. */
 #include "common/assert.h"
+#include "common/base64.h"
 #include "common/compress.h"
 #include "sidecar/net/grpc.h"
 
@@ -27,11 +28,11 @@ static void check_base64(struct bytes in)
 {
     AUTO(buf_fini) struct buf raw = {0}, encoded = {0}, again = {0};
 
-    if (grpc_base64_decode(in, &raw) != OK)
+    if (base64_decode(in, &raw) != OK)
         return;
     enum err err = grpc_base64_encode(buf_bytes(&raw), &encoded);
     ASSERT(err == OK);
-    err = grpc_base64_decode(buf_bytes(&encoded), &again);
+    err = base64_decode(buf_bytes(&encoded), &again);
     ASSERT(err == OK);
     ASSERT(bytes_equal(buf_bytes(&raw), buf_bytes(&again)));
 }

@@ -1,6 +1,7 @@
 /* gRPC's own encodings are read as the protocol says and as peers write them, and never trusted. */
 #include "tests/support/test.h"
 
+#include "common/base64.h"
 #include "sidecar/net/grpc.h"
 
 static void test_takes_exactly_one_whole_message(void **state)
@@ -88,12 +89,12 @@ static void test_reads_base64_with_and_without_padding(void **state)
         assert_string_equal(buf_text(&out), pairs[i][1]);
         while (out.len % 4 != 0)
             assert_ok(buf_append_byte(&out, '='));
-        assert_ok(grpc_base64_decode(buf_bytes(&out), &back));
+        assert_ok(base64_decode(buf_bytes(&out), &back));
         assert_true(bytes_equal(buf_bytes(&back), raw));
     }
     AUTO(buf_fini) struct buf out = {0};
-    assert_int_equal(grpc_base64_decode(BYTES_LITERAL("Zm9vY"), &out), ERR_INVALID);
-    assert_int_equal(grpc_base64_decode(BYTES_LITERAL("Zm 9v"), &out), ERR_INVALID);
+    assert_int_equal(base64_decode(BYTES_LITERAL("Zm9vY"), &out), ERR_INVALID);
+    assert_int_equal(base64_decode(BYTES_LITERAL("Zm 9v"), &out), ERR_INVALID);
 }
 
 static void test_carries_a_delay_in_the_status(void **state)
