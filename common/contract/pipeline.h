@@ -335,9 +335,15 @@ const char *pipeline_dead_letter(const struct pipeline_gateway *gateway,
 const char *pipeline_spool_dir(const struct pipeline *pipeline, const struct pipeline_edge *edge,
                                struct arena *arena);
 
-/* "<dir>/<name>/<key>", made from the arena; NULL for no secret or out of memory. */
-const char *pipeline_secret_path(const struct pipeline_secret *secret, const char *dir,
-                                 struct arena *arena);
+/* The file "<dir>/<name>/<key>" in which a pod finds the secret, and the text in it (see
+ * secret_read()), from the arena; NULL where the document names none. ERR_INVALID: `dir` is NULL,
+ * though it names one. */
+NODISCARD enum err pipeline_secret_path(const struct pipeline_secret *secret, const char *dir,
+                                        struct arena *arena, const char **ret_path,
+                                        struct error *error);
+NODISCARD enum err pipeline_secret_read(const struct pipeline_secret *secret, const char *dir,
+                                        struct arena *arena, const char **ret_text,
+                                        struct error *error);
 
 /* Calls `visit` for each secret that pods of that tier mount (Kafka's included), possibly twice for
  * the same one. */

@@ -54,14 +54,6 @@ const char *pipeline_spool_dir(const struct pipeline *pipeline, const struct pip
                         edge->name);
 }
 
-const char *pipeline_secret_path(const struct pipeline_secret *secret, const char *dir,
-                                 struct arena *arena)
-{
-    if (secret->name == NULL)
-        return NULL;
-    return arena_printf(arena, "%s/%s/%s", dir, secret->name, secret->key);
-}
-
 static void kafka_secrets(const struct pipeline *pipeline, pipeline_visit_secret *visit,
                           void *context)
 {

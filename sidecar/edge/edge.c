@@ -5,7 +5,6 @@
 #include "common/http_server.h"
 #include "common/log.h"
 #include "common/os.h"
-#include "common/secret.h"
 #include "common/tls.h"
 #include "sidecar/edge/edge_state.h"
 #include "sidecar/edge/produce.h"
@@ -157,15 +156,15 @@ static enum err open_tls(struct edge *edge, struct error *error)
 
     if (otlp->certificate_secret.name == NULL)
         return OK;
-    if (dir == NULL)
-        return error_set(error, ERR_INVALID, "receivers.otlp.tls needs --secrets DIR");
-    const struct tls_server_options options = {
-        .certificate_file = pipeline_secret_path(&otlp->certificate_secret, dir, &edge->arena),
-        .key_file = pipeline_secret_path(&otlp->key_secret, dir, &edge->arena),
-        .client_ca_file = pipeline_secret_path(&otlp->client_ca_secret, dir, &edge->arena),
-        .alpn = "h2,http/1.1",
-    };
-    return tls_server_open(&options, &edge->tls, error);
+    struct tls_server_options options = {.alpn = "h2,http/1.1"};
+    enum err err = pipeline_secret_path(&otlp->certificate_secret, dir, &edge->arena,
+                                        &options.certificate_file, error);
+    if (!err)
+        err = pipeline_secret_path(&otlp->key_secret, dir, &edge->arena, &options.key_file, error);
+    if (!err)
+        err = pipeline_secret_path(&otlp->client_ca_secret, dir, &edge->arena,
+                                   &options.client_ca_file, error);
+    return err ? err : tls_server_open(&options, &edge->tls, error);
 }
 
 /* ---- producing */
@@ -265,15 +264,8 @@ static enum err receive_settings(struct edge *edge, struct receive_options *ret_
     };
     for (int i = 0; i < SIGNAL_COUNT; i++)
         ret_options->serves[i] = pipeline_topic_of(edge->options.pipeline, (enum signal)i) != NULL;
-    if (otlp->bearer_token_secret.name == NULL)
-        return OK;
-    if (edge->options.secrets_dir == NULL)
-        return error_set(error, ERR_INVALID,
-                         "receivers.otlp.bearerTokenSecret needs --secrets DIR");
-    const char *path =
-        pipeline_secret_path(&otlp->bearer_token_secret, edge->options.secrets_dir, &edge->arena);
-    return path == NULL ? no_memory(error)
-                        : secret_read(path, &edge->arena, &ret_options->bearer_token, error);
+    return pipeline_secret_read(&otlp->bearer_token_secret, edge->options.secrets_dir, &edge->arena,
+                                &ret_options->bearer_token, error);
 }
 
 static void *run_worker(void *context)

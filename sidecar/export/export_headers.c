@@ -2,7 +2,6 @@
 
 #include "common/base64.h"
 #include "common/buf.h"
-#include "common/secret.h"
 
 #include <ctype.h>
 
@@ -49,30 +48,6 @@ static enum err add(struct export_headers *headers, const char *name, const char
     return OK;
 }
 
-enum err export_secret_path(const struct pipeline_secret *secret, const char *dir,
-                            struct arena *arena, const char **ret_path, struct error *error)
-{
-    *ret_path = NULL;
-    if (secret->name == NULL)
-        return OK;
-    if (dir == NULL)
-        return error_set(error, ERR_INVALID,
-                         "secret '%s' is needed: say --secrets DIR, with the file DIR/%s/%s",
-                         secret->name, secret->name, secret->key);
-    *ret_path = pipeline_secret_path(secret, dir, arena);
-    return *ret_path == NULL ? no_memory(error) : OK;
-}
-
-static enum err read_secret(const struct pipeline_secret *secret, const char *dir,
-                            struct arena *arena, const char **ret_text, struct error *error)
-{
-    const char *path = NULL;
-
-    *ret_text = NULL;
-    enum err err = export_secret_path(secret, dir, arena, &path, error);
-    return err || path == NULL ? err : secret_read(path, arena, ret_text, error);
-}
-
 /* Lines of "Name: value". */
 static enum err add_lines(struct export_headers *headers, const char *text, struct arena *arena,
                           struct error *error)
@@ -113,11 +88,12 @@ static enum err add_credentials(const struct pipeline_export *settings, const ch
 {
     const char *username = NULL, *password = NULL, *token = NULL;
 
-    enum err err = read_secret(&settings->basic_username_secret, dir, arena, &username, error);
+    enum err err =
+        pipeline_secret_read(&settings->basic_username_secret, dir, arena, &username, error);
     if (!err)
-        err = read_secret(&settings->basic_password_secret, dir, arena, &password, error);
+        err = pipeline_secret_read(&settings->basic_password_secret, dir, arena, &password, error);
     if (!err)
-        err = read_secret(&settings->bearer_token_secret, dir, arena, &token, error);
+        err = pipeline_secret_read(&settings->bearer_token_secret, dir, arena, &token, error);
     if (!err && username != NULL && password != NULL)
         err = add_basic(headers, username, password, arena, error);
     if (!err && token != NULL) {
@@ -139,7 +115,7 @@ enum err export_headers_make(const struct pipeline_export *settings, const char 
         err = add(&headers, settings->headers.items[i].name, settings->headers.items[i].value,
                   arena, error);
     if (!err)
-        err = read_secret(&settings->headers_secret, secrets_dir, arena, &lines, error);
+        err = pipeline_secret_read(&settings->headers_secret, secrets_dir, arena, &lines, error);
     if (!err && lines != NULL)
         err = add_lines(&headers, lines, arena, error);
     if (!err)

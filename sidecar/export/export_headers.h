@@ -26,10 +26,4 @@ NODISCARD enum err export_headers_make(const struct pipeline_export *settings,
                                        const char *secrets_dir, struct arena *arena,
                                        struct export_headers *ret_headers, struct error *error);
 
-/* The path of a secret's file, or NULL where the settings name none. ERR_INVALID: there is no
- * directory of secrets. */
-NODISCARD enum err export_secret_path(const struct pipeline_secret *secret, const char *dir,
-                                      struct arena *arena, const char **ret_path,
-                                      struct error *error);
-
 #endif

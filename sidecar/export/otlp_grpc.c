@@ -64,8 +64,8 @@ static enum err send(void *self, const struct export_batch *batch, struct error 
     };
     enum err err = OK;
     if (exporter->encoding != NULL) {
-        err = compressor_run(exporter->compressor, batch->parts, batch->part_count, &attempt->compressed,
-                       error);
+        err = compressor_run(exporter->compressor, batch->parts, batch->part_count,
+                             &attempt->compressed, error);
         attempt->body = buf_bytes(&attempt->compressed);
         call.message = &attempt->body;
         call.message_count = 1;
@@ -99,14 +99,14 @@ static enum err open_tls(struct exporter *exporter, const struct export_options 
 
     if (tls->insecure)
         return OK;
-    enum err err = export_secret_path(&tls->ca_secret, options->secrets_dir, &exporter->arena,
-                                      &wanted.ca_file, error);
+    enum err err = pipeline_secret_path(&tls->ca_secret, options->secrets_dir, &exporter->arena,
+                                        &wanted.ca_file, error);
     if (!err)
-        err = export_secret_path(&tls->certificate_secret, options->secrets_dir, &exporter->arena,
-                                 &wanted.certificate_file, error);
+        err = pipeline_secret_path(&tls->certificate_secret, options->secrets_dir, &exporter->arena,
+                                   &wanted.certificate_file, error);
     if (!err)
-        err = export_secret_path(&tls->key_secret, options->secrets_dir, &exporter->arena,
-                                 &wanted.key_file, error);
+        err = pipeline_secret_path(&tls->key_secret, options->secrets_dir, &exporter->arena,
+                                   &wanted.key_file, error);
     return err ? err : tls_client_open(&wanted, &exporter->tls, error);
 }
 

@@ -162,14 +162,14 @@ static enum err make_tls(struct exporter *exporter, const struct export_options 
     const struct pipeline_tls_client *tls = &options->settings->tls;
 
     exporter->tls.insecure_skip_verify = tls->insecure_skip_verify;
-    enum err err = export_secret_path(&tls->ca_secret, options->secrets_dir, &exporter->arena,
-                                      &exporter->tls.ca_file, error);
+    enum err err = pipeline_secret_path(&tls->ca_secret, options->secrets_dir, &exporter->arena,
+                                        &exporter->tls.ca_file, error);
     if (!err)
-        err = export_secret_path(&tls->certificate_secret, options->secrets_dir, &exporter->arena,
-                                 &exporter->tls.cert_file, error);
+        err = pipeline_secret_path(&tls->certificate_secret, options->secrets_dir, &exporter->arena,
+                                   &exporter->tls.cert_file, error);
     return err ? err
-               : export_secret_path(&tls->key_secret, options->secrets_dir, &exporter->arena,
-                                    &exporter->tls.key_file, error);
+               : pipeline_secret_path(&tls->key_secret, options->secrets_dir, &exporter->arena,
+                                      &exporter->tls.key_file, error);
 }
 
 enum err export_otlp_http_open(const struct export_options *options,

@@ -1,9 +1,5 @@
 #include "sidecar/kafka/kafka_access.h"
 
-#include "common/secret.h"
-
-#include <stdio.h>
-
 static enum err no_memory(struct error *error)
 {
     return error_set(error, ERR_NOMEM, "Kafka's address and credentials");
@@ -23,32 +19,6 @@ static enum err join_servers(const struct pipeline_strings *servers, struct aren
     return OK;
 }
 
-/* Path of a secret's file; NULL where the document names none. */
-static enum err secret_path(const struct pipeline_secret *secret, const char *dir,
-                            struct arena *arena, const char **ret_path, struct error *error)
-{
-    *ret_path = NULL;
-    if (secret->name == NULL)
-        return OK;
-    if (dir == NULL)
-        return error_set(error, ERR_INVALID,
-                         "secret '%s' is needed: say --secrets DIR, with the file DIR/%s/%s",
-                         secret->name, secret->name, secret->key);
-    *ret_path = pipeline_secret_path(secret, dir, arena);
-    return *ret_path == NULL ? no_memory(error) : OK;
-}
-
-static enum err secret_text(const struct pipeline_secret *secret, const char *dir,
-                            struct arena *arena, const char **ret_text, struct error *error)
-{
-    const char *path = NULL;
-
-    enum err err = secret_path(secret, dir, arena, &path, error);
-    if (err || path == NULL)
-        return err;
-    return secret_read(path, arena, ret_text, error);
-}
-
 static enum err set_tls(const struct pipeline_tls_client *tls, const char *dir, struct arena *arena,
                         struct kafka_access *access, struct error *error)
 {
@@ -56,10 +26,11 @@ static enum err set_tls(const struct pipeline_tls_client *tls, const char *dir, 
     access->insecure_skip_verify = tls->insecure_skip_verify;
     if (!tls->enabled)
         return OK;
-    enum err err = secret_path(&tls->ca_secret, dir, arena, &access->ca_file, error);
+    enum err err = pipeline_secret_path(&tls->ca_secret, dir, arena, &access->ca_file, error);
     if (!err)
-        err = secret_path(&tls->certificate_secret, dir, arena, &access->certificate_file, error);
-    return err ? err : secret_path(&tls->key_secret, dir, arena, &access->key_file, error);
+        err = pipeline_secret_path(&tls->certificate_secret, dir, arena, &access->certificate_file,
+                                   error);
+    return err ? err : pipeline_secret_path(&tls->key_secret, dir, arena, &access->key_file, error);
 }
 
 static enum err set_sasl(const struct pipeline_sasl *sasl, const char *dir, struct arena *arena,
@@ -70,9 +41,11 @@ static enum err set_sasl(const struct pipeline_sasl *sasl, const char *dir, stru
                                              [PIPELINE_SASL_SCRAM_SHA_512] = "SCRAM-SHA-512"};
 
     access->sasl_mechanism = mechanisms[sasl->mechanism];
-    enum err err = secret_text(&sasl->username_secret, dir, arena, &access->sasl_username, error);
+    enum err err =
+        pipeline_secret_read(&sasl->username_secret, dir, arena, &access->sasl_username, error);
     return err ? err
-               : secret_text(&sasl->password_secret, dir, arena, &access->sasl_password, error);
+               : pipeline_secret_read(&sasl->password_secret, dir, arena, &access->sasl_password,
+                                      error);
 }
 
 static enum err set_properties(const struct pipeline_map *base, const struct pipeline_map *over,

@@ -134,9 +134,17 @@ static void test_each_tier_names_the_secrets_it_mounts(void **state)
     assert_string_equal(buf_text(&names), "ca/ca.crt u/name u/p ");
 
     AUTO(arena_fini) struct arena arena = {0};
-    assert_string_equal(pipeline_secret_path(&pipeline->kafka->tls.ca_secret, "/secrets", &arena),
-                        "/secrets/ca/ca.crt");
-    assert_null(pipeline_secret_path(&pipeline->kafka->tls.key_secret, "/secrets", &arena));
+    const struct pipeline_tls_client *tls = &pipeline->kafka->tls;
+    const char *path = NULL;
+    struct error error = {0};
+    assert_ok(pipeline_secret_path(&tls->ca_secret, "/secrets", &arena, &path, &error));
+    assert_string_equal(path, "/secrets/ca/ca.crt");
+    assert_ok(pipeline_secret_path(&tls->key_secret, "/secrets", &arena, &path, &error));
+    assert_null(path);
+    assert_ok(pipeline_secret_path(&tls->key_secret, NULL, &arena, &path, &error));
+    assert_int_equal(pipeline_secret_path(&tls->ca_secret, NULL, &arena, &path, &error),
+                     ERR_INVALID);
+    assert_non_null(strstr(error.text, "--secrets DIR"));
 }
 
 static void test_a_secret_can_not_name_a_file_elsewhere(void **state)
