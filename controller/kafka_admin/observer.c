@@ -5,6 +5,7 @@
 
 #include "common/assert.h"
 #include "common/clock.h"
+#include "common/cond.h"
 #include "common/xalloc.h"
 #include "controller/kafka_admin/access.h"
 #include "controller/kafka_admin/rounds.h"
@@ -67,8 +68,7 @@ static void run_round(struct observer *observer)
 /* False: to stop. */
 static bool wait_until(struct observer *observer, uint64_t at_ms)
 {
-    struct timespec at = {.tv_sec = (time_t)(at_ms / 1000),
-                          .tv_nsec = (long)(at_ms % 1000) * 1000000};
+    struct timespec at = cond_deadline(at_ms);
 
     pthread_mutex_lock(&observer->mutex);
     while (!observer->stop && clock_mono_ms() < at_ms)
@@ -98,14 +98,10 @@ enum err observer_create(struct admin_pool *pool, const struct kafka_access *acc
                          struct observer **ret_observer, struct error *error)
 {
     AUTO(observer_destroy) struct observer *observer = xcalloc(1, sizeof *observer);
-    pthread_condattr_t monotonic;
 
     observer->pool = pool;
     pthread_mutex_init(&observer->mutex, NULL);
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&observer->wake, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    cond_init(&observer->wake);
     enum err err = access_copy(access, &observer->access, error);
     if (err)
         return err;

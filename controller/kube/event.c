@@ -3,6 +3,7 @@
 #include "controller/kube/event.h"
 
 #include "common/clock.h"
+#include "common/cond.h"
 #include "common/map.h"
 #include "common/metrics.h"
 #include "common/rfc3339.h"
@@ -291,8 +292,7 @@ static void *run(void *context)
         if (news == NULL && recorder->ending)
             break;
         if (news == NULL && clock_mono_ms() < patch_at) {
-            struct timespec until = {.tv_sec = (time_t)(patch_at / 1000),
-                                     .tv_nsec = (long)(patch_at % 1000) * 1000000};
+            struct timespec until = cond_deadline(patch_at);
             pthread_cond_timedwait(&recorder->changed, &recorder->lock, &until);
             continue;
         }
@@ -322,11 +322,7 @@ enum err event_recorder_create(struct kube_client *client, const char *controlle
     recorder->instance = xstrdup(instance);
     recorder->queue_end = &recorder->queue;
     pthread_mutex_init(&recorder->lock, NULL);
-    pthread_condattr_t attributes;
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&recorder->changed, &attributes);
-    pthread_condattr_destroy(&attributes);
+    cond_init(&recorder->changed);
 
     sigfillset(&all); /* signals are for the main thread */
     pthread_sigmask(SIG_SETMASK, &all, &before);

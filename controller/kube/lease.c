@@ -2,6 +2,7 @@
 
 #include "common/assert.h"
 #include "common/clock.h"
+#include "common/cond.h"
 #include "common/rfc3339.h"
 #include "common/xalloc.h"
 #include "controller/kube/object.h"
@@ -220,8 +221,7 @@ static bool wait_for_next(struct lease *lease)
 
     if (lease->leading && deadline < due)
         due = deadline;
-    struct timespec until = {.tv_sec = (time_t)(due / 1000),
-                             .tv_nsec = (long)(due % 1000) * 1000000};
+    struct timespec until = cond_deadline(due);
     pthread_mutex_lock(&lease->lock);
     int failed = 0;
     while (!lease->ending && failed == 0)
@@ -274,11 +274,7 @@ enum err lease_create(struct kube_client **client, const struct lease_config *co
     lease->identity = xstrdup(config->identity);
     lease->must_read = true;
     pthread_mutex_init(&lease->lock, NULL);
-    pthread_condattr_t attributes;
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&lease->changed, &attributes);
-    pthread_condattr_destroy(&attributes);
+    cond_init(&lease->changed);
 
     sigfillset(&all); /* signals are for the main thread */
     pthread_sigmask(SIG_SETMASK, &all, &before);

@@ -2,6 +2,7 @@
 
 #include "common/assert.h"
 #include "common/clock.h"
+#include "common/cond.h"
 #include "common/metrics.h"
 #include "common/url.h"
 #include "common/xalloc.h"
@@ -74,11 +75,7 @@ enum err kube_client_create(struct kube_auth **auth, const char *name,
     AUTO(kube_client_destroy) struct kube_client *client = xcalloc(1, sizeof *client);
     MOVE(client->auth, *auth);
     pthread_mutex_init(&client->lock, NULL);
-    pthread_condattr_t attributes;
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&client->changed, &attributes);
-    pthread_condattr_destroy(&attributes);
+    cond_init(&client->changed);
     client->writes_allowed = true;
     client->timeout_ms = KUBE_CALL_TIMEOUT_MS;
     const char *host = strstr(kube_auth_server(client->auth), "://");
@@ -301,14 +298,7 @@ void kube_call_end(struct kube_client *client, struct kube_call *call)
 
 bool kube_call_pause(struct kube_client *client, const struct kube_call *call, unsigned ms)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += ms / 1000;
-    until.tv_nsec += (long)(ms % 1000) * 1000000;
-    if (until.tv_nsec >= 1000000000) {
-        until.tv_sec++;
-        until.tv_nsec -= 1000000000;
-    }
+    struct timespec until = cond_deadline_in(ms);
 
     pthread_mutex_lock(&client->lock);
     int failed = 0;

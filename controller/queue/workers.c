@@ -1,6 +1,7 @@
 #include "controller/queue/workers.h"
 
 #include "common/clock.h"
+#include "common/cond.h"
 #include "common/metrics.h"
 #include "common/xalloc.h"
 #include "controller/queue/workqueue.h"
@@ -160,8 +161,7 @@ static void wait_until(struct workers *workers, uint64_t due_ms)
         pthread_cond_wait(&workers->changed, &workers->lock);
         return;
     }
-    struct timespec until = {.tv_sec = (time_t)(due_ms / 1000),
-                             .tv_nsec = (long)(due_ms % 1000) * 1000000};
+    struct timespec until = cond_deadline(due_ms);
     pthread_cond_timedwait(&workers->changed, &workers->lock, &until);
 }
 
@@ -233,11 +233,7 @@ enum err workers_create(const struct workers_config *config, struct workers **re
     workers->name = xstrdup(config->name);
     workers->queue = workqueue_create(config->threads);
     pthread_mutex_init(&workers->lock, NULL);
-    pthread_condattr_t attributes;
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&workers->changed, &attributes);
-    pthread_condattr_destroy(&attributes);
+    cond_init(&workers->changed);
     for (size_t i = 0; i < SERIES_COUNT; i++)
         workers->series[i] = metrics_series(&descs[i], workers->name);
     metric_set(workers->series[CONCURRENT], config->threads);

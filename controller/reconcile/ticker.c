@@ -1,5 +1,6 @@
 #include "controller/reconcile/ticker.h"
 
+#include "common/cond.h"
 #include "common/xalloc.h"
 
 #include <pthread.h>
@@ -20,12 +21,8 @@ struct ticker {
 /* False: it is time to end. */
 static bool wait_for_tick(struct ticker *ticker, bool *ret_active)
 {
-    struct timespec until;
+    struct timespec until = cond_deadline_in(ticker->period_ms);
 
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    uint64_t ns = (uint64_t)until.tv_nsec + ticker->period_ms % 1000 * 1000000;
-    until.tv_sec += (time_t)(ticker->period_ms / 1000 + ns / 1000000000);
-    until.tv_nsec = (long)(ns % 1000000000);
     pthread_mutex_lock(&ticker->mutex);
     while (!ticker->stop && pthread_cond_timedwait(&ticker->wake, &ticker->mutex, &until) == 0)
         continue;
@@ -51,16 +48,12 @@ enum err ticker_create(const char *name, uint64_t period_ms, ticker_fn *tick, vo
                        struct ticker **ret_ticker, struct error *error)
 {
     AUTO(ticker_destroy) struct ticker *ticker = xcalloc(1, sizeof *ticker);
-    pthread_condattr_t attr;
 
     ticker->period_ms = period_ms;
     ticker->tick = tick;
     ticker->context = context;
     pthread_mutex_init(&ticker->mutex, NULL);
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(&ticker->wake, &attr);
-    pthread_condattr_destroy(&attr);
+    cond_init(&ticker->wake);
     if (pthread_create(&ticker->thread, NULL, run, ticker) != 0)
         return error_set(error, ERR_NOMEM, "start thread %s", name);
     ticker->thread_runs = true;

@@ -11,6 +11,7 @@
 #include "sidecar/spool/reader.h"
 
 #include "common/assert.h"
+#include "common/cond.h"
 #include "common/os.h"
 #include "sidecar/spool/store.h"
 
@@ -460,20 +461,6 @@ static enum err step(struct spool_reader *reader, struct frame_memory *memory, b
     return OK;
 }
 
-static struct timespec in_ms(unsigned timeout_ms)
-{
-    struct timespec at;
-
-    clock_gettime(CLOCK_MONOTONIC, &at);
-    at.tv_sec += timeout_ms / 1000;
-    at.tv_nsec += (long)(timeout_ms % 1000) * 1000000;
-    if (at.tv_nsec >= 1000000000) {
-        at.tv_sec++;
-        at.tv_nsec -= 1000000000;
-    }
-    return at;
-}
-
 /* Waits until there is something behind the position. The lock is held. */
 static enum err await(struct spool_reader *reader, unsigned timeout_ms)
 {
@@ -485,7 +472,7 @@ static enum err await(struct spool_reader *reader, unsigned timeout_ms)
         if (timeout_ms == 0)
             return ERR_AGAIN;
         if (!timed)
-            deadline = in_ms(timeout_ms);
+            deadline = cond_deadline_in(timeout_ms);
         timed = true;
         if (pthread_cond_timedwait(&store->readable, &store->lock, &deadline) == ETIMEDOUT)
             timeout_ms = 0;

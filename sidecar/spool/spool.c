@@ -8,6 +8,7 @@
 
 #include "common/assert.h"
 #include "common/clock.h"
+#include "common/cond.h"
 #include "sidecar/spool/store.h"
 
 #include <stdlib.h>
@@ -388,15 +389,8 @@ static void drop_buffers(struct spool *spool, unsigned keep)
 
 static void nap(struct spool *spool, unsigned ms)
 {
-    struct timespec until;
+    struct timespec until = cond_deadline_in(ms);
 
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += ms / 1000;
-    until.tv_nsec += (long)(ms % 1000) * 1000000;
-    if (until.tv_nsec >= 1000000000) {
-        until.tv_sec++;
-        until.tv_nsec -= 1000000000;
-    }
     spool->asleep = true;
     /* Whatever woke it, what there is to do is looked at again. */
     (void)pthread_cond_timedwait(&spool->wake, &spool->queue_lock, &until);
@@ -450,17 +444,13 @@ static void nudge(void *context)
 enum err spool_open(const struct spool_config *config, struct spool **ret_spool,
                     struct error *error)
 {
-    pthread_condattr_t attributes;
     AUTO(spool_close) struct spool *spool = calloc(1, sizeof *spool);
 
     if (spool == NULL)
         return error_set(error, ERR_NOMEM, "open spool '%s'", config->dir);
-    bool made = pthread_mutex_init(&spool->queue_lock, NULL) == 0 &&
-                pthread_condattr_init(&attributes) == 0 &&
-                pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC) == 0 &&
-                pthread_cond_init(&spool->wake, &attributes) == 0;
+    bool made = pthread_mutex_init(&spool->queue_lock, NULL) == 0;
     ASSERT(made); /* glibc's have nothing that could fail */
-    pthread_condattr_destroy(&attributes);
+    cond_init(&spool->wake);
 
     enum err err = store_open(config, &spool->store, error);
     if (err)

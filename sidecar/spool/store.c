@@ -2,6 +2,7 @@
 
 #include "common/assert.h"
 #include "common/clock.h"
+#include "common/cond.h"
 #include "common/os.h"
 
 #include <inttypes.h>
@@ -193,16 +194,11 @@ static enum err resolve(const struct spool_config *config, struct store *store, 
 
 static void init_locks(struct store *store)
 {
-    pthread_condattr_t attributes;
-
     bool made = pthread_mutex_init(&store->lock, NULL) == 0 &&
-                pthread_mutex_init(&store->cache_lock, NULL) == 0 &&
-                pthread_condattr_init(&attributes) == 0 &&
-                pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC) == 0 &&
-                pthread_cond_init(&store->readable, &attributes) == 0 &&
-                pthread_cond_init(&store->unpinned, &attributes) == 0;
+                pthread_mutex_init(&store->cache_lock, NULL) == 0;
     ASSERT(made); /* glibc's have nothing that could fail */
-    pthread_condattr_destroy(&attributes);
+    cond_init(&store->readable);
+    cond_init(&store->unpinned);
 }
 
 enum err store_open(const struct spool_config *config, struct store **ret_store,
