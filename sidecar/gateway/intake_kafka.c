@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
+#include <unistd.h>
 
 enum {
     COMMIT_EVERY_MS = 5000,
@@ -400,6 +401,12 @@ static void poll(struct intake *base, uint64_t now_ms)
     else if (intake->state.held_bytes < intake->budget_bytes / 2 && !intake->stopped)
         consumer_pause(intake->consumer, false);
     finish_revoking(intake, now_ms);
+    if (consumer_is_dead(intake->consumer)) {
+        LOG_ERROR(
+            "The Kafka client can't go on; ending, so that a new start begins at the last commit",
+            LOG_STR("gateway", intake->options.gateway->name));
+        _exit(EXIT_FAILURE);
+    }
     if (now_ms >= intake->commit_at_ms) {
         intake->commit_at_ms = now_ms + COMMIT_EVERY_MS;
         commit_some(intake, false, 0, now_ms);

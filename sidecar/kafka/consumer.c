@@ -214,6 +214,7 @@ static enum err open_client(struct consumer *consumer, struct error *error)
         {"fetch.max.bytes", bytes},
         {"fetch.wait.max.ms", "100"},
         {"fetch.queue.backoff.ms", "10"},
+        {"topic.metadata.refresh.interval.ms", "5000"}, /* a topic may be made after us */
         {"group.protocol", consumer->classic ? "classic" : "consumer"},
         {"partition.assignment.strategy", consumer->classic ? "cooperative-sticky" : NULL},
         {"session.timeout.ms", consumer->classic ? "10000" : NULL},
