@@ -165,10 +165,11 @@ static void test_hands_every_request_of_many_threads_to_the_readers_once(void **
         pthread_join(readers[i], NULL);
         spool_reader_close(&followers[i].reader);
     }
-    spool_stats(spool, &stats);
+    do /* the committer gives the buffer back after it has answered */
+        spool_stats(spool, &stats);
+    while (stats.pending_bytes > 0);
     assert_int_equal(stats.lanes[SIGNAL_TRACES].items, 2 * EACH);
     assert_int_equal(stats.lanes[SIGNAL_TRACES].readers[0].delivered, 2 * EACH);
-    assert_int_equal(stats.pending_bytes, 0);
     assert_in_range(stats.disk_bytes, SEGMENT, 8 * SEGMENT);
     spool_close(&spool);
 }
