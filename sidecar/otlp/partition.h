@@ -33,8 +33,9 @@ NODISCARD enum err otlp_group_by_resource(enum signal signal, struct bytes reque
 /* One group for each trace, in the order of their first appearance, with its spans or log records
  * in their old order, under their resources and scopes. The key is the trace id as 32 hex digits,
  * or empty for items whose id is missing, all zero or not of 16 bytes. What holds no items (an
- * empty resource) goes with the item before it. ERR_INVALID also for metrics, which have no trace
- * ids. */
+ * empty resource) goes with the item before it. Headers are repeated in each group: large ones over
+ * many traces can come to many times the request, and `emit` may say stop. ERR_INVALID also for
+ * metrics, which have no trace ids. */
 NODISCARD enum err otlp_group_by_trace(enum signal signal, struct bytes request,
                                        struct otlp_slices *work, otlp_group_fn *emit, void *user,
                                        struct error *error);

@@ -138,6 +138,19 @@ enum err otlp_slices_add(struct otlp_slices *slices, struct bytes bytes)
     return append(slices, bytes);
 }
 
+enum err otlp_slices_join(struct otlp_slices *slices)
+{
+    if (slices->count < 2)
+        return OK;
+    uint8_t *made = arena_alloc(&slices->scratch, slices->size_bytes);
+    if (made == NULL)
+        return ERR_NOMEM;
+    otlp_slices_copy(slices, made);
+    slices->list[0] = (struct bytes){made, slices->size_bytes};
+    slices->count = 1;
+    return OK;
+}
+
 void otlp_slices_copy(const struct otlp_slices *slices, uint8_t *to)
 {
     for (size_t i = 0; i < slices->count; i++) {

@@ -53,6 +53,9 @@ NODISCARD enum err otlp_slices_made(struct otlp_slices *slices, size_t size);
 NODISCARD enum err otlp_slices_slot(struct otlp_slices *slices, size_t *ret_slot);
 void otlp_slices_fill(struct otlp_slices *slices, size_t slot, struct bytes bytes);
 
+/* Copies everything into one made slice. ERR_NOMEM, and then nothing has changed. */
+NODISCARD enum err otlp_slices_join(struct otlp_slices *slices);
+
 /* Copies everything to `to`, which has room for size_bytes. */
 void otlp_slices_copy(const struct otlp_slices *slices, uint8_t *to);
 

@@ -426,6 +426,8 @@ enum err stamp_apply(const struct stamp *stamp, struct bytes request, size_t siz
         return error_set(error, ERR_FULL,
                          "stamp: the request with its resource attributes is above %zu bytes",
                          size_max);
+    if (err == OK && out->count > STAMP_SLICES_MAX)
+        err = otlp_slices_join(out);
     if (err == ERR_INVALID)
         return malformed(error);
     if (err)

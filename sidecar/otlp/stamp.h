@@ -25,6 +25,8 @@
 #define STAMP_KEYS_MAX  64         /* different keys in a plan */
 #define STAMP_BYTES_MAX (64 << 10) /* all keys and values of a plan */
 
+#define STAMP_SLICES_MAX 65536 /* of a result; one that would need more is copied into one */
+
 enum stamp_action { STAMP_INSERT, STAMP_UPDATE, STAMP_UPSERT, STAMP_DELETE };
 
 struct stamp_rule {

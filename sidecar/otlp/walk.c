@@ -81,6 +81,7 @@ enum fault {
     FAULT_UTF8,
     FAULT_DEPTH,
     FAULT_PACKED,
+    FAULT_HEADERS,
 };
 
 struct walk {
@@ -241,6 +242,32 @@ static bool check_message(struct walk *walk, enum otlp_message_id message, struc
     return true;
 }
 
+/* Looks for headers that are above `left` bytes together with those above them. Only for what has
+ * been checked. */
+static bool check_headers(struct walk *walk, enum signal signal, unsigned level,
+                          const struct wire_field *container, size_t left)
+{
+    const struct otlp_levels *levels = &otlp_levels[signal];
+    struct bytes rest = container->payload;
+    size_t header = rest.len;
+    struct wire_field field;
+
+    while (level > 0 && rest.len > 0 && wire_next(&rest, &field)) {
+        if (otlp_is_child(levels, level, &field))
+            header -= field.whole.len;
+    }
+    if (level > 0 && header > left)
+        return fail(walk, FAULT_HEADERS, container->whole.data);
+    left -= level > 0 ? header : 0;
+    rest = container->payload;
+    while (level + 1 < levels->count && rest.len > 0 && wire_next(&rest, &field)) {
+        if (field.whole.len > left && otlp_is_child(levels, level, &field) &&
+            !check_headers(walk, signal, level + 1, &field, left))
+            return false;
+    }
+    return true;
+}
+
 /* ---- saying what is wrong */
 
 static void path_add(char *path, size_t size, const char *name, bool indexed, size_t index)
@@ -308,6 +335,7 @@ static enum err describe(const struct walk *walk, enum signal signal, struct byt
         [FAULT_UTF8] = "invalid UTF-8",
         [FAULT_DEPTH] = "nested too deep",
         [FAULT_PACKED] = "packed numbers are malformed or cut off",
+        [FAULT_HEADERS] = "more bytes of attributes and other headers than may be repeated",
     };
     char path[320] = "";
 
@@ -349,6 +377,11 @@ enum err otlp_walk(enum signal signal, struct bytes request, const struct otlp_l
     if (request.len == 0)
         request = BYTES_LITERAL(""); /* NULL is no place to look at */
     if (!check_message(&walk, otlp_request_id(signal), request, 1))
+        return describe(&walk, signal, request, error);
+
+    uint32_t headers_max = limit_or(limits->headers_max, OTLP_HEADERS_DEFAULT);
+    struct wire_field whole = {.payload = request};
+    if (request.len > headers_max && !check_headers(&walk, signal, 0, &whole, headers_max))
         return describe(&walk, signal, request, error);
 
     const uint32_t *seen = walk.seen;

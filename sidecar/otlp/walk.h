@@ -10,7 +10,8 @@
  *   - a length, number or tag that runs over the end of its message, or is longer than its type
  *   - a known field with the wire type of another
  *   - a string that is not UTF-8
- *   - messages nested deeper than `depth_max`; more items or resources than the limits say
+ *   - messages nested deeper than `depth_max`; more items, resources or bytes of headers than the
+ *     limits say
  *
  *   resource_spans[3].scope_spans[0].spans[7].name: invalid UTF-8 at byte 1234
  *
@@ -32,11 +33,14 @@ struct otlp_limits {
                                protobuf's own decoders; at most OTLP_DEPTH_MAX */
     uint32_t resources_max; /* ResourceSpans, ResourceMetrics or ResourceLogs. Default 1 Mi */
     uint32_t items_max;     /* Default 2^32 - 1 */
+    uint32_t headers_max;   /* bytes of a resource, scope and metric without what they hold, which
+                               are repeated wherever a request is cut. Default 512 KiB */
 };
 
 #define OTLP_DEPTH_DEFAULT     100
 #define OTLP_DEPTH_MAX         200
 #define OTLP_RESOURCES_DEFAULT (1u << 20)
+#define OTLP_HEADERS_DEFAULT   (512u << 10)
 
 struct otlp_summary {
     uint32_t items;

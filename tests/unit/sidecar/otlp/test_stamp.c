@@ -276,6 +276,29 @@ static void test_keeps_to_the_size_it_is_given(void **state)
     assert_non_null(strstr(error.text, "above"));
 }
 
+static void test_keeps_the_list_of_slices_short(void **state)
+{
+    (void)state;
+    static const struct stamp_rule rules[] = {{"key", "value", STAMP_INSERT}};
+    AUTO(stamp_destroy) struct stamp *stamp = NULL;
+    AUTO(otlp_slices_fini) struct otlp_slices slices = {0};
+    AUTO(buf_fini) struct buf resource = {0}, x = {0}, request = {0}, stamped = {0};
+    struct otlp_summary summary;
+    char value[33] = "a value that is too long to copy";
+
+    put_attribute(&resource, "k1", value);
+    put_attribute(&resource, "k2", value);
+    put_field(&x, 1, buf_bytes(&resource));
+    for (int i = 0; i < STAMP_SLICES_MAX; i++)
+        put_field(&request, 1, buf_bytes(&x));
+    assert_ok(stamp_create(rules, 1, &stamp, NULL));
+    assert_ok(stamp_apply(stamp, buf_bytes(&request), SIZE_MAX, &slices, NULL));
+    assert_in_range(slices.count, 1, STAMP_SLICES_MAX);
+    assert_ok(otlp_slices_append_to(&slices, &stamped));
+    assert_ok(otlp_walk(SIGNAL_LOGS, buf_bytes(&stamped), NULL, &summary, NULL));
+    assert_int_equal(summary.resources, STAMP_SLICES_MAX);
+}
+
 /* ---- whatever comes */
 
 static void check_resource(struct bytes before, struct bytes after)
@@ -440,6 +463,7 @@ int main(void)
         cmocka_unit_test(test_takes_the_last_key_of_an_attribute_that_has_several),
         cmocka_unit_test(test_gives_back_the_input_itself_when_nothing_changes),
         cmocka_unit_test(test_keeps_to_the_size_it_is_given),
+        cmocka_unit_test(test_keeps_the_list_of_slices_short),
         cmocka_unit_test(test_stamps_whatever_is_valid),
         cmocka_unit_test(test_never_reads_outside_a_request_that_was_not_walked),
         cmocka_unit_test(test_refuses_rules_that_make_no_sense),

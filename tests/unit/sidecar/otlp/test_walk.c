@@ -358,6 +358,29 @@ static void test_limits_items_and_resources(void **state)
     assert_string_equal(error.text, "OTLP request has 3 resources, above the limit of 2");
 }
 
+static void test_limits_what_would_be_repeated(void **state)
+{
+    (void)state;
+    /* a resource with 6 bytes of headers, in it a scope with 5, in it a span of 4 */
+    static const uint8_t request[] = {0x0a, 17, 0x1a, 4,   'u', 'u',  'u', 'u',  0x12, 9,
+                                      0x1a, 3,  's',  's', 's', 0x12, 2,   0x30, 1};
+    struct otlp_limits limits = {.headers_max = 11};
+    struct otlp_summary summary = {0};
+    struct error error = {0};
+
+    struct bytes whole = {request, sizeof request};
+    assert_ok(otlp_walk(SIGNAL_TRACES, whole, &limits, &summary, &error));
+    limits.headers_max = 10;
+    assert_int_equal(otlp_walk(SIGNAL_TRACES, whole, &limits, &summary, &error), ERR_INVALID);
+    assert_string_equal(error.text,
+                        "resource_spans[0].scope_spans[0]: more bytes of attributes and other "
+                        "headers than may be repeated at byte 8");
+    limits.headers_max = 5;
+    assert_int_equal(otlp_walk(SIGNAL_TRACES, whole, &limits, &summary, &error), ERR_INVALID);
+    assert_string_equal(error.text, "resource_spans[0]: more bytes of attributes and other headers "
+                                    "than may be repeated at byte 0");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -374,6 +397,7 @@ int main(void)
         cmocka_unit_test(test_goes_down_to_its_limit_and_no_further),
         cmocka_unit_test(test_the_shortcut_for_attributes_counts_depth_too),
         cmocka_unit_test(test_limits_items_and_resources),
+        cmocka_unit_test(test_limits_what_would_be_repeated),
     };
     return cmocka_run_group_tests_name("walk", tests, NULL, NULL);
 }
