@@ -20,7 +20,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { WORKERS_MAX = 4, IDLE_MS = 200, IDLE_REPLICATED_MS = 10, TLS_REFRESH_MS = 10000 };
+enum { WORKERS_MAX = 4, TLS_REFRESH_MS = 10000 };
 
 struct worker {
     struct edge *edge;
@@ -183,7 +183,6 @@ static enum err open_produce(struct edge *edge, struct error *error)
         arena_printf(&edge->arena, "%s/%s/%s", pipeline->namespace, pipeline->name, wanted->name);
     const char *journal = arena_printf(&edge->arena, "%s/journal", edge->options.spool_dir);
     const char *client = arena_printf(&edge->arena, "surgetank-edge-%s", wanted->name);
-    bool replicated = wanted->spool.acknowledge == PIPELINE_ACK_REPLICATED;
 
     if (pipeline->kafka == NULL)
         return OK; /* single node: the gateways read the spool */
@@ -199,7 +198,7 @@ static enum err open_produce(struct edge *edge, struct error *error)
         .compression = compressions[wanted->producer.compression],
         .compression_level = (int)wanted->producer.compression_level,
         .in_flight_bytes = (size_t)wanted->memory_limit_bytes / 4,
-        .idle_ms = replicated ? IDLE_REPLICATED_MS : IDLE_MS,
+        .replicated = wanted->spool.acknowledge == PIPELINE_ACK_REPLICATED,
         .journal_path = journal,
         .source = source,
     };

@@ -44,6 +44,7 @@ struct message {
     int32_t partition; /* -1: not chosen yet */
     bool retry;        /* an earlier try may have arrived */
     bool halved;       /* its journal entry is its parent's */
+    bool doubted;      /* refused for its size, though it should fit: tried once more */
     bool done;
     uint64_t first_try_ms; /* Unix; 0: not tried yet */
     uint32_t attempts;

@@ -22,6 +22,11 @@ enum {
     DESCRIBE_AGAIN_MS = 1000, /* while a topic is unknown */
     DESCRIBE_EVERY_MS = 60000,
     BUSY_POLL_MS = 5,
+    QUIET_POLL_MS = 50, /* when nothing came of it for QUIET_AFTER_MS */
+    QUIET_AFTER_MS = 1000,
+    IDLE_MS = 500, /* how long an idle thread sleeps unless it is kicked */
+    EAGER_MS = 2,  /* the same for EAGER_FOR_MS after a kick, if frames come later than it */
+    EAGER_FOR_MS = 200,
     DEAD_LETTERS_PARTITION = -1, /* RD_KAFKA_PARTITION_UA: any */
     IN_FLIGHT_MAX = 4096,        /* messages, so that the journal's searches stay short */
 };
@@ -39,7 +44,7 @@ struct lane {
     struct producer_topic described;
     bool known;
     size_t message_max;
-    uint64_t describe_at_ms;
+    uint64_t describe_at_ms, described_ms; /* monotonic: when to ask, and when we did */
     int32_t next_partition;
     struct produce_lane_state state;
     struct metric *items, *messages, *bytes, *retries, *dead_letters, *dropped;
@@ -56,6 +61,9 @@ struct produce {
     bool vouched;            /* the journal tells all that an earlier run may have sent */
     uint64_t clients;
     uint64_t reopen_at_ms;
+    size_t batch_bytes, batch_wanted; /* the client's, and what the smallest topic takes */
+    uint64_t moved_ms;                /* when something was last sent or reported */
+    uint64_t kicked_ms;
     uint32_t random;
     uint64_t deadline_ms; /* for draining; 0: not stopping */
     bool running;
@@ -137,6 +145,13 @@ static void advance(struct produce *produce, struct lane *lane)
         journal_forget(produce->journal, lane->signal, done->frame->end.seq);
         outgoing_free(&done);
     }
+}
+
+static size_t cut_limit(const struct lane *lane)
+{
+    size_t limit = lane->message_max > 2 * MESSAGE_OVERHEAD ? lane->message_max - MESSAGE_OVERHEAD
+                                                            : lane->message_max / 2 + 1;
+    return limit < PRODUCE_MESSAGE_MAX ? limit : PRODUCE_MESSAGE_MAX;
 }
 
 /* ---- sending */
@@ -285,6 +300,23 @@ static void count_stored(struct lane *lane, const struct message *message)
         metric_add(lane->dropped, message->items);
 }
 
+/* Something about the topic may have changed: ask, but not at every failure. */
+static void describe_soon(struct lane *lane)
+{
+    uint64_t soon_ms = lane->described_ms + DESCRIBE_AGAIN_MS;
+
+    if (lane->describe_at_ms > soon_ms)
+        lane->describe_at_ms = soon_ms;
+}
+
+/* By what we know, the topic takes it: then the limit was lowered since, and its batch was too
+ * large rather than the message. */
+static bool should_fit(const struct lane *lane, const struct message *message)
+{
+    return message->destination == TO_TOPIC && !message->doubted &&
+           message->value.len <= cut_limit(lane);
+}
+
 static void on_report(void *context, void *opaque, bool stored, int32_t partition, int64_t offset,
                       enum kafka_verdict verdict, const char *why)
 {
@@ -305,6 +337,14 @@ static void on_report(void *context, void *opaque, bool stored, int32_t partitio
     trouble(lane, why);
     switch (verdict) {
     case KAFKA_TOO_LARGE:
+        if (should_fit(lane, message)) {
+            message->doubted = true;
+            describe_soon(lane);
+            wait_and_retry(produce, message);
+            break;
+        }
+        put_aside(produce, message, why);
+        break;
     case KAFKA_REFUSED:
         put_aside(produce, message, why);
         break;
@@ -313,7 +353,7 @@ static void on_report(void *context, void *opaque, bool stored, int32_t partitio
         wait_and_retry(produce, message);
         break;
     case KAFKA_RETRY:
-        lane->describe_at_ms = 0;
+        describe_soon(lane);
         wait_and_retry(produce, message);
         break;
     }
@@ -331,6 +371,8 @@ static void learn_message_max(struct produce *produce, struct lane *lane)
                  LOG_STR("topic", lane->topic), LOG_U64("bytes", bytes),
                  LOG_STR("error", error.text));
     lane->message_max = bytes;
+    if (bytes < produce->batch_wanted)
+        produce->batch_wanted = bytes;
 }
 
 /* Knows the topic, or says what is in the way. */
@@ -343,7 +385,8 @@ static bool know_topic(struct produce *produce, struct lane *lane)
         return lane->known;
     enum err err = producer_describe(produce->producer, lane->topic, DESCRIBE_WAIT_MS,
                                      &lane->described, &error);
-    lane->describe_at_ms = clock_mono_ms() + (err ? DESCRIBE_AGAIN_MS : DESCRIBE_EVERY_MS);
+    lane->described_ms = clock_mono_ms();
+    lane->describe_at_ms = lane->described_ms + (err ? DESCRIBE_AGAIN_MS : DESCRIBE_EVERY_MS);
     if (err) {
         if (err == ERR_NOTFOUND)
             lane->known = false;
@@ -358,13 +401,6 @@ static bool know_topic(struct produce *produce, struct lane *lane)
 }
 
 /* ---- from the spool */
-
-static size_t cut_limit(const struct lane *lane)
-{
-    size_t limit = lane->message_max > 2 * MESSAGE_OVERHEAD ? lane->message_max - MESSAGE_OVERHEAD
-                                                            : lane->message_max / 2 + 1;
-    return limit < PRODUCE_MESSAGE_MAX ? limit : PRODUCE_MESSAGE_MAX;
-}
 
 /* What an earlier run may have sent goes out as it went out then. */
 static void restore(struct produce *produce, struct outgoing *outgoing, bool old)
@@ -419,18 +455,25 @@ static enum err take_frame(struct produce *produce, struct lane *lane, struct er
     return OK;
 }
 
+/* False: the client's batches are too large for some topic, or it is dead. Nothing is sent until it
+ * has been replaced. */
+static bool is_fit(const struct produce *produce)
+{
+    return !producer_is_dead(produce->producer) && produce->batch_bytes <= produce->batch_wanted;
+}
+
 /* True: there was something. */
 static bool feed(struct produce *produce, struct lane *lane)
 {
     struct error error = {0};
     bool any = false;
 
-    if (lane->topic == NULL || producer_is_dead(produce->producer))
+    if (lane->topic == NULL || !is_fit(produce))
         return false;
     for (int i = 0; i < 64; i++) {
         if (produce->held_bytes >= produce->options.in_flight_bytes ||
             producer_in_flight(produce->producer) + lane->state.waiting >= IN_FLIGHT_MAX ||
-            !know_topic(produce, lane))
+            !know_topic(produce, lane) || !is_fit(produce))
             break;
         enum err err = take_frame(produce, lane, &error);
         if (err == ERR_AGAIN)
@@ -472,7 +515,7 @@ static void resend_due(struct produce *produce)
         struct lane *lane = &produce->lanes[message->outgoing->frame->lane];
 
         list = message->next_waiting;
-        if (message->due_ms > now || producer_is_dead(produce->producer)) {
+        if (message->due_ms > now || !is_fit(produce)) {
             message->next_waiting = produce->waiting;
             produce->waiting = message;
             continue;
@@ -491,17 +534,22 @@ static enum err open_client(struct produce *produce, struct error *error)
                                              .compression_level =
                                                  produce->options.compression_level,
                                              .queue_bytes = 2 * produce->options.in_flight_bytes,
+                                             .batch_bytes = produce->batch_wanted,
                                              .report = on_report,
                                              .context = produce};
     enum err err = producer_open(&options, &produce->producer, error);
-    if (!err)
-        produce->clients++;
-    return err;
+    if (err)
+        return err;
+    produce->batch_bytes = options.batch_bytes;
+    produce->clients++;
+    return OK;
 }
 
-/* A dead client can't be mended: everything under way is reported, and a new one takes it over. */
+/* A dead client can't be mended: everything under way is reported, and a new one takes it over. One
+ * whose batches are too large is replaced when nothing is under way. */
 static void replace_client(struct produce *produce)
 {
+    bool died = producer_is_dead(produce->producer);
     struct producer *dead = produce->producer;
     struct error error = {0};
 
@@ -513,7 +561,12 @@ static void replace_client(struct produce *produce)
         LOG_ERROR("Could not make a new Kafka client", LOG_STR("error", error.text));
         return;
     }
-    LOG_WARN("Replaced the Kafka client after a fatal error", LOG_U64("clients", produce->clients));
+    if (died)
+        LOG_WARN("Replaced the Kafka client after a fatal error",
+                 LOG_U64("clients", produce->clients));
+    else
+        LOG_INFO("Opened a Kafka client with smaller batches",
+                 LOG_U64("bytes", produce->batch_bytes));
     producer_close(&dead, 0);
 }
 
@@ -537,7 +590,8 @@ static void publish(struct produce *produce)
 static void sleep_idle(struct produce *produce)
 {
     struct timespec until;
-    uint64_t at = clock_wall_ns() + produce->options.idle_ms * 1000000ull;
+    bool eager = produce->options.replicated && clock_mono_ms() < produce->kicked_ms + EAGER_FOR_MS;
+    uint64_t at = clock_wall_ns() + (eager ? EAGER_MS : IDLE_MS) * 1000000ull;
 
     until.tv_sec = (time_t)(at / 1000000000u);
     until.tv_nsec = (long)(at % 1000000000u);
@@ -546,6 +600,8 @@ static void sleep_idle(struct produce *produce)
     if (!produce->kicked && !produce->stopping)
         pthread_cond_timedwait(&produce->wake, &produce->lock, &until);
     produce->sleeping = false;
+    if (produce->kicked)
+        produce->kicked_ms = clock_mono_ms();
     produce->kicked = false;
     pthread_mutex_unlock(&produce->lock);
 }
@@ -570,6 +626,15 @@ static bool should_stop(struct produce *produce, bool idle)
     return (idle && is_empty(produce)) || clock_mono_ms() >= produce->deadline_ms;
 }
 
+/* How long to wait for reports: not at all while there is more to send or nothing under way, and
+ * with longer breaks while Kafka is away. */
+static uint32_t poll_ms(const struct produce *produce, bool fed, bool waiting)
+{
+    if (fed || !waiting)
+        return 0;
+    return clock_mono_ms() < produce->moved_ms + QUIET_AFTER_MS ? BUSY_POLL_MS : QUIET_POLL_MS;
+}
+
 static void *run(void *context)
 {
     struct produce *produce = context;
@@ -578,14 +643,17 @@ static void *run(void *context)
     while (!should_stop(produce, idle)) {
         bool fed = false;
 
-        if (producer_is_dead(produce->producer))
+        if (producer_is_dead(produce->producer) ||
+            (!is_fit(produce) && producer_in_flight(produce->producer) == 0))
             replace_client(produce);
         for (int i = 0; i < SIGNAL_COUNT; i++)
             fed |= feed(produce, &produce->lanes[i]);
         vouch(produce);
         resend_due(produce);
         bool waiting = producer_in_flight(produce->producer) > 0 || produce->waiting != NULL;
-        int reports = producer_poll(produce->producer, !fed && waiting ? BUSY_POLL_MS : 0);
+        int reports = producer_poll(produce->producer, poll_ms(produce, fed, waiting));
+        if (fed || reports > 0)
+            produce->moved_ms = clock_mono_ms();
         publish(produce);
         idle = !fed && !waiting && reports == 0;
         if (idle && produce->deadline_ms == 0)
@@ -633,6 +701,7 @@ enum err produce_open(const struct produce_options *options, struct produce **re
         return error_set(error, ERR_NOMEM, "open producer");
     produce->options = *options;
     produce->random = (uint32_t)clock_wall_ns();
+    produce->batch_wanted = PRODUCER_BATCH_MAX;
     pthread_mutex_init(&produce->lock, NULL);
     pthread_cond_init(&produce->wake, NULL);
 

@@ -46,7 +46,7 @@ struct produce_options {
     const char *compression;
     int compression_level;
     size_t in_flight_bytes; /* frames held in memory until Kafka has them */
-    uint32_t idle_ms;       /* how long an idle thread sleeps unless it is kicked */
+    bool replicated; /* produce_kick() comes before a frame can be read: look for it at once */
     const char *journal_path;
     const char *source; /* who we are, in dead letters: <namespace>/<pipeline>/<edge> */
 };

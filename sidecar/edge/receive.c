@@ -166,6 +166,8 @@ static void store(struct receive *receive, struct net_request *request, const st
         atomic_fetch_sub(&receive->in_spool, 1);
         give_pending(pending);
         answer_refusal(answer, &request, refusal_of_spool(err), error.text);
+    } else if (receive->options.ack == SPOOL_ACK_REPLICATED && receive->options.stored != NULL) {
+        receive->options.stored(receive->options.context);
     }
 }
 

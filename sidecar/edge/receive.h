@@ -51,8 +51,8 @@ struct receive_options {
     const char *const *cors_origins; /* "*" or exact */
     size_t cors_origins_len;
 
-    /* After a request was put into the spool, on the committer's thread: somebody may want to read.
-     */
+    /* Somebody may want to read the spool: when a request is in it, on the committer's thread; if
+     * the acknowledgement waits for the reader, when it was handed over, on the loop's. */
     void (*stored)(void *context);
     void *context;
 };

@@ -10,6 +10,8 @@
  * the caller cuts by it; this one only must not be in the way. */
 #define CLIENT_MESSAGE_MAX "104857600"
 
+enum { PURGE_TRIES = 10 };
+
 struct producer {
     rd_kafka_t *client;
     struct kafka_health health;
@@ -18,6 +20,13 @@ struct producer {
     int reports; /* during one poll */
     bool dead;
 };
+
+/* Not rd_kafka_message_errstr(): of a message that has a value it says the value. */
+static const char *reason_of(const rd_kafka_message_t *message)
+{
+    const char *told = rd_kafka_message_produce_errstr(message);
+    return told != NULL ? told : rd_kafka_err2str(message->err);
+}
 
 static void on_delivery(rd_kafka_t *client, const rd_kafka_message_t *message, void *opaque)
 {
@@ -38,19 +47,21 @@ static void on_delivery(rd_kafka_t *client, const rd_kafka_message_t *message, v
         verdict = KAFKA_FATAL; /* stored or not, nobody knows: the identity must not change */
     producer->options.report(producer->options.context, message->_private, stored,
                              message->partition, message->offset, verdict,
-                             stored ? "" : rd_kafka_message_errstr(message));
+                             stored ? "" : reason_of(message));
 }
 
 enum err producer_open(const struct producer_options *options, struct producer **ret_producer,
                        struct error *error)
 {
-    char level[16], kbytes[24], reason[256] = "";
+    char level[16], kbytes[24], batch[24], reason[256] = "";
+    size_t batch_bytes = options->batch_bytes == 0 ? PRODUCER_BATCH_MAX : options->batch_bytes;
     struct producer *producer = calloc(1, sizeof *producer);
     if (producer == NULL)
         return error_set(error, ERR_NOMEM, "open Kafka producer");
 
     snprintf(level, sizeof level, "%d", options->compression_level);
     snprintf(kbytes, sizeof kbytes, "%zu", options->queue_bytes / 1024 + 1);
+    snprintf(batch, sizeof batch, "%zu", batch_bytes);
     const struct kafka_property extra[] = {
         {"enable.idempotence", "true"},
         {"acks", "all"},
@@ -60,7 +71,8 @@ enum err producer_open(const struct producer_options *options, struct producer *
         {"queue.buffering.max.kbytes", kbytes},
         {"queue.buffering.max.messages", "100000"},
         {"message.max.bytes", CLIENT_MESSAGE_MAX},
-        {"batch.size", "1000000"},
+        {"batch.size", batch},
+        {"batch.num.messages", options->alone ? "1" : NULL},
         {"linger.ms", "2"},
         {"retry.backoff.max.ms", "2000"},
     };
@@ -98,7 +110,9 @@ void producer_close(struct producer **producer, uint32_t flush_ms)
         rd_kafka_flush(gone->client, (int)flush_ms);
     if (gone->in_flight > 0) {
         rd_kafka_purge(gone->client, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
-        rd_kafka_flush(gone->client, 1000); /* serves the reports of what was purged */
+        /* Serves the reports of what was purged. A message without one would be lost from sight. */
+        for (int i = 0; i < PURGE_TRIES && gone->in_flight > 0; i++)
+            rd_kafka_flush(gone->client, 1000);
     }
     rd_kafka_destroy(gone->client);
     kafka_health_fini(&gone->health);

@@ -18,9 +18,11 @@
 #include "common/error.h"
 #include "sidecar/kafka/kafka_conf.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
-#define PRODUCER_HEADERS_MAX    8
+#define PRODUCER_HEADERS_MAX    24
+#define PRODUCER_BATCH_MAX      1000000 /* bytes of one record batch, before compression */
 #define PRODUCER_TOPICS_MAX     64
 #define PRODUCER_PARTITIONS_MAX 4096
 
@@ -31,6 +33,11 @@ struct producer_options {
     const char *compression; /* none, gzip, snappy, lz4, zstd */
     int compression_level;
     size_t queue_bytes; /* bound of what waits for an acknowledgement */
+
+    /* A broker takes or refuses whole batches: one that is above the topic's limit takes messages
+     * down that would fit. So no more than this goes into one; 0: PRODUCER_BATCH_MAX. */
+    size_t batch_bytes;
+    bool alone; /* each message is a batch */
 
     /* One for each message that was sent, in no particular order. `stored`: the broker has it, at
      * `offset` of `partition`. If not, `verdict` and `why` (valid during the call) say what next.

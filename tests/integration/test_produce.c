@@ -1,0 +1,438 @@
+/* Promise: what the spool has acknowledged is in Kafka or in the dead letters, by identity,
+ * whatever brokers answer, however often clients and the process die; and what may be there twice
+ * says so. On librdkafka's mock cluster. */
+// link: tests/support/mock_kafka.c tests/support/numbered.c tests/support/kafka_peer.c
+#include "tests/support/test.h"
+
+#include "common/contract/names.h"
+#include "sidecar/edge/produce.h"
+#include "tests/support/kafka_peer.h"
+#include "tests/support/mock_kafka.h"
+#include "tests/support/numbered.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { PARTITIONS = 4, NUMBERS = 20000, PRODUCE = 0, INIT_PRODUCER_ID = 22, DEADLINE_MS = 60000 };
+
+static struct mock_kafka kafka;
+static char dir[64], journal[80];
+
+struct edge {
+    struct spool *spool;
+    struct produce *produce;
+    uint64_t next;
+};
+
+static int begin(void **state)
+{
+    char command[128];
+
+    (void)state;
+    snprintf(dir, sizeof dir, "/tmp/surgetank-produce-%d", (int)getpid());
+    snprintf(journal, sizeof journal, "%s/journal", dir);
+    snprintf(command, sizeof command, "rm -rf %s", dir);
+    assert_int_equal(system(command), 0);
+    mock_kafka_start(&kafka);
+    assert_int_equal(rd_kafka_mock_topic_create(kafka.cluster, "t", PARTITIONS, 1), 0);
+    assert_int_equal(rd_kafka_mock_topic_create(kafka.cluster, "t.dlq", 1, 1), 0);
+    return 0;
+}
+
+static int end(void **state)
+{
+    char command[128];
+
+    (void)state;
+    mock_kafka_stop(&kafka);
+    snprintf(command, sizeof command, "rm -rf %s", dir);
+    return system(command);
+}
+
+static void open_edge(struct edge *edge)
+{
+    const struct spool_config config = {
+        .dir = dir, .size_bytes = 64 << 20, .segment_bytes = 1 << 20, .save_interval_ms = 100};
+    static const struct kafka_access access = {.bootstrap_servers = kafka.bootstrap,
+                                               .client_id = "test"};
+    const struct produce_options options = {
+        .access = &access,
+        .lanes = {[SIGNAL_LOGS] = {.topic = "t", .dead_letter = "t.dlq"}},
+        .compression = "none",
+        .in_flight_bytes = 8 << 20,
+        .journal_path = journal,
+        .source = "ns/test/edge"};
+    struct produce_options with_spool = options;
+
+    assert_ok(spool_open(&config, &edge->spool, NULL));
+    with_spool.spool = edge->spool;
+    assert_ok(produce_open(&with_spool, &edge->produce, NULL));
+}
+
+static void close_edge(struct edge *edge, uint32_t drain_ms)
+{
+    produce_close(&edge->produce, drain_ms);
+    spool_close(&edge->spool);
+}
+
+/* ---- acknowledged appends */
+
+struct ack {
+    struct spool_waiter waiter;
+    atomic_int answered; /* 1 + enum err */
+};
+
+static void on_done(struct spool_waiter *waiter, enum err err, const struct error *error)
+{
+    struct ack *ack = (struct ack *)waiter;
+    (void)error;
+    atomic_store(&ack->answered, 1 + (int)err);
+}
+
+/* Appends a request of `count` numbers; true once the spool has promised them. */
+static bool append(struct edge *edge, unsigned count, size_t padding)
+{
+    AUTO(buf_fini) struct buf value = {0};
+    struct ack ack = {.waiter = {.done = on_done}};
+
+    numbered_request(edge->next, count, padding, &value);
+    edge->next += count;
+    const struct bytes part = buf_bytes(&value);
+    const struct spool_request request = {
+        .lane = SIGNAL_LOGS, .parts = &part, .part_count = 1, .items = count};
+    if (spool_append(edge->spool, &request, &ack.waiter, NULL))
+        return false;
+    while (atomic_load(&ack.answered) == 0)
+        sched_yield();
+    produce_kick(edge->produce);
+    return atomic_load(&ack.answered) == 1 + OK;
+}
+
+static void append_all(struct edge *edge, unsigned requests, unsigned count, size_t padding)
+{
+    for (unsigned i = 0; i < requests; i++)
+        assert_true(append(edge, count, padding));
+}
+
+static uint64_t waiting_items(const struct edge *edge)
+{
+    struct spool_stats stats;
+    spool_stats(edge->spool, &stats);
+    return stats.lanes[SIGNAL_LOGS].readers[0].items;
+}
+
+static void await_empty(const struct edge *edge)
+{
+    for (int ms = 0; waiting_items(edge) > 0; ms += 20) {
+        if (ms > DEADLINE_MS) {
+            struct produce_state state;
+            produce_state(edge->produce, &state);
+            fail_msg("%lu items still wait: %s; %s", (unsigned long)waiting_items(edge),
+                     state.lanes[SIGNAL_LOGS].trouble, state.kafka);
+        }
+        peer_wait(20);
+    }
+}
+
+/* ---- what is in Kafka */
+
+struct found {
+    uint16_t seen[NUMBERS];   /* times */
+    uint16_t marked[NUMBERS]; /* of them, in messages that say they may be repeats */
+    unsigned messages, pointers;
+    unsigned by_partition[PARTITIONS];
+    char reason[200], first_id[100];
+    bool is_marked; /* the message at hand */
+};
+
+static void see_number(void *context, uint64_t number)
+{
+    struct found *found = context;
+    assert_true(number < NUMBERS);
+    found->seen[number]++;
+    found->marked[number] += found->is_marked;
+}
+
+static void see(void *context, const struct mock_message *message)
+{
+    struct found *found = context;
+    char text[200];
+
+    mock_message_header(message, NAMES_HEADER_RETRY, text, sizeof text);
+    found->is_marked = text[0] != '\0';
+    mock_message_header(message, NAMES_HEADER_DLQ_POINTER, text, sizeof text);
+    found->pointers += text[0] != '\0';
+    mock_message_header(message, NAMES_HEADER_DLQ_REASON, text, sizeof text);
+    if (text[0] != '\0')
+        snprintf(found->reason, sizeof found->reason, "%s", text);
+    mock_message_header(message, NAMES_HEADER_ID, text, sizeof text);
+    assert_true(text[0] != '\0');
+    if (found->messages++ == 0)
+        snprintf(found->first_id, sizeof found->first_id, "%.99s", text);
+    found->by_partition[message->partition]++;
+    numbered_visit(message->value, see_number, found);
+}
+
+static struct found *read_topic(const char *topic, int partitions)
+{
+    struct found *found = calloc(1, sizeof *found);
+    assert_non_null(found);
+    mock_kafka_read(&kafka, topic, partitions, see, found);
+    return found;
+}
+
+static void assert_each_once(const struct found *found, uint64_t first, uint64_t end_)
+{
+    for (uint64_t i = first; i < end_; i++)
+        if (found->seen[i] != 1)
+            fail_msg("number %lu is there %u times", (unsigned long)i, found->seen[i]);
+}
+
+/* ---- the tests */
+
+static void test_brings_every_item_to_kafka_once(void **state)
+{
+    (void)state;
+    struct edge edge = {0};
+
+    open_edge(&edge);
+    append_all(&edge, 200, 7, 100);
+    await_empty(&edge);
+    close_edge(&edge, 0);
+    struct found *found = read_topic("t", PARTITIONS);
+    assert_each_once(found, 0, edge.next);
+    for (int i = 0; i < PARTITIONS; i++)
+        assert_true(found->by_partition[i] > 0);
+    free(found);
+}
+
+static void test_waits_while_the_broker_is_away(void **state)
+{
+    (void)state;
+    struct edge edge = {0};
+
+    open_edge(&edge);
+    append_all(&edge, 5, 3, 10);
+    await_empty(&edge);
+    rd_kafka_mock_broker_set_down(kafka.cluster, 1);
+    append_all(&edge, 50, 3, 10);
+    peer_wait(500);
+    assert_int_equal(waiting_items(&edge), 150);
+    rd_kafka_mock_broker_set_up(kafka.cluster, 1);
+    await_empty(&edge);
+    close_edge(&edge, 0);
+    struct found *found = read_topic("t", PARTITIONS);
+    for (uint64_t i = 0; i < edge.next; i++) /* the mock may have stored what it did not answer */
+        assert_true(found->seen[i] >= 1 && found->seen[i] <= 1 + found->marked[i]);
+    free(found);
+}
+
+static void test_halves_what_is_too_large_until_it_fits(void **state)
+{
+    (void)state;
+    struct edge edge = {0};
+
+    for (int i = 0; i < 5; i++)
+        rd_kafka_mock_push_request_errors(kafka.cluster, PRODUCE, 1,
+                                          RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE);
+    open_edge(&edge);
+    append_all(&edge, 1, 64, 10);
+    await_empty(&edge);
+    close_edge(&edge, 0);
+    struct found *found = read_topic("t", PARTITIONS), *dead = read_topic("t.dlq", 1);
+    assert_each_once(found, 0, 64);
+    assert_true(found->messages > 1);
+    assert_int_equal(dead->messages, 0);
+    free(found);
+    free(dead);
+}
+
+static void test_puts_one_item_that_is_too_large_into_the_dead_letters(void **state)
+{
+    (void)state;
+    struct edge edge = {0};
+    struct produce_state told;
+
+    for (int i = 0; i < 2; i++) /* once more because it should have fit */
+        rd_kafka_mock_push_request_errors(kafka.cluster, PRODUCE, 1,
+                                          RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE);
+    open_edge(&edge);
+    append_all(&edge, 1, 1, 10);
+    await_empty(&edge);
+    produce_state(edge.produce, &told);
+    close_edge(&edge, 0);
+    struct found *found = read_topic("t", PARTITIONS), *dead = read_topic("t.dlq", 1);
+    assert_int_equal(found->messages + dead->messages, 1);
+    assert_int_equal(dead->messages, 1);
+    assert_int_equal(dead->seen[0], 1);
+    assert_non_null(strstr(dead->reason, "large"));
+    assert_int_equal(told.lanes[SIGNAL_LOGS].dead_letters, 1);
+    free(found);
+    free(dead);
+}
+
+/* A fatal error ends a client, not the data. */
+static void test_replaces_a_client_that_died(void **state)
+{
+    (void)state;
+    struct edge edge = {0};
+    struct produce_state told;
+
+    rd_kafka_mock_push_request_errors(kafka.cluster, INIT_PRODUCER_ID, 1,
+                                      RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED);
+    open_edge(&edge);
+    append_all(&edge, 20, 3, 10);
+    await_empty(&edge);
+    produce_state(edge.produce, &told);
+    close_edge(&edge, 0);
+    assert_int_equal(told.clients, 2);
+    struct found *found = read_topic("t", PARTITIONS);
+    assert_each_once(found, 0, edge.next);
+    free(found);
+}
+
+static void test_sends_again_under_the_same_name_after_a_restart(void **state)
+{
+    (void)state;
+    struct edge edge = {0};
+    char want[100];
+
+    open_edge(&edge);
+    append_all(&edge, 1, 1, 10); /* knows the topic, so that the next is sent */
+    await_empty(&edge);
+    rd_kafka_mock_broker_set_down(kafka.cluster, 1);
+    append_all(&edge, 3, 1, 10);
+    peer_wait(300);
+    snprintf(want, sizeof want, "%016lx-", (unsigned long)spool_incarnation(edge.spool));
+    close_edge(&edge, 0);
+    rd_kafka_mock_broker_set_up(kafka.cluster, 1);
+    open_edge(&edge);
+    await_empty(&edge);
+    close_edge(&edge, 0);
+    struct found *found = read_topic("t", PARTITIONS);
+    for (uint64_t i = 0; i < edge.next; i++) {
+        assert_true(found->seen[i] >= 1);
+        assert_int_equal(found->marked[i] > 0, i > 0);
+    }
+    assert_memory_equal(found->first_id, want, strlen(want));
+    free(found);
+}
+
+static void test_avoids_a_partition_without_a_leader(void **state)
+{
+    (void)state;
+    struct edge edge = {0};
+
+    rd_kafka_mock_partition_set_leader(kafka.cluster, "t", 2, -1);
+    open_edge(&edge);
+    append_all(&edge, 40, 1, 10);
+    await_empty(&edge);
+    close_edge(&edge, 0);
+    rd_kafka_mock_partition_set_leader(kafka.cluster, "t", 2, 1);
+    struct found *found = read_topic("t", PARTITIONS);
+    assert_each_once(found, 0, 40);
+    assert_int_equal(found->by_partition[2], 0);
+    assert_true(found->by_partition[0] > 0 && found->by_partition[1] > 0);
+    free(found);
+}
+
+static void test_drains_before_it_closes(void **state)
+{
+    (void)state;
+    struct edge edge = {0};
+
+    open_edge(&edge);
+    append_all(&edge, 100, 5, 100);
+    close_edge(&edge, 30000);
+    struct found *found = read_topic("t", PARTITIONS);
+    assert_each_once(found, 0, edge.next);
+    free(found);
+}
+
+/* ---- kill -9 */
+
+/* The child: appends, and writes each number to the pipe once it is acknowledged. */
+static void run_until_killed(int to_parent, uint64_t first)
+{
+    struct edge edge = {.next = first};
+
+    open_edge(&edge);
+    for (;;) {
+        uint64_t number = edge.next;
+        if (number >= NUMBERS)
+            pause();
+        if (append(&edge, 1, 200) && write(to_parent, &number, sizeof number) != sizeof number)
+            _exit(1);
+    }
+}
+
+static void test_loses_nothing_acknowledged_however_often_it_is_killed(void **state)
+{
+    (void)state;
+    static bool acked[NUMBERS];
+    uint64_t next = 0, count = 0, number;
+
+    memset(acked, 0, sizeof acked);
+    for (int round = 0; round < 8; round++) {
+        int ends[2];
+        assert_int_equal(pipe(ends), 0);
+        pid_t child = fork();
+        if (child == 0) {
+            close(ends[0]);
+            run_until_killed(ends[1], next);
+        }
+        close(ends[1]);
+        peer_wait(200 + 97 * (unsigned)round);
+        rd_kafka_mock_broker_set_rtt(kafka.cluster, 1, round % 2 * 2000); /* stored, not told */
+        peer_wait(100);
+        kill(child, SIGKILL);
+        waitpid(child, NULL, 0);
+        rd_kafka_mock_broker_set_rtt(kafka.cluster, 1, 0);
+        while (read(ends[0], &number, sizeof number) == sizeof number) {
+            acked[number] = true;
+            next = number + 1;
+            count++;
+        }
+        next += 1; /* one that was under way may be there too */
+        close(ends[0]);
+    }
+    assert_true(count > 50);
+
+    struct edge edge = {.next = next};
+    open_edge(&edge);
+    await_empty(&edge);
+    close_edge(&edge, 0);
+    struct found *found = read_topic("t", PARTITIONS);
+    for (uint64_t i = 0; i < next; i++) {
+        if (acked[i] && found->seen[i] == 0)
+            fail_msg("number %lu was acknowledged and is lost", (unsigned long)i);
+        if (found->seen[i] > 1 + found->marked[i])
+            fail_msg("number %lu is there %u times, and only %u say so", (unsigned long)i,
+                     found->seen[i], found->marked[i]);
+    }
+    print_message("%lu acknowledged, %u messages\n", (unsigned long)count, found->messages);
+    free(found);
+}
+
+int main(void)
+{
+#define T(name) cmocka_unit_test_setup_teardown(name, begin, end)
+    const struct CMUnitTest tests[] = {
+        T(test_brings_every_item_to_kafka_once),
+        T(test_waits_while_the_broker_is_away),
+        T(test_halves_what_is_too_large_until_it_fits),
+        T(test_puts_one_item_that_is_too_large_into_the_dead_letters),
+        T(test_replaces_a_client_that_died),
+        T(test_sends_again_under_the_same_name_after_a_restart),
+        T(test_avoids_a_partition_without_a_leader),
+        T(test_drains_before_it_closes),
+        T(test_loses_nothing_acknowledged_however_often_it_is_killed),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
