@@ -120,6 +120,8 @@ enum err export_headers_make(const struct pipeline_export *settings, const char 
         err = add_lines(&headers, lines, arena, error);
     if (!err)
         err = add_credentials(settings, secrets_dir, arena, &headers, error);
+    if (!err && settings->tenant != NULL)
+        err = add(&headers, settings->tenant_header, settings->tenant, arena, error);
     if (!err)
         *ret_headers = headers;
     return err;

@@ -1,6 +1,6 @@
 /* export_headers: what a pipeline wants sent with every request to a backend: its own headers,
- * those of a Secret, and the credentials. Names come out in lower case. Everything hangs on the
- * arena; secrets are in it, so it is not for logs.
+ * those of a Secret, the credentials and the tenant. Names come out in lower case. Everything hangs
+ * on the arena; secrets are in it, so it is not for logs.
  */
 #ifndef SIDECAR_EXPORT_EXPORT_HEADERS_H
 #define SIDECAR_EXPORT_EXPORT_HEADERS_H
