@@ -43,7 +43,8 @@ struct dead_letters {
     struct letter *waiting;
     size_t count;
     uint64_t acknowledged;
-    int fd; /* of the local file */
+    char trouble[256]; /* of the last letter that was not taken */
+    int fd;            /* of the local file */
     uint64_t end;
 };
 
@@ -65,12 +66,14 @@ static void finish(struct letter *letter)
 
     letters->acknowledged++;
     letters->count--;
+    letters->trouble[0] = '\0';
     letter->letter.done(letter->letter.context);
     free_letter(letter);
 }
 
-static void wait_again(struct letter *letter)
+static void wait_again(struct letter *letter, const char *why)
 {
+    snprintf(letter->letters->trouble, sizeof letter->letters->trouble, "%.255s", why);
     letter->due_ms =
         clock_mono_ms() + backoff_delay_ms(&retry_backoff, letter->attempts, 0x80000000u);
     letter->next = letter->letters->waiting;
@@ -95,7 +98,7 @@ static void on_report(void *context, void *message, bool stored, int32_t partiti
              LOG_STR("reason", why));
     if (verdict == KAFKA_TOO_LARGE || verdict == KAFKA_REFUSED)
         letter->pointer = true;
-    wait_again(letter);
+    wait_again(letter, why);
 }
 
 static enum err need_producer(struct dead_letters *letters, struct error *error)
@@ -104,6 +107,7 @@ static enum err need_producer(struct dead_letters *letters, struct error *error)
                                              .compression = "zstd",
                                              .compression_level = 1,
                                              .queue_bytes = QUEUE_BYTES,
+                                             .alone = true,
                                              .report = on_report,
                                              .context = letters};
     if (letters->producer != NULL)
@@ -153,7 +157,7 @@ static void send_to_topic(struct letter *letter)
     letter->pointer |= err == ERR_INVALID;
     LOG_WARN("Could not send a dead letter", LOG_STR("topic", letter->topic),
              LOG_STR("error", error.text));
-    wait_again(letter);
+    wait_again(letter, error.text);
 }
 
 /* ---- to the local file */
@@ -203,7 +207,7 @@ static void write_to_file(struct letter *letter)
         LOG_ERROR("Could not write a dead letter", LOG_STR("file", letters->options.file),
                   LOG_STR("error", error.text));
         os_close(&letters->fd); /* what it holds now is unknown: look again */
-        wait_again(letter);
+        wait_again(letter, error.text);
         return;
     }
     letters->end += line.len;
@@ -305,6 +309,18 @@ void dead_letters_poll(struct dead_letters *letters, uint64_t now_ms)
             write_to_file(letter);
         }
     }
+}
+
+void dead_letters_trouble(const struct dead_letters *letters, char *text, size_t size)
+{
+    uint64_t since_ms = 0;
+
+    text[0] = '\0';
+    if (letters->count == 0)
+        return;
+    snprintf(text, size, "%s", letters->trouble);
+    if (text[0] == '\0' && letters->producer != NULL) /* in the client's queue, and Kafka away */
+        kafka_health_read(producer_health(letters->producer), text, size, &since_ms);
 }
 
 size_t dead_letters_waiting(const struct dead_letters *letters)

@@ -52,6 +52,9 @@ void dead_letters_put(struct dead_letters *letters, const struct dead_letter *le
 /* Serves acknowledgements; called often. */
 void dead_letters_poll(struct dead_letters *letters, uint64_t now_ms);
 
+/* Why letters wait; "" if none does, or only just. */
+void dead_letters_trouble(const struct dead_letters *letters, char *text, size_t size);
+
 /* Letters that wait, and those that were acknowledged since start. */
 size_t dead_letters_waiting(const struct dead_letters *letters);
 uint64_t dead_letters_count(const struct dead_letters *letters);

@@ -420,6 +420,7 @@ static void on_answer(void *context, const struct judgement *judgement)
             on_culprit(delivery, request, judgement->text, now_ms);
         break;
     }
+    delivery->options.wake(delivery->options.context);
 }
 
 /* ---- sending */

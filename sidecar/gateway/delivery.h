@@ -44,6 +44,8 @@ struct delivery_options {
     void (*bury)(void *context, struct piece *piece, const char *reason);
     /* The backend's connection was lost after it had taken data. */
     void (*backend_lost)(void *context);
+    /* An answer came: delivery_run() may have something to send. */
+    void (*wake)(void *context);
     void *context;
 };
 

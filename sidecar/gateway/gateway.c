@@ -17,7 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { TICK_MS = 50, COMMIT_LAST_MS = 5000 };
+enum { BUSY_MS = 20, COMMIT_LAST_MS = 5000 };
 
 struct gateway {
     struct gateway_options options;
@@ -41,6 +41,7 @@ struct gateway {
     struct delivery_state delivery_state;
     struct intake_state intake_state;
     uint64_t dead_count, dead_waiting;
+    char dead_trouble[256];
     bool ready;
 };
 
@@ -55,6 +56,13 @@ static const struct metric_desc held_desc = {.name = "surgetank_gateway_held_byt
                                              .labels = {"gateway"}};
 
 /* ---- what the stages say to each other */
+
+/* The next round of the loop goes through all stages. */
+static void on_wake(void *context)
+{
+    struct gateway *gateway = context;
+    net_timer_set(gateway->loop, &gateway->tick, net_loop_now_ms(gateway->loop));
+}
 
 static void on_deliver(void *context, struct parcel *parcel)
 {
@@ -108,6 +116,8 @@ static void publish(struct gateway *gateway)
     gateway->intake->kind->state(gateway->intake, &gateway->intake_state);
     gateway->dead_count = dead_letters_count(gateway->dead_letters);
     gateway->dead_waiting = dead_letters_waiting(gateway->dead_letters);
+    dead_letters_trouble(gateway->dead_letters, gateway->dead_trouble,
+                         sizeof gateway->dead_trouble);
     pthread_mutex_unlock(&gateway->lock);
     metric_set(metrics_series(&up_desc, name), gateway->delivery_state.failing == 0);
     metric_set(metrics_series(&held_desc, name), (double)gateway->intake_state.held_bytes);
@@ -128,7 +138,7 @@ static void on_tick(struct net_timer *timer)
     struct gateway *gateway = (struct gateway *)((char *)timer - offsetof(struct gateway, tick));
     uint64_t now_ms = clock_mono_ms();
 
-    gateway->intake->kind->poll(gateway->intake, now_ms);
+    uint64_t intake_ms = gateway->intake->kind->poll(gateway->intake, now_ms);
     dead_letters_poll(gateway->dead_letters, now_ms);
     uint64_t next_ms = delivery_run(gateway->delivery, now_ms);
     publish(gateway);
@@ -137,9 +147,12 @@ static void on_tick(struct net_timer *timer)
         net_loop_stop(gateway->loop);
         return;
     }
-    if (next_ms > now_ms + TICK_MS)
-        next_ms = now_ms + TICK_MS;
-    net_timer_set(gateway->loop, timer, next_ms);
+    bool busy = gateway->stop_at_ms != 0 || dead_letters_waiting(gateway->dead_letters) > 0;
+    next_ms = intake_ms < next_ms ? intake_ms : next_ms;
+    if (busy && next_ms > now_ms + BUSY_MS)
+        next_ms = now_ms + BUSY_MS;
+    /* Not within this round: other events have their turn. */
+    net_timer_set(gateway->loop, timer, next_ms > now_ms ? next_ms : now_ms + 1);
 }
 
 static void begin_stop(struct net_task *task)
@@ -224,6 +237,9 @@ struct json *gateway_state(struct gateway *gateway)
     json_set_number(part, "partitions", (double)intake->partitions);
     json_set_number(part, "heldBytes", (double)intake->held_bytes);
     json_set_string(part, "trouble", intake->trouble);
+    part = json_set_object(root, "deadLetters");
+    json_set_number(part, "waiting", (double)gateway->dead_waiting);
+    json_set_string(part, "trouble", gateway->dead_trouble);
     part = json_set_object(root, "ledger");
     json_set_number(part, "consumedItems", (double)intake->consumed_items);
     json_set_number(part, "deliveredItems", (double)delivery->delivered_items);
@@ -268,6 +284,7 @@ static enum err open_export(struct gateway *gateway, struct error *error)
                                               .done = on_parcel_done,
                                               .bury = on_bury,
                                               .backend_lost = on_backend_lost,
+                                              .wake = on_wake,
                                               .context = gateway};
     struct delivery_options with_export = delivery;
 
@@ -313,6 +330,7 @@ static enum err open_intake(struct gateway *gateway, struct error *error)
                                            .spool = gateway->options.spool,
                                            .dead_letters = gateway->dead_letters,
                                            .deliver = on_deliver,
+                                           .wake = on_wake,
                                            .context = gateway};
     return gateway->options.spool != NULL ? intake_spool_open(&options, &gateway->intake, error)
                                           : intake_kafka_open(&options, &gateway->intake, error);

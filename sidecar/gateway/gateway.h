@@ -50,6 +50,7 @@ void gateway_stop(struct gateway **gateway, uint32_t grace_ms);
  *    "backend":{"state":"up|failing|mend|holding","trouble":"","failures":N,"requests":N,
  *               "inFlight":N,"waiting":N},
  *    "intake":{"protocol":"consumer","partitions":N,"heldBytes":N,"trouble":""},
+ *    "deadLetters":{"waiting":N,"trouble":""},
  *    "ledger":{"consumedItems":N,"deliveredItems":N,"deadLetters":N,"rejectedItems":N,
  *              "repeats":N,"undecodable":N,"missedMessages":N}} */
 struct json *gateway_state(struct gateway *gateway);

@@ -35,6 +35,8 @@ struct intake_options {
 
     /* A message to be delivered. */
     void (*deliver)(void *context, struct parcel *parcel);
+    /* There is something to poll for. */
+    void (*wake)(void *context);
     void *context;
 };
 
@@ -50,8 +52,9 @@ struct intake_state {
 };
 
 struct intake_kind {
-    /* Takes in what there is, as far as the budget goes; called often. */
-    void (*poll)(struct intake *intake, uint64_t now_ms);
+    /* Takes in what there is, as far as the budget goes. Returns when to call again at the latest
+     * (monotonic ms), or `now_ms` if there is more. */
+    uint64_t (*poll)(struct intake *intake, uint64_t now_ms);
     /* The parcel needs no more work, and its memory may go. */
     void (*done)(struct intake *intake, struct parcel *parcel, uint64_t now_ms);
     /* A backend that answers before it stores was lost: what may be gone is handed on once more. */

@@ -24,6 +24,8 @@ enum {
     COMMIT_WAIT_MS = 5000,
     DRAIN_MS = 15000, /* a partition that is asked back waits that long for its exports */
     MESSAGES_PER_POLL = 512,
+    POLL_EVERY_MS = 1000, /* the group expects to be polled, whatever comes */
+    POLL_SOON_MS = 20,    /* while memory is full or partitions are given back */
     PARTITIONS_MAX = 16384,
 };
 
@@ -224,9 +226,20 @@ static void commit_some(struct intake_kafka *intake, bool revoking_only, uint32_
     free(positions);
 }
 
+/* Everything is committed once more. */
+static void on_commit_failed(void *context)
+{
+    struct intake_kafka *intake = context;
+
+    for (size_t i = 0; i < intake->len; i++)
+        intake->partitions[i]->committed = -1;
+}
+
 static void commit(struct intake *base, uint64_t now_ms)
 {
     struct intake_kafka *intake = (struct intake_kafka *)base;
+
+    on_commit_failed(intake); /* a commit that nobody waited for may have been lost */
     commit_some(intake, false, COMMIT_WAIT_MS, now_ms);
 }
 
@@ -381,14 +394,16 @@ static void take(struct intake_kafka *intake, const struct consumer_message *fro
     }
 }
 
-static void poll(struct intake *base, uint64_t now_ms)
+/* Rebalances come through polling too, so it goes on when memory is full: paused partitions bring
+ * nothing. True: there may be more. */
+static bool take_some(struct intake_kafka *intake)
 {
-    struct intake_kafka *intake = (struct intake_kafka *)base;
     struct consumer_message message;
 
+    consumer_clear(intake->consumer);
     for (int i = 0; i < MESSAGES_PER_POLL; i++) {
         if (!consumer_poll(intake->consumer, &message))
-            break;
+            return false;
         if (intake->stopped)
             consumer_release(&message);
         else
@@ -396,7 +411,15 @@ static void poll(struct intake *base, uint64_t now_ms)
         if (intake->state.held_bytes >= intake->budget_bytes)
             break;
     }
-    if (intake->state.held_bytes >= intake->budget_bytes)
+    return true;
+}
+
+static uint64_t poll(struct intake *base, uint64_t now_ms)
+{
+    struct intake_kafka *intake = (struct intake_kafka *)base;
+
+    bool more = take_some(intake), full = intake->state.held_bytes >= intake->budget_bytes;
+    if (full)
         consumer_pause(intake->consumer, true);
     else if (intake->state.held_bytes < intake->budget_bytes / 2 && !intake->stopped)
         consumer_pause(intake->consumer, false);
@@ -411,6 +434,9 @@ static void poll(struct intake *base, uint64_t now_ms)
         intake->commit_at_ms = now_ms + COMMIT_EVERY_MS;
         commit_some(intake, false, 0, now_ms);
     }
+    if (full || intake->revoke_until_ms != 0)
+        return now_ms + POLL_SOON_MS;
+    return more ? now_ms : now_ms + POLL_EVERY_MS;
 }
 
 static void rewind_all(struct intake *base)
@@ -463,11 +489,11 @@ static void state(struct intake *base, struct intake_state *ret_state)
 
 static void on_readable(struct net_source *source, uint32_t events)
 {
-    struct intake_kafka *intake =
-        (struct intake_kafka *)((char *)source - offsetof(struct intake_kafka, source));
+    struct intake_kafka *intake = CONTAINER_OF(source, struct intake_kafka, source);
 
     (void)events;
-    poll(&intake->intake, clock_mono_ms());
+    consumer_clear(intake->consumer);
+    intake->options.wake(intake->options.context);
 }
 
 static void close_intake(struct intake *base)
@@ -507,6 +533,7 @@ static enum err open_consumer(struct intake_kafka *intake, struct error *error)
         .revoking = on_revoking,
         .lost = on_lost,
         .reset = on_reset,
+        .commit_failed = on_commit_failed,
     };
     enum err err = consumer_open(&options, &intake->consumer, error);
     if (err)

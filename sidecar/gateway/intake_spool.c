@@ -12,7 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { FRAMES_PER_POLL = 64 };
+enum { FRAMES_PER_POLL = 64, POLL_EVERY_MS = 50 };
 
 struct message {
     struct parcel parcel;
@@ -98,7 +98,7 @@ static bool take(struct intake_spool *intake, struct lane *lane, enum signal sig
     return true;
 }
 
-static void poll(struct intake *base, uint64_t now_ms)
+static uint64_t poll(struct intake *base, uint64_t now_ms)
 {
     struct intake_spool *intake = (struct intake_spool *)base;
 
@@ -113,6 +113,7 @@ static void poll(struct intake *base, uint64_t now_ms)
             if (!take(intake, lane, (enum signal)i))
                 break;
     }
+    return now_ms + POLL_EVERY_MS;
 }
 
 /* Frames under way are forgotten and read anew; those whose parcels still are with the delivery

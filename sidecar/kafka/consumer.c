@@ -186,11 +186,14 @@ void consumer_let_go(struct consumer *consumer)
 static void on_commit(rd_kafka_t *client, rd_kafka_resp_err_t code,
                       rd_kafka_topic_partition_list_t *offsets, void *opaque)
 {
+    struct consumer *consumer = of_health(opaque);
+
     (void)client;
-    (void)offsets;
-    (void)opaque;
+    for (int i = 0; offsets != NULL && i < offsets->cnt && code == RD_KAFKA_RESP_ERR_NO_ERROR; i++)
+        code = offsets->elems[i].err;
     if (code == RD_KAFKA_RESP_ERR_NO_ERROR || code == RD_KAFKA_RESP_ERR__NO_OFFSET)
         return;
+    consumer->options.commit_failed(consumer->options.context);
     metric_add(metrics_series(&commits_desc), 1);
     LOG_WARN("Kafka did not take a commit", LOG_STR("reason", rd_kafka_err2str(code)));
 }
@@ -212,7 +215,7 @@ static enum err open_client(struct consumer *consumer, struct error *error)
         {"enable.partition.eof", "false"},
         {"queued.max.messages.kbytes", kbytes},
         {"fetch.max.bytes", bytes},
-        {"fetch.wait.max.ms", "100"},
+        {"fetch.wait.max.ms", "500"}, /* a fetch returns as soon as there is something */
         {"fetch.queue.backoff.ms", "10"},
         {"topic.metadata.refresh.interval.ms", "5000"}, /* a topic may be made after us */
         {"group.protocol", consumer->classic ? "classic" : "consumer"},
@@ -387,12 +390,15 @@ static void notice_fatal(struct consumer *consumer)
     }
 }
 
-bool consumer_poll(struct consumer *consumer, struct consumer_message *ret_message)
+void consumer_clear(struct consumer *consumer)
 {
     uint64_t count = 0;
-
     ssize_t cleared = read(consumer->fd, &count, sizeof count);
     (void)cleared; /* nothing to clear is fine */
+}
+
+bool consumer_poll(struct consumer *consumer, struct consumer_message *ret_message)
+{
     if (consumer->client == NULL)
         return false;
     for (;;) {

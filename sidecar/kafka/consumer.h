@@ -52,6 +52,8 @@ struct consumer_options {
     void (*lost)(void *context, const struct consumer_position *at);
     /* Reading goes on at at->offset; `missed` messages before it are gone from the topic. */
     void (*reset)(void *context, const struct consumer_position *at, int64_t missed);
+    /* Kafka did not take a commit that nobody waited for. */
+    void (*commit_failed)(void *context);
 };
 
 NODISCARD enum err consumer_open(const struct consumer_options *options,
@@ -60,8 +62,11 @@ NODISCARD enum err consumer_open(const struct consumer_options *options,
 /* Leaves the group and frees. Messages must have been released. */
 void consumer_close(struct consumer **consumer);
 
-/* Becomes readable when consumer_poll() has something to do; consumer_poll() clears it. */
+/* Becomes readable when something comes where there was nothing. consumer_clear() makes it
+ * unreadable: call it first, and then consumer_poll() until there is nothing left or, if you stop
+ * before, again without being told. */
 int consumer_fd(const struct consumer *consumer);
+void consumer_clear(struct consumer *consumer);
 
 /* A message, valid until consumer_release(). */
 struct consumer_message {
@@ -100,7 +105,7 @@ NODISCARD enum err consumer_seek(struct consumer *consumer, const struct consume
 /* Ends the revocation that revoking() began. */
 void consumer_let_go(struct consumer *consumer);
 
-/* The client can't go on: close it and open another. */
+/* The client can't go on: release its messages, close it and open another. */
 bool consumer_is_dead(const struct consumer *consumer);
 
 /* "consumer" (KIP-848) or "classic". */

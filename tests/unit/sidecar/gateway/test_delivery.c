@@ -31,7 +31,7 @@ struct fixture {
     struct piece *buried[BURIED_MAX];
     char reasons[BURIED_MAX][400];
     unsigned buried_count;
-    unsigned lost;
+    unsigned lost, woken;
     bool (*refuses)(uint64_t item); /* what backend() won't take */
 };
 
@@ -68,6 +68,12 @@ static void on_lost(void *context)
     fixture->lost++;
 }
 
+static void on_wake(void *context)
+{
+    struct fixture *fixture = context;
+    fixture->woken++;
+}
+
 /* ---- the fixture */
 
 static void begin(struct fixture *fixture)
@@ -91,6 +97,7 @@ static void open_delivery(struct fixture *fixture)
                                              .done = on_done,
                                              .bury = on_bury,
                                              .backend_lost = on_lost,
+                                             .wake = on_wake,
                                              .context = fixture};
     assert_ok(delivery_open(&options, &fixture->delivery, NULL));
 }
@@ -287,6 +294,7 @@ static void test_sends_without_waiting_when_flushed(void **state)
     delivery_flush(fixture.delivery);
     run(&fixture);
     answer(&fixture, VERDICT_DONE);
+    assert_int_equal(fixture.woken, 1);
     assert_int_equal(state_of(&fixture).waiting, 0);
     assert_int_equal(state_of(&fixture).delivered_items, 1);
     assert_true(all_done(&fixture));
