@@ -85,6 +85,8 @@ void pending_add(struct frame_buf *frame, const struct spool_request *request, s
             memcpy(at, request->parts[i].data, request->parts[i].len);
         at += request->parts[i].len;
     }
+    /* Now, while the bytes are near. */
+    header->body_crc = crc32c(header->body_crc, (struct bytes){at - data_len, data_len});
     if (request->meta.len > 0)
         memcpy(frame->meta + header->meta_len, request->meta.data, request->meta.len);
     frame->entries[header->entries++] =
@@ -122,6 +124,7 @@ void pending_seal(struct frame_buf *frame)
     size_t len = (size_t)(at - frame->bytes);
     frame->len = (size_t)frame_align(len);
     memset(at, 0, frame->len - len);
-    header->body_crc = crc32c(0, (struct bytes){body, (size_t)frame_body_len(header)});
+    size_t tail_len = (size_t)frame_body_len(header) - header->data_len;
+    header->body_crc = crc32c(header->body_crc, (struct bytes){body + header->data_len, tail_len});
     frame->sealed = true;
 }

@@ -50,11 +50,11 @@ void pending_destroy(struct frame_buf **frame);
 /* Whether the request would still go in. */
 bool pending_fits(const struct frame_buf *frame, size_t data_len, size_t meta_len);
 
-/* Copies a request that fits. */
+/* Copies a request that fits, `data_len` bytes in all parts, and goes on with the check sum. */
 void pending_add(struct frame_buf *frame, const struct spool_request *request, size_t data_len,
                  uint64_t now_ns, struct spool_waiter *waiter);
 
-/* Puts index, meta and padding behind the data and computes the check sum of the body. */
+/* Puts index, meta and padding behind the data, and ends the check sum of the body. */
 void pending_seal(struct frame_buf *frame);
 
 /* Empty again, for the next frame. */

@@ -405,6 +405,8 @@ static void *run_committer(void *context)
     uint64_t kept_ms = clock_mono_ms();
     bool more = true; /* for housekeeping to do */
 
+    /* For people who look at threads; without it the name is the program's. */
+    (void)pthread_setname_np(pthread_self(), "spool");
     pthread_mutex_lock(&spool->queue_lock);
     while (!spool->stop || anything_waits(spool)) {
         bool idle = !anything_waits(spool);

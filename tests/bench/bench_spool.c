@@ -2,7 +2,8 @@
  * waiting for its answer or with several under way, and one reader follows; before that, a bare
  * loop of write and fdatasync over a file of the same size, on the same disk.
  *
- *   bench_spool DIR [threads] [in flight of each thread] [seconds] [bytes of a request]
+ *   bench_spool DIR [threads] [in flight of each thread] [seconds] [bytes of a request] [readers:
+ * 0, 1]
  *
  * Not part of any suite: it prints figures and judges nothing.
  */
@@ -191,8 +192,8 @@ static void report(struct bench *bench, struct worker *workers, unsigned threads
         count += workers[i].sample_count;
     }
     double bytes = (double)requests * bench->request_bytes;
-    printf("spool: %.0f requests/s, %.0f MB/s, %.3f CPU-s per million spans of %d B, reading "
-           "included; %llu refused, %llu failed\n",
+    printf("spool: %.0f requests/s, %.0f MB/s, %.3f CPU-s per million spans of %d B; "
+           "%llu refused, %llu failed\n",
            (double)requests / took, bytes / took / 1e6, cpu / bytes * SPAN_BYTES * 1e6, SPAN_BYTES,
            (unsigned long long)refused, (unsigned long long)failed);
     print_latency("spool: acknowledgement", all, count);
@@ -218,7 +219,8 @@ int main(int argc, char **argv)
     pthread_t follower;
 
     if (argc < 2) {
-        fprintf(stderr, "usage: bench_spool DIR [threads] [in flight] [seconds] [bytes]\n");
+        fprintf(stderr,
+                "usage: bench_spool DIR [threads] [in flight] [seconds] [bytes] [readers]\n");
         return 2;
     }
     unsigned threads = argument(argv, argc, 2, 4), seconds = argument(argv, argc, 4, 5);
@@ -232,14 +234,19 @@ int main(int argc, char **argv)
     for (unsigned i = 0; i < bench.request_bytes; i++)
         bench.payload[i] = (uint8_t)(i * 2654435761u >> 13);
 
-    struct spool_config config = {.dir = argv[1], .size_bytes = UINT64_C(4) << 30};
+    bool follows = argument(argv, argc, 6, 1) != 0;
+    struct spool_config config = {.dir = argv[1],
+                                  .size_bytes = follows ? UINT64_C(4) << 30 : 512u << 20,
+                                  .when_full = SPOOL_DROP_OLDEST};
     if (spool_open(&config, &bench.spool, &error) != OK ||
-        spool_reader_open(bench.spool, SIGNAL_TRACES, "bench", &reader, &error) != OK) {
+        (follows &&
+         spool_reader_open(bench.spool, SIGNAL_TRACES, "bench", &reader, &error) != OK)) {
         fprintf(stderr, "%s\n", error.text);
         return 1;
     }
     bare_loop(argv[1], seconds < 3 ? seconds : 3);
-    pthread_create(&follower, NULL, follow, reader);
+    if (follows && pthread_create(&follower, NULL, follow, reader) != 0)
+        return 1;
 
     double cpu = cpu_seconds();
     uint64_t begin = clock_mono_ns();
@@ -249,8 +256,10 @@ int main(int argc, char **argv)
         pthread_join(workers[i].thread, NULL);
     report(&bench, workers, threads, (double)(clock_mono_ns() - begin) / 1e9, cpu_seconds() - cpu);
 
-    spool_reader_wake(reader);
-    pthread_join(follower, NULL);
+    if (follows) {
+        spool_reader_wake(reader);
+        pthread_join(follower, NULL);
+    }
     spool_reader_close(&reader);
     spool_close(&bench.spool);
     for (unsigned i = 0; i < threads; i++) {
