@@ -1,5 +1,6 @@
 #include "tests/support/fault_alloc.h"
 
+#include <stdatomic.h>
 #include <stddef.h>
 
 void *__real_malloc(size_t size);
@@ -9,8 +10,8 @@ void *__wrap_malloc(size_t size);
 void *__wrap_calloc(size_t count, size_t size);
 void *__wrap_realloc(void *memory, size_t size);
 
-static unsigned left; /* requests until one fails; 0: none will */
-static bool has_failed;
+static atomic_uint left; /* requests until one fails; 0: none will */
+static atomic_bool has_failed;
 
 void fault_alloc_fail_at(unsigned nth)
 {
@@ -25,7 +26,11 @@ bool fault_alloc_has_failed(void)
 
 static bool fails_now(void)
 {
-    if (left == 0 || --left > 0)
+    unsigned was = left;
+
+    while (was > 0 && !atomic_compare_exchange_weak(&left, &was, was - 1))
+        ;
+    if (was != 1)
         return false;
     has_failed = true;
     return true;

@@ -3,7 +3,8 @@
  *   // link: tests/support/fault_alloc.c
  *   // wrap: malloc calloc realloc
  *
- * and so all of its calls come here (through the linker's --wrap, which sanitizers do not mind).
+ * and so all of its calls come here (through the linker's --wrap, which sanitizers do not mind),
+ * from whatever thread.
  */
 #ifndef TESTS_SUPPORT_FAULT_ALLOC_H
 #define TESTS_SUPPORT_FAULT_ALLOC_H
