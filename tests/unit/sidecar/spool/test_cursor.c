@@ -82,13 +82,13 @@ static void test_is_never_between_two_saves(void **state)
 {
     (void)state;
     for (unsigned before = 1; before < 4; before++)
-        for (unsigned nth = 0; nth < 12; nth++) {
+        for (unsigned fault = 0; fault < 24; fault++) {
             fault_disk_reset();
             struct cursor_file *file = open_file();
             for (uint64_t n = 1; n <= before; n++)
                 save(file, n);
             struct cursor_state next = make_state(9);
-            fault_disk_fail(nth, nth % 2 == 0, ERR_IO);
+            fault_disk_fail(fault / 2, fault % 2 == 0, ERR_IO);
             enum err err = cursor_save(file, &next, NULL);
             fault_disk_fail(0, false, OK);
             cursor_close(&file);
