@@ -286,6 +286,9 @@ static void plan_missing(uint32_t brokers, struct topic_plan *plan)
 {
     const struct topic_wanted *wanted = plan->wanted;
     const char *text = config_value(wanted->configs, wanted->config_count, "min.insync.replicas");
+    /* Without an id it has never been seen: brokers may be slow to hear of what was just made. */
+    bool was_there =
+        wanted->made == TOPIC_MADE && wanted->topic_id != NULL && *wanted->topic_id != '\0';
     double least = 0;
 
     if (wanted->ownership == TOPIC_OBSERVE) {
@@ -312,8 +315,8 @@ static void plan_missing(uint32_t brokers, struct topic_plan *plan)
     plan->set = wanted->configs;
     plan->set_count = wanted->config_count;
     note(plan, TOPIC_CREATING, "%sis made with %" PRIu32 " partitions and %" PRIu32 " replicas",
-         wanted->made == TOPIC_MADE ? "was deleted behind our back, with what it held; it " : "",
-         wanted->partitions, wanted->replication_factor);
+         was_there ? "was deleted behind our back, with what it held; it " : "", wanted->partitions,
+         wanted->replication_factor);
 }
 
 enum err topic_plan(const struct topic_wanted *wanted, const struct topic_observed *observed,

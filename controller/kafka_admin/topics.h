@@ -25,8 +25,11 @@ struct topic_outcome {
     struct error error; /* code OK: done, or nothing was to be done */
 };
 
-/* Carries out plans[i] into outcomes[i]: makes, grows, sets, in this order. A topic that somebody
- * else made in the meantime is ERR_CONFLICT: describe and plan again. */
+/* Carries out plans[i] into outcomes[i]: makes, grows, sets, in this order. A topic that is there
+ * after all is ERR_CONFLICT: somebody else made it in the meantime, or we did and the broker that
+ * was asked had not heard of it (seconds, where hundreds are made at once). Describe and plan
+ * again.
+ */
 NODISCARD enum err topics_apply(struct admin *admin, const struct topic_plan *plans, size_t count,
                                 uint32_t timeout_ms, struct topic_outcome *outcomes,
                                 struct error *error);

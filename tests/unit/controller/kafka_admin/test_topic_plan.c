@@ -102,6 +102,12 @@ static void test_a_missing_topic_is_made_with_all_its_configs(void **state)
     result = plan(ours(), none);
     assert_true(result.create);
     assert_says(result, "deleted behind our back");
+
+    wanted = ours();
+    wanted.topic_id = ""; /* just made, and never seen: not every broker has heard of it */
+    result = plan(wanted, none);
+    assert_true(result.create);
+    assert_null(strstr(result.message, "deleted"));
 }
 
 static void test_too_few_brokers_are_named_with_what_to_set(void **state)
