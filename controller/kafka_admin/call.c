@@ -24,7 +24,7 @@ void call_init(struct call *call, struct admin *admin, rd_kafka_admin_op_t op, u
     if (timeout_ms < 100)
         timeout_ms = 100;
     call->begun_ms = clock_mono_ms();
-    call->deadline_ms = call->begun_ms + timeout_ms;
+    call->timeout_ms = timeout_ms;
     call->queue = rd_kafka_queue_new(call->handle);
     call->options = rd_kafka_AdminOptions_new(call->handle, op);
     rd_kafka_resp_err_t code =
@@ -66,13 +66,15 @@ static enum err unanswered(struct call *call, rd_kafka_resp_err_t code, const ch
     if (kafka_error_is_refusal(cause))
         return kafka_error_set(error, cause, call->what, trouble);
     return error_set(error, ERR_AGAIN,
-                     "%s: Kafka at %.120s could not be reached (%s); check bootstrapServers, "
-                     "network policies and the brokers",
+                     "%s: Kafka at %.120s could not be reached (%s); check bootstrapServers, the "
+                     "listener's protocol (TLS, SASL), network policies and the brokers",
                      call->what, admin_bootstrap(call->admin), trouble);
 }
 
 enum err call_wait(struct call *call, rd_kafka_event_t **ret_event, struct error *error)
 {
+    uint64_t deadline_ms = clock_mono_ms() + call->timeout_ms + GRACE_MS;
+
     if (call->event != NULL)
         rd_kafka_event_destroy(call->event);
     call->event = NULL;
@@ -80,9 +82,7 @@ enum err call_wait(struct call *call, rd_kafka_event_t **ret_event, struct error
     while (call->event == NULL) {
         call->event = rd_kafka_queue_poll(call->queue, SLICE_MS);
         bool refused = admin_poll(call->admin, call->begun_ms);
-        if (call->event != NULL)
-            break;
-        if (refused || clock_mono_ms() > call->deadline_ms + GRACE_MS)
+        if (call->event == NULL && (refused || clock_mono_ms() > deadline_ms))
             return unanswered(call, RD_KAFKA_RESP_ERR__TIMED_OUT, NULL, error);
     }
     rd_kafka_resp_err_t code = rd_kafka_event_error(call->event);

@@ -21,7 +21,8 @@ struct call {
     rd_kafka_queue_t *queue;
     rd_kafka_event_t *event;
     const char *what;
-    uint64_t begun_ms, deadline_ms; /* monotonic */
+    uint32_t timeout_ms; /* of each request */
+    uint64_t begun_ms;   /* monotonic */
 };
 
 /* `what` is a literal. */

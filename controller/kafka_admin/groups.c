@@ -170,41 +170,72 @@ static void forget_committed(struct group_committed *group)
     }
 }
 
+/* The questions under way. */
+struct asking {
+    struct call call;
+    struct group_committed *groups;
+    size_t count, asked, answered, failed;
+    uint64_t stop_ms; /* nothing is asked any more from then on */
+};
+
+static void ask_more(struct asking *asking)
+{
+    while (asking->asked < asking->count && asking->asked - asking->answered < GROUPS_IN_FLIGHT &&
+           clock_mono_ms() < asking->stop_ms) {
+        struct group_committed *group = &asking->groups[asking->asked++];
+        if (group->offset_count > 0) {
+            ask_committed(&asking->call, group);
+            continue;
+        }
+        group->err = OK; /* librdkafka would refuse an empty question */
+        asking->answered++;
+    }
+}
+
+/* Takes one answer. An error is that of its group, but where no answer came at all. */
+static enum err take_committed(struct asking *asking, struct arena *arena, struct error *error)
+{
+    rd_kafka_event_t *event = NULL;
+    enum err err = call_wait(&asking->call, &event, error);
+
+    if (asking->call.event == NULL)
+        return err;
+    struct group_committed *group = rd_kafka_event_opaque(asking->call.event);
+    group->err = err;
+    if (!err)
+        read_committed(event, group, arena);
+    asking->failed += err != OK;
+    asking->answered++;
+    return OK;
+}
+
+static void fini_asking(struct asking *asking)
+{
+    call_fini(&asking->call);
+}
+
 enum err groups_committed(struct admin *admin, struct group_committed *groups, size_t count,
                           uint32_t timeout_ms, struct arena *arena, struct error *error)
 {
-    AUTO(call_fini) struct call call;
-    size_t asked = 0, answered = 0, failed = 0;
+    AUTO(fini_asking) struct asking asking = {.groups = groups, .count = count};
     struct error last = {.code = OK};
 
     for (size_t i = 0; i < count; i++)
         forget_committed(&groups[i]);
-    call_init(&call, admin, RD_KAFKA_ADMIN_OP_LISTCONSUMERGROUPOFFSETS, timeout_ms,
+    call_init(&asking.call, admin, RD_KAFKA_ADMIN_OP_LISTCONSUMERGROUPOFFSETS, timeout_ms,
               "list committed offsets");
-    while (answered < count) {
-        for (; asked < count && asked - answered < GROUPS_IN_FLIGHT; asked++) {
-            if (groups[asked].offset_count == 0) { /* librdkafka would refuse an empty question */
-                groups[asked].err = OK;
-                answered++;
-                continue;
-            }
-            ask_committed(&call, &groups[asked]);
-        }
-        if (answered == count)
+    asking.stop_ms = asking.call.begun_ms + 2u * (uint64_t)timeout_ms;
+    for (;;) {
+        ask_more(&asking);
+        if (asking.answered == asking.asked)
             break;
-        rd_kafka_event_t *event = NULL;
-        enum err err = call_wait(&call, &event, &last);
-        if (call.event == NULL) /* not even an answer that says no */
+        enum err err = take_committed(&asking, arena, &last);
+        if (err)
             return error_set(error, err, "%s", last.text);
-        struct group_committed *group = rd_kafka_event_opaque(call.event);
-        if (!err)
-            read_committed(event, group, arena);
-        else
-            group->err = err;
-        failed += err != OK;
-        answered++;
+        if (asking.failed == asking.answered && asking.failed >= GROUPS_IN_FLIGHT)
+            break; /* nobody is there */
     }
-    if (failed > 0 && failed == count)
+    if (asking.failed > 0 && asking.failed == asking.answered)
         return error_set(error, last.code, "%s", last.text);
     return OK;
 }

@@ -46,8 +46,9 @@ struct group_committed {
     enum err err;
 };
 
-/* Asks for the committed offsets of many groups, GROUPS_IN_FLIGHT at a time. `arena` takes the
- * metadata; NULL: it is not wanted. */
+/* Asks for the committed offsets of many groups, GROUPS_IN_FLIGHT at a time, each of which may take
+ * `timeout_ms`. After twice that time no more are asked, and those left are ERR_AGAIN. `arena`
+ * takes the metadata; NULL: it is not wanted. */
 NODISCARD enum err groups_committed(struct admin *admin, struct group_committed *groups,
                                     size_t count, uint32_t timeout_ms, struct arena *arena,
                                     struct error *error);

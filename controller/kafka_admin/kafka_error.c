@@ -31,13 +31,13 @@ static const struct meaning meanings[] = {
     {CODE(GROUP_ID_NOT_FOUND), ERR_NOTFOUND, NULL},
 
     {CODE(TOPIC_ALREADY_EXISTS), ERR_CONFLICT, NULL},
+    {CODE(INVALID_PARTITIONS), ERR_CONFLICT, NULL}, /* it has grown since it was looked at */
     {CODE(NON_EMPTY_GROUP), ERR_CONFLICT, "stop its members and wait for their sessions to end"},
     {CODE(UNKNOWN_MEMBER_ID), ERR_CONFLICT, "stop its members and wait for their sessions to end"},
     {CODE(REASSIGNMENT_IN_PROGRESS), ERR_CONFLICT, NULL},
 
     {CODE(INVALID_REPLICATION_FACTOR), ERR_INVALID,
      "set replicationFactor to at most the number of brokers"},
-    {CODE(INVALID_PARTITIONS), ERR_INVALID, NULL},
     {CODE(INVALID_CONFIG), ERR_INVALID, "correct that config"},
     {CODE(INVALID_REQUEST), ERR_INVALID, NULL},
     {CODE(TOPIC_EXCEPTION), ERR_INVALID, "use letters, digits, '.', '_' and '-'"},

@@ -45,6 +45,7 @@ static void run_round(struct observer *observer)
     struct round round = {.mutex = &observer->mutex,
                           .watch = &observer->watch,
                           .stats = &observer->stats,
+                          .stop = &observer->stop,
                           .access = access};
     if (!err)
         err = admin_acquire(observer->pool, access, &admin, &error);

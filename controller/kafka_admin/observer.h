@@ -44,7 +44,7 @@ struct observer;
 NODISCARD enum err observer_create(struct admin_pool *pool, const struct kafka_access *access,
                                    struct observer **ret_observer, struct error *error);
 
-/* Stops the thread, waiting for the request in hand (at most ten seconds). */
+/* Stops the thread, waiting for the request in hand (at most fifteen seconds). */
 void observer_destroy(struct observer **observer);
 
 /* New credentials or addresses, from the next round on. */

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define CALL_MS          8000
+#define CALL_MS          5000
 #define PEEK_MS          3000
 #define PEEK_RETRY_MS    60000
 #define DESCRIBE_MS      30000 /* topics, and log starts */
@@ -435,22 +435,31 @@ static void ask_peeks(const struct round *round)
 
 /* ---- all of it */
 
+static bool stopping(const struct round *round)
+{
+    pthread_mutex_lock(round->mutex);
+    bool stop = *round->stop;
+    pthread_mutex_unlock(round->mutex);
+    return stop;
+}
+
 enum err round_ask(const struct round *round, struct error *error)
 {
     int64_t round_ms = now();
 
     enum err err = ask_topics(round, error);
-    if (!err)
+    if (!err && !stopping(round))
         err = ask_ends(round, OFFSET_EARLIEST, round_ms, error);
-    if (!err)
+    if (!err && !stopping(round))
         err = ask_ends(round, OFFSET_LATEST, round_ms, error);
-    if (!err)
+    if (!err && !stopping(round))
         err = ask_commits(round, error);
-    if (err)
+    if (err || stopping(round))
         return err;
     /* Lag is worth having without the groups' states, which need a right of their own. */
     err = ask_states(round, error);
-    ask_peeks(round);
+    if (!stopping(round))
+        ask_peeks(round);
     return err;
 }
 

@@ -16,6 +16,7 @@ struct round {
     pthread_mutex_t *mutex; /* guards watch and stats */
     struct watch *watch;
     struct observer_stats *stats;
+    const bool *stop; /* guarded too; the round ends after the step in hand */
     struct admin *admin;
     const struct kafka_access *access;
 };
