@@ -118,6 +118,8 @@ bed: ## a cluster, Kafka and backends, up until hack/bed/down
 
 test: ## everything, as CI runs it: units, sanitizers, planted bugs, end to end on a bed of its own
 	@hack/test.sh
+demo: ## everything on a real cluster: operator, scaling on lag, kill -9; KEEP=1 leaves it up
+	@KEEP=$(KEEP) hack/demo.sh
 try: build ## a single-node pipeline in under a minute, without the bed
 	@python3 hack/try.py
 bench: build ## what an edge costs, the Collector beside it, on the bed that is up
@@ -159,6 +161,6 @@ fmt: ## reformat
 	@clang-format-14 -i $$(find common controller sidecar tests -name '*.[ch]')
 clean: ## remove build output
 	rm -rf $(BUILD) compile_commands.json
-.PHONY: chart build test try e2e deps images bed help unit replay fuzz fuzz-run component asan tsan check analyze headers layers mutants banned compdb tidy format fmt clean
+.PHONY: chart build test demo try e2e deps images bed help unit replay fuzz fuzz-run component asan tsan check analyze headers layers mutants banned compdb tidy format fmt clean
 .SECONDARY:
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

@@ -147,6 +147,9 @@ class Pipeline:
     def gateway(self, name, number=0):
         return self.start("gateway", name, 20 + 20 * number + 4 * self.signals.index(name))
 
+    def endpoint(self, protocol):
+        return f"127.0.0.1:{self.port + (protocol != 'grpc')}"
+
     def close(self, failed=False):
         for process in self.processes.values():
             if process.process.poll() is None:
@@ -162,19 +165,25 @@ class Pipeline:
 
 
 class Load:
-    """The real SDK sending `count` items of each signal."""
+    """The real SDK sending `count` items of each signal to what has an endpoint() for the protocol."""
 
-    def __init__(self, pipeline, run, count, rate, protocol="grpc", signals=("traces", "logs", "metrics")):
+    def __init__(
+        self, target, run, count, rate, protocol="grpc", signals=("traces", "logs", "metrics"), batch=100
+    ):
         self.run, self.signals = run, signals
-        port = pipeline.port + (protocol != "grpc")
-        command = [sys.executable, str(HERE / "otel_client.py"), "--endpoint", f"127.0.0.1:{port}"]
+        command = [sys.executable, str(HERE / "otel_client.py"), "--endpoint", target.endpoint(protocol)]
         command += ["--protocol", protocol, "--run", run, "--count", str(count), "--rate", str(rate)]
-        self.file = pipeline.dir / f"sent-{run}.json"
+        command += ["--batch", str(batch)]
+        self.file = target.dir / f"sent-{run}.json"
         with open(self.file, "wb") as out:
             self.process = subprocess.Popen([*command, *signals], stdout=out)
 
     def running(self):
         return self.process.poll() is None
+
+    def stop(self):
+        """The batches in flight are the last ones."""
+        self.process.send_signal(signal.SIGTERM)
 
     def finish(self, seconds=180):
         """Waits for the sender and returns what was acknowledged, by signal."""
@@ -188,6 +197,6 @@ class Load:
         return json.loads(answer.stdout.splitlines()[-1])["signals"]
 
 
-def part(*arguments):
-    """hack/bed/part, from inside the bed's network."""
-    subprocess.run([str(ROOT / "hack" / "bed" / "part"), *arguments], check=True, timeout=120)
+def part(*arguments, out=None):
+    """hack/bed/part, from inside the bed's network; `out` is where its output goes."""
+    subprocess.run([str(ROOT / "hack" / "bed" / "part"), *arguments], check=True, timeout=150, stdout=out)
