@@ -125,8 +125,11 @@ static void on_assign(struct consumer *consumer, rd_kafka_topic_partition_list_t
     consumer->ever = true;
 }
 
-static void unassign(struct consumer *consumer, const rd_kafka_topic_partition_list_t *partitions)
+/* librdkafka keeps a partition paused that was given back so, and would not read it when it is
+ * assigned to us once more. */
+static void unassign(struct consumer *consumer, rd_kafka_topic_partition_list_t *partitions)
 {
+    rd_kafka_resume_partitions(consumer->client, partitions);
     rd_kafka_error_t *failed = rd_kafka_incremental_unassign(consumer->client, partitions);
     if (failed != NULL) {
         LOG_WARN("Could not give back partitions",

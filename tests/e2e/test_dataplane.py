@@ -77,6 +77,21 @@ def test_sigterm_drains_and_the_next_run_repeats_nothing(pipeline):
     check_stored(load, load.stored(), repeats=0)
 
 
+def test_partitions_given_away_and_taken_back_flow_again(pipeline):
+    p = pipeline("back", signals=("logs",))
+    start(p)
+    load = Load(p, p.name, 20000, 1000, signals=p.signals)
+
+    def shared(process):
+        return lambda: (s := process.state()) and 0 < s["intake"]["partitions"] < 6
+
+    second = p.gateway("logs", 1)
+    until("the second has some", 30, shared(second))
+    assert second.stop() == 0
+    load.finish()
+    check_stored(load, load.stored(wait=30), repeats=0)
+
+
 def test_a_frozen_and_a_dead_broker_lose_nothing(pipeline):
     p = pipeline("broker")
     edge, _ = start(p)
