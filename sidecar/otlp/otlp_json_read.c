@@ -170,7 +170,7 @@ static const char *decode_string(struct bytes text, uint8_t *to, uint8_t **ret_e
 static enum err read_bytes(struct reader *reader, const struct otlp_field *field,
                            const struct place *place, decode_fn *decode)
 {
-    struct bytes text;
+    struct bytes text = {0};
     size_t body = 0;
     uint8_t *end = NULL;
 
@@ -257,7 +257,7 @@ static const char *parse_number(enum otlp_kind kind, struct bytes text, uint64_t
 static enum err read_bits(struct reader *reader, const struct otlp_field *field,
                           const struct place *place, uint64_t *ret_bits)
 {
-    struct bytes text;
+    struct bytes text = {0};
 
     uint8_t first = json_text_peek(&reader->text);
     const uint8_t *start = reader->text.at;

@@ -1,8 +1,14 @@
 /* What checking, stamping and cutting cost: MB/s and items/s of one core, input hot in the cache.
  *
- *   make bench && build/tests/bench/bench_otlp
+ *   make build/tests/bench/bench_otlp && build/tests/bench/bench_otlp
  *
- * Last seen (AMD EPYC, gcc 12 -O2, a busy machine) at the end of this file.
+ * Last seen (AMD EPYC, gcc 12 -O2, CPU time on a busy machine), 512 spans of 407 bytes:
+ *
+ *   walk               3660 MB/s     9.0 M spans/s     split to 16 KiB    9100 MB/s
+ *   count             51600 MB/s   126   M spans/s     halve              5240 MB/s
+ *   stamp and copy    48900 MB/s   120   M spans/s     group by trace     2180 MB/s
+ *   JSON read           382 MB/s of JSON, 0.45 M spans/s; write 177 MB/s of protobuf
+ *   one span of 519 bytes: walk 2810 MB/s, stamp and copy 2710 MB/s
  */
 // link: tests/support/otlp_random.c
 #include "sidecar/otlp/otlp_json.h"
