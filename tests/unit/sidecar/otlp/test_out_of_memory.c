@@ -136,7 +136,7 @@ static int set_up(void **state)
     (void)state;
     while (traces.len < 20000)
         otlp_random_request(&random, SIGNAL_TRACES, &traces);
-    return otlp_json_write(SIGNAL_TRACES, buf_bytes(&traces), &json, NULL);
+    return otlp_json_write(SIGNAL_TRACES, buf_bytes(&traces), &json, NULL) == OK ? 0 : -1;
 }
 
 static int tear_down(void **state)

@@ -142,7 +142,7 @@ static void test_follows_its_rules_in_their_order(void **state)
                                    update2 = {"k", "w", STAMP_UPDATE},
                                    upsert2 = {"k", "w", STAMP_UPSERT},
                                    other = {"o", "x", STAMP_UPSERT};
-    static const struct {
+    const struct {
         const char *before;
         struct stamp_rule rules[3];
         size_t count;

@@ -100,7 +100,7 @@ static void test_agrees_with_protobuf(void **state)
 static void test_takes_an_empty_body_for_success(void **state)
 {
     (void)state;
-    for (int encoding = OTLP_PROTO; encoding <= OTLP_JSON; encoding++) {
+    for (unsigned encoding = OTLP_PROTO; encoding <= OTLP_JSON; encoding++) {
         struct otlp_response response = {.partial = true};
         struct otlp_status status = {.code = 9};
         assert_ok(otlp_response_decode(SIGNAL_LOGS, (struct bytes){0}, encoding, &response, NULL));
