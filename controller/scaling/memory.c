@@ -87,8 +87,7 @@ static void learn(struct scaling_memory *memory, uint64_t now_ms,
         memory->capacity_at_ms = now_ms;
     }
     bool limited = seen->backend == SCALING_BACKEND_DOWN ||
-                   seen->backend == SCALING_BACKEND_SATURATED || memory->saturated ||
-                   memory->step_rate > 0;
+                   seen->backend == SCALING_BACKEND_SATURATED || memory->saturated;
     bool lasting = memory->backlog_at_ms > 0 && now_ms - memory->backlog_at_ms >= LEARN_AFTER_MS;
     if (limited || !lasting || !widespread(settings, seen))
         return;

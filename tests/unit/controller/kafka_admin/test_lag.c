@@ -195,6 +195,9 @@ static void test_a_record_from_the_future_has_no_age(void **state)
     struct lag_context context = at(100 * S);
     lag_feed_peek(&commit, 200, 0, LAG_RECORD, 900 * S);
     assert_int_equal(lag_of(&context, &end, &commit).lag_ms, 0);
+
+    context.now_ms = 110 * S; /* it was there when we first looked, whatever its clock says */
+    assert_int_equal(lag_of(&context, &end, &commit).lag_ms, 10 * S);
 }
 
 static void test_markers_alone_are_no_lag(void **state)
