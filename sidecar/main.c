@@ -114,7 +114,7 @@ static struct pipeline *load(const char *path)
     for (size_t i = 0; err && i < faults.count; i++)
         LOG_ERROR("Fault in the pipeline", LOG_STR("file", path),
                   LOG_STR("path", faults.items[i].path), LOG_STR("fault", faults.items[i].what),
-                  LOG_STR("todo", faults.items[i].todo));
+                  LOG_STR("advice", faults.items[i].advice));
     faults_fini(&faults);
     return pipeline;
 }

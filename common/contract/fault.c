@@ -38,7 +38,7 @@ const char *fault_quote(const char *text, char into[static FAULT_QUOTE_MAX])
     return into;
 }
 
-static void add(struct faults *faults, const char *path, const char *todo,
+static void add(struct faults *faults, const char *path, const char *advice,
                 char text[static TEXT_MAX])
 {
     if (faults->count == FAULTS_MAX) {
@@ -48,13 +48,13 @@ static void add(struct faults *faults, const char *path, const char *todo,
     make_printable(text);
 
     struct fault fault = {arena_strdup(&faults->arena, path), arena_strdup(&faults->arena, text),
-                          arena_strdup(&faults->arena, todo)};
-    if (fault.path == NULL || fault.what == NULL || fault.todo == NULL)
+                          arena_strdup(&faults->arena, advice)};
+    if (fault.path == NULL || fault.what == NULL || fault.advice == NULL)
         fault = (struct fault){"", "has a fault that there is no memory to describe", "Try again"};
     faults->items[faults->count++] = fault;
 }
 
-void fault_add(struct faults *faults, const char *path, const char *todo, const char *what, ...)
+void fault_add(struct faults *faults, const char *path, const char *advice, const char *what, ...)
 {
     char text[TEXT_MAX];
     va_list args;
@@ -62,10 +62,10 @@ void fault_add(struct faults *faults, const char *path, const char *todo, const 
     va_start(args, what);
     vsnprintf(text, sizeof text, what, args);
     va_end(args);
-    add(faults, path, todo, text);
+    add(faults, path, advice, text);
 }
 
-void fault_add_below(struct faults *faults, const char *path, const char *field, const char *todo,
+void fault_add_below(struct faults *faults, const char *path, const char *field, const char *advice,
                      const char *what, ...)
 {
     char at[FAULT_PATH_MAX], text[TEXT_MAX];
@@ -74,7 +74,7 @@ void fault_add_below(struct faults *faults, const char *path, const char *field,
     va_start(args, what);
     vsnprintf(text, sizeof text, what, args);
     va_end(args);
-    add(faults, fault_path(path, field, at), todo, text);
+    add(faults, fault_path(path, field, at), advice, text);
 }
 
 /* `path` is `above` or below it. */
@@ -96,7 +96,7 @@ enum err faults_print(const struct faults *faults, struct buf *into)
 {
     for (size_t i = 0; i < faults->count; i++) {
         const struct fault *fault = &faults->items[i];
-        enum err err = buf_printf(into, "%s: %s. %s\n", fault->path, fault->what, fault->todo);
+        enum err err = buf_printf(into, "%s: %s. %s\n", fault->path, fault->what, fault->advice);
         if (err)
             return err;
     }
@@ -114,8 +114,8 @@ enum err faults_error(const struct faults *faults, struct error *error)
     size_t more = faults->count - 1 + faults->left_out;
     if (more > 0)
         return error_set(error, ERR_INVALID, "%s: %s. %s (and %zu more)", first->path, first->what,
-                         first->todo, more);
-    return error_set(error, ERR_INVALID, "%s: %s. %s", first->path, first->what, first->todo);
+                         first->advice, more);
+    return error_set(error, ERR_INVALID, "%s: %s. %s", first->path, first->what, first->advice);
 }
 
 const char *fault_path(const char *path, const char *field, char into[static FAULT_PATH_MAX])

@@ -2,7 +2,7 @@
  * behind a fault, so that one run names all of them.
  *
  *   spec.gateways[0].export.otlp.endpoint: has no port. Write host:port, as in tempo:4317
- *   `-------------- path ---------------'  `- what --'  `------------- todo ------------'
+ *   `-------------- path ---------------'  `- what --'  `------------ advice ------------'
  *
  * At most FAULTS_MAX are kept; the rest is only counted. Values of the document are quoted
  * shortened, those of secrets never. Zero-initialised is empty and valid.
@@ -19,9 +19,9 @@
 #define FAULT_PATH_MAX  512 /* with the NUL */
 
 struct fault {
-    const char *path; /* as Kubernetes writes it: spec.gateways[0].name */
-    const char *what; /* "has no port" */
-    const char *todo; /* "Write host:port, as in tempo:4317" */
+    const char *path;   /* as Kubernetes writes it: spec.gateways[0].name */
+    const char *what;   /* "has no port" */
+    const char *advice; /* "Write host:port, as in tempo:4317" */
 };
 
 struct faults {
@@ -44,17 +44,17 @@ bool faults_at(const struct faults *faults, const char *path);
 
 /* Copies all of it. `what` is a format; what it quotes of the document goes through fault_quote().
  */
-void fault_add(struct faults *faults, const char *path, const char *todo, const char *what, ...)
+void fault_add(struct faults *faults, const char *path, const char *advice, const char *what, ...)
     PRINTF_LIKE(4, 5);
 
 /* The same at "path.field". */
-void fault_add_below(struct faults *faults, const char *path, const char *field, const char *todo,
+void fault_add_below(struct faults *faults, const char *path, const char *field, const char *advice,
                      const char *what, ...) PRINTF_LIKE(5, 6);
 
 /* `text` of the document, shortened and printable, for use in `what`. Returns `into`. */
 const char *fault_quote(const char *text, char into[static FAULT_QUOTE_MAX]);
 
-/* One line for each: "path: what. todo", and "and N more" at the end. */
+/* One line for each: "path: what. advice", and "and N more" at the end. */
 NODISCARD enum err faults_print(const struct faults *faults, struct buf *into);
 
 /* The same in one sentence for a log line, a status or an Event: the first fault, and how many more

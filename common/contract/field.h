@@ -54,7 +54,7 @@ struct field {
     const char *const *words; /* WORD: ends with NULL */
     enum json_kind raw;
     field_syntax *syntax; /* STRING, each of STRINGS, each key of MAP */
-    const char *todo;     /* what to do where syntax refuses */
+    const char *advice;   /* what to do where syntax refuses */
     const struct shape *shape;
 };
 
@@ -98,7 +98,7 @@ void field_secrets(const struct shape *shape, const void *source, pipeline_visit
 
 /* ---- sentences */
 
-#define FIELD_TODO_MAX 320
+#define FIELD_ADVICE_MAX 320
 
 /* The kind of JSON value that it takes; for a SIZE or an AMOUNT a number will do too. */
 enum json_kind field_wants(const struct field *field);
@@ -107,10 +107,10 @@ enum json_kind field_wants(const struct field *field);
 const char *field_example(const struct field *field);
 
 /* The table's own sentence, or the example. */
-const char *field_todo(const struct field *field);
+const char *field_advice(const struct field *field);
 
 /* "Write a, b or c". */
-void field_words_todo(const struct field *field, char into[static FIELD_TODO_MAX]);
+void field_words_advice(const struct field *field, char into[static FIELD_ADVICE_MAX]);
 
 /* Notes that `name` isn't in the shape, with the nearest one that is. */
 void field_unknown(struct faults *faults, const struct shape *shape, const char *name,

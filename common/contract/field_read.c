@@ -71,15 +71,15 @@ static void print_number(const struct field *field, int64_t value, char into[sta
 static bool in_range(struct field_reader *reader, const struct field *field, int64_t value,
                      const char *path)
 {
-    char given[64], min[64], max[64], todo[192];
+    char given[64], min[64], max[64], advice[192];
 
     if (value >= field->min && value <= field->max)
         return true;
     print_number(field, value, given);
     print_number(field, field->min, min);
     print_number(field, field->max, max);
-    snprintf(todo, sizeof todo, "Write something from %s to %s", min, max);
-    fault_add(reader->faults, path, todo, "is %s, which is too %s", given,
+    snprintf(advice, sizeof advice, "Write something from %s to %s", min, max);
+    fault_add(reader->faults, path, advice, "is %s, which is too %s", given,
               value < field->min ? "small" : "large");
     return false;
 }
@@ -162,7 +162,7 @@ static void read_amount(struct field_reader *reader, const struct field *field,
 static void read_word(struct field_reader *reader, const struct field *field,
                       const struct json *value, const char *path, void *target)
 {
-    char todo[FIELD_TODO_MAX], quoted[FAULT_QUOTE_MAX];
+    char advice[FIELD_ADVICE_MAX], quoted[FAULT_QUOTE_MAX];
 
     if (!check_kind(reader, field, value, path, JSON_STRING))
         return;
@@ -173,8 +173,8 @@ static void read_word(struct field_reader *reader, const struct field *field,
             return;
         }
     }
-    field_words_todo(field, todo);
-    fault_add(reader->faults, path, todo, "\"%s\" isn't known here", fault_quote(text, quoted));
+    field_words_advice(field, advice);
+    fault_add(reader->faults, path, advice, "\"%s\" isn't known here", fault_quote(text, quoted));
 }
 
 /* What is still ${env:...} here came from a document in Kubernetes, where it would stay as it is.
@@ -182,11 +182,11 @@ static void read_word(struct field_reader *reader, const struct field *field,
 static bool check_length(struct field_reader *reader, const char *text, size_t len_max,
                          const char *path)
 {
-    char todo[64];
+    char advice[64];
 
     if (strlen(text) > len_max) {
-        snprintf(todo, sizeof todo, "Write at most %zu bytes", len_max);
-        fault_add(reader->faults, path, todo, "is %zu bytes long", strlen(text));
+        snprintf(advice, sizeof advice, "Write at most %zu bytes", len_max);
+        fault_add(reader->faults, path, advice, "is %zu bytes long", strlen(text));
         return false;
     }
     if (strstr(text, "${env:") != NULL) {
@@ -207,7 +207,7 @@ static bool check_text(struct field_reader *reader, const struct field *field, c
     if (!check_length(reader, text, len_max, path))
         return false;
     if (field->syntax != NULL && field->syntax(text, &error) != OK) {
-        fault_add(reader->faults, path, field_todo(field), "%s", error.text);
+        fault_add(reader->faults, path, field_advice(field), "%s", error.text);
         return false;
     }
     return true;
@@ -221,7 +221,7 @@ static void read_string(struct field_reader *reader, const struct field *field,
     const char *text = json_string(value, "");
     if (*text == '\0') {
         if (field->required)
-            fault_add(reader->faults, path, field_todo(field), "is empty");
+            fault_add(reader->faults, path, field_advice(field), "is empty");
         return; /* as good as left out */
     }
     if (check_text(reader, field, text, path))
@@ -231,12 +231,12 @@ static void read_string(struct field_reader *reader, const struct field *field,
 static bool check_count(struct field_reader *reader, const struct field *field, size_t count,
                         const char *path)
 {
-    char todo[96];
+    char advice[96];
 
     if (count <= (size_t)field->max)
         return true;
-    snprintf(todo, sizeof todo, "Write at most %lld", (long long)field->max);
-    fault_add(reader->faults, path, todo, "has %zu entries", count);
+    snprintf(advice, sizeof advice, "Write at most %lld", (long long)field->max);
+    fault_add(reader->faults, path, advice, "has %zu entries", count);
     return false;
 }
 
@@ -475,7 +475,7 @@ static void read_field(struct field_reader *reader, const struct field *field,
                        const struct json *value, const char *path, void *target)
 {
     if (absent(value) && field->required && !reader->quiet)
-        fault_add(reader->faults, path, field_todo(field), "is missing");
+        fault_add(reader->faults, path, field_advice(field), "is missing");
     if (field->kind == FIELD_OBJECT) {
         read_object(reader, field, value, path, target);
         return;

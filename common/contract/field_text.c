@@ -69,19 +69,19 @@ const char *field_example(const struct field *field)
                                             : "Write an object, as in {a: b}";
 }
 
-const char *field_todo(const struct field *field)
+const char *field_advice(const struct field *field)
 {
-    return field->todo == NULL ? field_example(field) : field->todo;
+    return field->advice == NULL ? field_example(field) : field->advice;
 }
 
-void field_words_todo(const struct field *field, char into[static FIELD_TODO_MAX])
+void field_words_advice(const struct field *field, char into[static FIELD_ADVICE_MAX])
 {
-    size_t used = (size_t)snprintf(into, FIELD_TODO_MAX, "Write ");
+    size_t used = (size_t)snprintf(into, FIELD_ADVICE_MAX, "Write ");
 
-    for (size_t i = 0; field->words[i] != NULL && used < FIELD_TODO_MAX; i++) {
+    for (size_t i = 0; field->words[i] != NULL && used < FIELD_ADVICE_MAX; i++) {
         const char *between = i == 0 ? "" : field->words[i + 1] == NULL ? " or " : ", ";
-        used +=
-            (size_t)snprintf(into + used, FIELD_TODO_MAX - used, "%s%s", between, field->words[i]);
+        used += (size_t)snprintf(into + used, FIELD_ADVICE_MAX - used, "%s%s", between,
+                                 field->words[i]);
     }
 }
 
@@ -112,7 +112,7 @@ void field_unknown(struct faults *faults, const struct shape *shape, const char 
 {
     const char *nearest = NULL;
     size_t nearest_distance = strlen(name) < 8 ? 3 : strlen(name) / 4 + 1, used = 0;
-    char todo[FIELD_TODO_MAX];
+    char advice[FIELD_ADVICE_MAX];
 
     for (size_t i = 0; i < shape->count; i++) {
         const char *known = shape->fields[i].name;
@@ -123,12 +123,12 @@ void field_unknown(struct faults *faults, const struct shape *shape, const char 
         }
     }
     if (nearest != NULL) {
-        snprintf(todo, sizeof todo, "Did you mean %s?", nearest);
+        snprintf(advice, sizeof advice, "Did you mean %s?", nearest);
     } else {
-        used = (size_t)snprintf(todo, sizeof todo, "Known here:");
-        for (size_t i = 0; i < shape->count && used < sizeof todo; i++)
-            used += (size_t)snprintf(todo + used, sizeof todo - used, "%s %s", i == 0 ? "" : ",",
-                                     shape->fields[i].name);
+        used = (size_t)snprintf(advice, sizeof advice, "Known here:");
+        for (size_t i = 0; i < shape->count && used < sizeof advice; i++)
+            used += (size_t)snprintf(advice + used, sizeof advice - used, "%s %s",
+                                     i == 0 ? "" : ",", shape->fields[i].name);
     }
-    fault_add(faults, path, todo, "is no field that we know");
+    fault_add(faults, path, advice, "is no field that we know");
 }

@@ -47,7 +47,7 @@ static const struct property allowed[] = {
 
 /* Why not, for those that people are likely to try; by prefix. */
 struct refusal {
-    const char *prefix, *what, *todo;
+    const char *prefix, *what, *advice;
 };
 
 static const struct refusal refusals[] = {
@@ -95,15 +95,16 @@ static const struct property *property_named(const char *name)
     return NULL;
 }
 
-static enum err refuse(const char *name, const char **ret_todo, struct error *error)
+static enum err refuse(const char *name, const char **ret_advice, struct error *error)
 {
     for (size_t i = 0; i < sizeof refusals / sizeof refusals[0]; i++) {
         if (strncmp(name, refusals[i].prefix, strlen(refusals[i].prefix)) == 0) {
-            *ret_todo = refusals[i].todo;
+            *ret_advice = refusals[i].advice;
             return error_set(error, ERR_INVALID, "%s", refusals[i].what);
         }
     }
-    *ret_todo = "Leave it out, or see docs/reference/kafka-properties.md for those that may be set";
+    *ret_advice =
+        "Leave it out, or see docs/reference/kafka-properties.md for those that may be set";
     return error_set(error, ERR_INVALID, "isn't on the list of properties that may be set");
 }
 
@@ -130,17 +131,17 @@ static bool is_number(const char *value, long min, long max)
 }
 
 enum err kafka_property_check(enum kafka_property_scope scope, const char *name, const char *value,
-                              const char **ret_todo, struct error *error)
+                              const char **ret_advice, struct error *error)
 {
     const struct property *property = property_named(name);
 
     if (property == NULL)
-        return refuse(name, ret_todo, error);
+        return refuse(name, ret_advice, error);
     if (scope == KAFKA_PROPERTY_CONSUMER && property->concern == PRODUCER) {
-        *ret_todo = "Set it in spec.kafka.properties";
+        *ret_advice = "Set it in spec.kafka.properties";
         return error_set(error, ERR_INVALID, "is a producer's property");
     }
-    *ret_todo = "See librdkafka's CONFIGURATION.md for what it means";
+    *ret_advice = "See librdkafka's CONFIGURATION.md for what it means";
     if (property->words != NULL && !is_word(value, property->words))
         return error_set(error, ERR_INVALID, "has a value that is none of%.*s",
                          (int)strlen(property->words) - 1, property->words);

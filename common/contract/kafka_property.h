@@ -13,9 +13,9 @@
  * concerns them, one of a gateway's consumer to that alone. */
 enum kafka_property_scope { KAFKA_PROPERTY_CLIENT, KAFKA_PROPERTY_CONSUMER };
 
-/* OK, or ERR_INVALID with what is wrong in `error` and what to do in *ret_todo. */
+/* OK, or ERR_INVALID with what is wrong in `error` and what to do in *ret_advice. */
 NODISCARD enum err kafka_property_check(enum kafka_property_scope scope, const char *name,
-                                        const char *value, const char **ret_todo,
+                                        const char *value, const char **ret_advice,
                                         struct error *error);
 
 /* Whether a producer (else a consumer) takes the property; librdkafka only warns, we leave it out.

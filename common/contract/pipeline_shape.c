@@ -37,11 +37,11 @@
                                     .required = must}
 #define GROUP(n, sh)              {.name = n, .kind = FIELD_OBJECT, .shape = sh}
 #define OPTIONAL_GROUP(n, sh)     {.name = n, .kind = FIELD_OBJECT, .shape = sh, .optional = true}
-#define REQUIRED_GROUP(n, sh, do) {.name = n, .kind = FIELD_OBJECT, .shape = sh, .required = true, .todo = do}
+#define REQUIRED_GROUP(n, sh, do) {.name = n, .kind = FIELD_OBJECT, .shape = sh, .required = true, .advice = do}
 #define OBJECT(n, s, m, sh)       {.name = n, .kind = FIELD_OBJECT, .offset = offsetof(struct s, m), .shape = sh}
 #define POINTER(n, s, m, sh)      {.name = n, .kind = FIELD_POINTER, .offset = offsetof(struct s, m), .shape = sh}
 #define LIST(n, s, m, c, hi, sh, must, do) {.name = n, .kind = FIELD_LIST, .offset = offsetof(struct s, m), .max = hi, \
-                                            .shape = sh, .count_offset = offsetof(struct s, c), .required = must, .todo = do}
+                                            .shape = sh, .count_offset = offsetof(struct s, c), .required = must, .advice = do}
 
 /* A group's fields lie in the struct around it, so it has no size of its own. */
 #define SHAPE(id, type) const struct shape shape_##id = {#id, sizeof(struct type), id##_fields, COUNT(id##_fields), false}
@@ -49,10 +49,10 @@
 
 /* NOLINTEND(bugprone-macro-parentheses) */
 
-#define LABEL_TODO   "Use lower-case letters, digits and '-', as in shop-eu"
-#define DNS_TODO     "Use lower-case letters, digits, '-' and '.', as in shop.eu"
-#define TOPIC_TODO   "Use letters, digits, '.', '_' and '-', at most 249"
-#define ADDRESS_TODO "Write host:port, as in kafka-0.kafka.svc:9092"
+#define LABEL_ADVICE   "Use lower-case letters, digits and '-', as in shop-eu"
+#define DNS_ADVICE     "Use lower-case letters, digits, '-' and '.', as in shop.eu"
+#define TOPIC_ADVICE   "Use letters, digits, '.', '_' and '-', at most 249"
+#define ADDRESS_ADVICE "Write host:port, as in kafka-0.kafka.svc:9092"
 
 /* ---- words, in the order of their enums */
 
@@ -90,7 +90,7 @@ static SHAPE(sasl, pipeline_sasl);
 
 static const struct field kafka_fields[] = {
     STRINGS("bootstrapServers", pipeline_kafka, bootstrap_servers, 32, .required = true,
-            .syntax = syntax_address, .todo = ADDRESS_TODO),
+            .syntax = syntax_address, .advice = ADDRESS_ADVICE),
     OBJECT("tls", pipeline_kafka, tls, &shape_kafka_tls),
     POINTER("sasl", pipeline_kafka, sasl, &shape_sasl),
     MAP("properties", pipeline_kafka, properties, 64, .value_max = 1024),
@@ -110,9 +110,9 @@ static enum err topic_compression(const char *text, struct error *error)
 
 static const struct field topic_fields[] = {
     STRING("name", pipeline_topic, name, .required = true, .max = 63,
-           .syntax = syntax_dns_label, .todo = LABEL_TODO),
+           .syntax = syntax_dns_label, .advice = LABEL_ADVICE),
     WORD("signal", pipeline_topic, signal, NULL, signal_words),
-    STRING("topic", pipeline_topic, topic, .syntax = syntax_topic, .todo = TOPIC_TODO),
+    STRING("topic", pipeline_topic, topic, .syntax = syntax_topic, .advice = TOPIC_ADVICE),
     WORD("ownership", pipeline_topic, ownership, "Create", ownership_words),
     INT("partitions", pipeline_topic, partitions, "12", 1, 10000),
     INT("replicationFactor", pipeline_topic, replication_factor, "3", 1, 32),
@@ -122,10 +122,10 @@ static const struct field topic_fields[] = {
     INT("minInsyncReplicas", pipeline_topic, min_insync_replicas, NULL, 1, 32),
     SIZE("maxMessageBytes", pipeline_topic, max_message_bytes, "10Mi", 64 * KI, 512 * MI),
     STRING("compression", pipeline_topic, compression, .fallback = "zstd", .syntax = topic_compression,
-           .todo = "Write zstd, lz4, snappy, gzip, uncompressed or producer"),
+           .advice = "Write zstd, lz4, snappy, gzip, uncompressed or producer"),
     WORD("deletionPolicy", pipeline_topic, deletion_policy, "Retain", deletion_words),
     MAP("config", pipeline_topic, config, 32, .value_max = 1024,
-        .syntax = syntax_group, .todo = "Write the name of one of Kafka's topic configs"),
+        .syntax = syntax_group, .advice = "Write the name of one of Kafka's topic configs"),
 };
 SHAPE(topic, pipeline_topic);
 
@@ -133,22 +133,22 @@ SHAPE(topic, pipeline_topic);
 
 static const struct field pod_fields[] = {
     MAP("labels", pipeline_pod, labels, 32, .value_max = 63, .syntax = syntax_label,
-        .todo = "Write a label's key, as in example.com/team"),
+        .advice = "Write a label's key, as in example.com/team"),
     MAP("annotations", pipeline_pod, annotations, 32, .value_max = 4096, .syntax = syntax_label,
-        .todo = "Write an annotation's key, as in example.com/team"),
+        .advice = "Write an annotation's key, as in example.com/team"),
     STRING("image", pipeline_pod, image, .max = 512, .syntax = syntax_attribute,
-           .todo = "Write an image, as in registry.example.com/surgetank-sidecar:1.0"),
+           .advice = "Write an image, as in registry.example.com/surgetank-sidecar:1.0"),
     RAW("imagePullSecrets", pipeline_pod, image_pull_secrets, JSON_ARRAY),
     STRING("serviceAccount", pipeline_pod, service_account, .syntax = syntax_dns_subdomain,
-           .todo = DNS_TODO),
+           .advice = DNS_ADVICE),
     RAW("resources", pipeline_pod, resources, JSON_OBJECT),
     MAP("nodeSelector", pipeline_pod, node_selector, 32, .value_max = 63, .syntax = syntax_label,
-        .todo = "Write a label's key, as in kubernetes.io/os"),
+        .advice = "Write a label's key, as in kubernetes.io/os"),
     RAW("tolerations", pipeline_pod, tolerations, JSON_ARRAY),
     RAW("affinity", pipeline_pod, affinity, JSON_OBJECT),
     RAW("topologySpreadConstraints", pipeline_pod, topology_spread_constraints, JSON_ARRAY),
     STRING("priorityClassName", pipeline_pod, priority_class_name, .syntax = syntax_dns_subdomain,
-           .todo = DNS_TODO),
+           .advice = DNS_ADVICE),
     RAW("securityContext", pipeline_pod, security_context, JSON_OBJECT),
 };
 SHAPE(pod, pipeline_pod);
@@ -165,7 +165,7 @@ static const struct field otlp_http_fields[] = {
     INT("port", pipeline_otlp_receiver, http_port, "4318", 1, 65535),
     SIZE("maxRequestBytes", pipeline_otlp_receiver, http_max_request_bytes, "16Mi", 64 * KI, 32 * MI),
     STRINGS("corsAllowedOrigins", pipeline_otlp_receiver, cors_allowed_origins, 32,
-            .syntax = syntax_origin, .todo = "Write https://host[:port], or \"*\" for every origin"),
+            .syntax = syntax_origin, .advice = "Write https://host[:port], or \"*\" for every origin"),
 };
 GROUP_SHAPE(otlp_http);
 
@@ -181,7 +181,7 @@ static const struct field otlp_receiver_fields[] = {
     GROUP("http", &shape_otlp_http),
     WORD("expose", pipeline_otlp_receiver, expose, NULL, expose_words),
     MAP("serviceAnnotations", pipeline_otlp_receiver, service_annotations, 32, .value_max = 4096,
-        .syntax = syntax_label, .todo = "Write an annotation's key, as in example.com/team"),
+        .syntax = syntax_label, .advice = "Write an annotation's key, as in example.com/team"),
     GROUP("tls", &shape_otlp_tls),
     SECRET("bearerTokenSecret", pipeline_otlp_receiver, bearer_token_secret, NULL, false),
 };
@@ -194,7 +194,7 @@ GROUP_SHAPE(receivers);
 
 static const struct field attribute_fields[] = {
     STRING("key", pipeline_attribute, key, .required = true, .syntax = syntax_attribute,
-           .todo = "Write an attribute's key, as in deployment.environment.name"),
+           .advice = "Write an attribute's key, as in deployment.environment.name"),
     STRING("value", pipeline_attribute, value, .max = 1024),
     BOOL("fromNode", pipeline_attribute, from_node, "false"),
     WORD("action", pipeline_attribute, action, "insert", action_words),
@@ -210,11 +210,11 @@ static enum err access_mode(const char *text, struct error *error)
 
 static const struct field storage_fields[] = {
     STRING("hostPath", pipeline_spool, host_path, .max = 512, .syntax = syntax_directory,
-           .todo = "Write a directory, as in /var/lib/surgetank"),
+           .advice = "Write a directory, as in /var/lib/surgetank"),
     STRING("storageClassName", pipeline_spool, storage_class_name, .syntax = syntax_dns_subdomain,
-           .todo = DNS_TODO),
+           .advice = DNS_ADVICE),
     STRINGS("accessModes", pipeline_spool, access_modes, 4, .syntax = access_mode,
-            .todo = "Write ReadWriteOnce or ReadWriteOncePod"),
+            .advice = "Write ReadWriteOnce or ReadWriteOncePod"),
 };
 GROUP_SHAPE(storage);
 
@@ -248,7 +248,7 @@ GROUP_SHAPE(edge_pdb);
 
 static const struct field edge_fields[] = {
     STRING("name", pipeline_edge, name, .required = true, .max = 40,
-           .syntax = syntax_dns_label, .todo = LABEL_TODO),
+           .syntax = syntax_dns_label, .advice = LABEL_ADVICE),
     WORD("mode", pipeline_edge, mode, "StatefulSet", mode_words),
     INT("replicas", pipeline_edge, replicas, "2", 0, 500),
     GROUP("receivers", &shape_receivers),
@@ -267,7 +267,7 @@ SHAPE(edge, pipeline_edge);
 
 static const struct field consumer_fields[] = {
     STRING("groupID", pipeline_gateway, group_id, .syntax = syntax_group, .max = 249,
-           .todo = "Use letters, digits, '.', '_' and '-', at most 249"),
+           .advice = "Use letters, digits, '.', '_' and '-', at most 249"),
     WORD("initialOffset", pipeline_gateway, initial_offset, "earliest", offset_words),
     MAP("properties", pipeline_gateway, consumer_properties, 64, .value_max = 1024),
 };
@@ -308,20 +308,20 @@ GROUP_SHAPE(auth);
 
 static const struct field tenant_fields[] = {
     STRING("value", pipeline_export, tenant, .required = true, .syntax = syntax_attribute,
-           .todo = "Write the tenant's name"),
+           .advice = "Write the tenant's name"),
     STRING("header", pipeline_export, tenant_header, .fallback = NAMES_TENANT_HEADER,
-           .syntax = syntax_header, .todo = "Write the name of a header"),
+           .syntax = syntax_header, .advice = "Write the name of a header"),
 };
 GROUP_SHAPE(tenant);
 
 static const struct field otlp_export_fields[] = {
     STRING("endpoint", pipeline_export, endpoint, .required = true, .max = 1024,
-           .todo = "Write host:port for grpc, or http(s)://host:port for http"),
+           .advice = "Write host:port for grpc, or http(s)://host:port for http"),
     WORD("protocol", pipeline_export, protocol, "grpc", protocol_words),
     WORD("compression", pipeline_export, compression, "zstd", compression_words),
     DURATION("timeout", pipeline_export, timeout_ms, "30s", 100, 10 * MIN),
     MAP("headers", pipeline_export, headers, 32, .value_max = 4096, .syntax = syntax_header,
-        .todo = "Write the name of a header"),
+        .advice = "Write the name of a header"),
     SECRET("headersSecret", pipeline_export, headers_secret, NULL, false),
     OBJECT("tls", pipeline_export, tls, &shape_export_tls),
     GROUP("auth", &shape_auth),
@@ -343,7 +343,7 @@ static const struct field retry_fields[] = {
 GROUP_SHAPE(retry);
 
 static const struct field dead_letter_fields[] = {
-    STRING("topic", pipeline_gateway, dead_letter_topic, .syntax = syntax_topic, .todo = TOPIC_TODO),
+    STRING("topic", pipeline_gateway, dead_letter_topic, .syntax = syntax_topic, .advice = TOPIC_ADVICE),
     DURATION("retention", pipeline_gateway, dead_letter_retention_ms, "168h", MIN, 87600 * HR),
     PERCENT("holdAbove", pipeline_gateway, hold_above_percent, "10%", 1, 100),
 };
@@ -380,9 +380,9 @@ GROUP_SHAPE(gateway_pdb);
 
 static const struct field gateway_fields[] = {
     STRING("name", pipeline_gateway, name, .required = true, .max = 40,
-           .syntax = syntax_dns_label, .todo = LABEL_TODO),
+           .syntax = syntax_dns_label, .advice = LABEL_ADVICE),
     STRINGS("from", pipeline_gateway, from_names, PIPELINE_TOPICS_MAX, .required = true,
-            .syntax = syntax_dns_label, .todo = "Write the names of topics, as in [traces]"),
+            .syntax = syntax_dns_label, .advice = "Write the names of topics, as in [traces]"),
     GROUP("consumer", &shape_consumer),
     GROUP("batch", &shape_batch),
     REQUIRED_GROUP("export", &shape_export, "Write the one backend, as in otlp"),
@@ -401,7 +401,7 @@ SHAPE(gateway, pipeline_gateway);
 static const struct field spec_fields[] = {
     BOOL("paused", pipeline, paused, "false"),
     STRING("clusterName", pipeline, cluster_name, .syntax = syntax_attribute,
-           .todo = "Write a name without blanks"),
+           .advice = "Write a name without blanks"),
     POINTER("kafka", pipeline, kafka, &shape_kafka),
     LIST("topics", pipeline, topics, topic_count, PIPELINE_TOPICS_MAX, &shape_topic, false, NULL),
     LIST("edges", pipeline, edges, edge_count, PIPELINE_EDGES_MAX, &shape_edge, false, NULL),
@@ -413,9 +413,9 @@ SHAPE(spec, pipeline);
 /* The metadata is the API server's business: what else is in it doesn't concern us. */
 static const struct field metadata_fields[] = {
     STRING("name", pipeline, name, .required = true, .max = 40, .syntax = syntax_dns_label,
-           .todo = LABEL_TODO),
+           .advice = LABEL_ADVICE),
     STRING("namespace", pipeline, namespace, .fallback = "default", .max = 63,
-           .syntax = syntax_dns_label, .todo = LABEL_TODO),
+           .syntax = syntax_dns_label, .advice = LABEL_ADVICE),
     STRING("uid", pipeline, uid, .max = 128),
     {.name = "generation", .kind = FIELD_INT, .max = INT64_MAX,
      .offset = offsetof(struct pipeline, generation)},

@@ -16,7 +16,7 @@ struct row {
     const char *path; /* with [] for an index */
     enum row_when when;
     const char *values;
-    const char *todo;
+    const char *advice;
 };
 
 #define EDGE    "spec.edges[]."
@@ -129,10 +129,10 @@ enum field_verdict pipeline_judge(struct faults *faults, const char *pattern, co
         return FIELD_TRIVIAL;
     if (json_kind(value) == JSON_STRING) {
         char quoted[FAULT_QUOTE_MAX];
-        fault_add(faults, path, row->todo, "\"%s\" isn't built yet",
+        fault_add(faults, path, row->advice, "\"%s\" isn't built yet",
                   fault_quote(json_string(value, ""), quoted));
     } else {
-        fault_add(faults, path, row->todo, "isn't built yet");
+        fault_add(faults, path, row->advice, "isn't built yet");
     }
     return FIELD_REFUSED;
 }

@@ -25,11 +25,12 @@ void pipeline_validate_properties(const struct pipeline_map *properties, bool co
     for (size_t i = 0; i < properties->count; i++) {
         const struct pipeline_pair *property = &properties->items[i];
         char at[FAULT_PATH_MAX];
-        const char *todo = NULL;
+        const char *advice = NULL;
         struct error error = {0};
-        enum err err = kafka_property_check(scope, property->name, property->value, &todo, &error);
+        enum err err =
+            kafka_property_check(scope, property->name, property->value, &advice, &error);
         if (err)
-            fault_add(faults, fault_path_key(path, property->name, at), todo, "%s", error.text);
+            fault_add(faults, fault_path_key(path, property->name, at), advice, "%s", error.text);
     }
 }
 

@@ -50,14 +50,14 @@ static void validate_request(const struct pipeline_edge *edge, int64_t bytes, co
                              const char *path, struct faults *faults)
 {
     int64_t segment = edge->spool.size_bytes / SEGMENTS;
-    char todo[128], size[QUANTITY_TEXT_MAX];
+    char advice[128], size[QUANTITY_TEXT_MAX];
 
     if (segment > SEGMENT_MAX)
         segment = SEGMENT_MAX;
     if (bytes + MARGIN > segment) {
         quantity_print((bytes + MARGIN) * SEGMENTS, size);
-        snprintf(todo, sizeof todo, "Lower it, or set spool.size to %s or more", size);
-        fault_add_below(faults, path, field, todo,
+        snprintf(advice, sizeof advice, "Lower it, or set spool.size to %s or more", size);
+        fault_add_below(faults, path, field, advice,
                         "is more than a segment of the spool holds, a sixteenth of its size");
     }
     if (bytes > edge->memory_limit_bytes / 2)

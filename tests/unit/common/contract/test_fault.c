@@ -3,7 +3,7 @@
 
 #include "common/contract/fault.h"
 
-static void test_prints_path_what_and_todo(void **state)
+static void test_prints_path_what_and_advice(void **state)
 {
     (void)state;
     AUTO(faults_fini) struct faults faults = {0};
@@ -75,7 +75,7 @@ static void test_knows_what_was_complained_about(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_prints_path_what_and_todo),
+        cmocka_unit_test(test_prints_path_what_and_advice),
         cmocka_unit_test(test_counts_what_it_does_not_keep),
         cmocka_unit_test(test_what_is_quoted_is_short_and_printable),
         cmocka_unit_test(test_knows_what_was_complained_about),

@@ -6,13 +6,13 @@
 
 static bool takes(enum kafka_property_scope scope, const char *name, const char *value)
 {
-    const char *todo = NULL;
+    const char *advice = NULL;
     struct error error = {0};
 
-    enum err err = kafka_property_check(scope, name, value, &todo, &error);
+    enum err err = kafka_property_check(scope, name, value, &advice, &error);
     if (err) {
         assert_true(error.text[0] != '\0');
-        assert_non_null(todo);
+        assert_non_null(advice);
     }
     return err == OK;
 }
