@@ -3,6 +3,7 @@
 #include "sidecar/edge/journal.h"
 
 #include "common/crc32c.h"
+#include "common/endian.h"
 #include "common/os.h"
 
 #include <stdio.h>
@@ -24,61 +25,39 @@ struct journal {
     size_t len, cap;
 };
 
-static void put_u32(uint8_t *at, uint32_t value)
-{
-    for (int i = 0; i < 4; i++)
-        at[i] = (uint8_t)(value >> (8 * i));
-}
-
-static void put_u64(uint8_t *at, uint64_t value)
-{
-    put_u32(at, (uint32_t)value);
-    put_u32(at + 4, (uint32_t)(value >> 32));
-}
-
-static uint32_t get_u32(const uint8_t *at)
-{
-    return (uint32_t)at[0] | (uint32_t)at[1] << 8 | (uint32_t)at[2] << 16 | (uint32_t)at[3] << 24;
-}
-
-static uint64_t get_u64(const uint8_t *at)
-{
-    return (uint64_t)get_u32(at) | (uint64_t)get_u32(at + 4) << 32;
-}
-
 static void seal(uint8_t record[RECORD])
 {
-    put_u32(record + CRC_AT, crc32c(0, (struct bytes){record, CRC_AT}));
+    put_le32(record + CRC_AT, crc32c(0, (struct bytes){record, CRC_AT}));
 }
 
 static bool is_sound(const uint8_t record[RECORD])
 {
-    return get_u32(record + CRC_AT) == crc32c(0, (struct bytes){record, CRC_AT});
+    return get_le32(record + CRC_AT) == crc32c(0, (struct bytes){record, CRC_AT});
 }
 
 static void encode(const struct journal_entry *entry, uint8_t record[RECORD])
 {
     memset(record, 0, RECORD);
-    put_u64(record, entry->seq);
-    put_u64(record + 8, entry->first_try_ms);
-    put_u64(record + 16, entry->cut_bytes);
-    put_u32(record + 24, (uint32_t)entry->partition);
-    put_u32(record + 28, entry->part);
-    put_u32(record + 32, entry->parts);
-    put_u32(record + 36, (uint32_t)entry->lane);
+    put_le64(record, entry->seq);
+    put_le64(record + 8, entry->first_try_ms);
+    put_le64(record + 16, entry->cut_bytes);
+    put_le32(record + 24, (uint32_t)entry->partition);
+    put_le32(record + 28, entry->part);
+    put_le32(record + 32, entry->parts);
+    put_le32(record + 36, (uint32_t)entry->lane);
     seal(record);
 }
 
 static bool decode(const uint8_t record[RECORD], struct journal_entry *ret_entry)
 {
-    *ret_entry = (struct journal_entry){.seq = get_u64(record),
-                                        .first_try_ms = get_u64(record + 8),
-                                        .cut_bytes = get_u64(record + 16),
-                                        .partition = (int32_t)get_u32(record + 24),
-                                        .part = get_u32(record + 28),
-                                        .parts = get_u32(record + 32),
-                                        .lane = (enum signal)get_u32(record + 36)};
-    return is_sound(record) && get_u32(record + 36) < SIGNAL_COUNT &&
+    *ret_entry = (struct journal_entry){.seq = get_le64(record),
+                                        .first_try_ms = get_le64(record + 8),
+                                        .cut_bytes = get_le64(record + 16),
+                                        .partition = (int32_t)get_le32(record + 24),
+                                        .part = get_le32(record + 28),
+                                        .parts = get_le32(record + 32),
+                                        .lane = (enum signal)get_le32(record + 36)};
+    return is_sound(record) && get_le32(record + 36) < SIGNAL_COUNT &&
            ret_entry->part < ret_entry->parts;
 }
 
@@ -109,14 +88,14 @@ static void make_header(struct journal *journal, uint64_t incarnation)
     uint8_t *header = journal->header;
 
     memcpy(header, "STJ1", 4);
-    put_u32(header + 4, VERSION);
+    put_le32(header + 4, VERSION);
     journal->knows_boot = read_boot_id(header + 8);
-    put_u64(header + 24, incarnation);
+    put_le64(header + 24, incarnation);
 }
 
 static void seal_header(struct journal *journal)
 {
-    put_u32(journal->header + WHOLE_AT, journal->whole && journal->knows_boot);
+    put_le32(journal->header + WHOLE_AT, journal->whole && journal->knows_boot);
     seal(journal->header);
 }
 
@@ -145,7 +124,7 @@ static enum err load(struct journal *journal, bool *ret_whole, struct error *err
     enum err err = os_read_at(journal->fd, record, RECORD, 0, &got, error);
     if (err || got < RECORD || !is_sound(record) || memcmp(record, journal->header, WHOLE_AT) != 0)
         return err;
-    bool was_whole = get_u32(record + WHOLE_AT) == 1;
+    bool was_whole = get_le32(record + WHOLE_AT) == 1;
     for (uint64_t i = 0;; i++) {
         struct journal_entry entry;
         err = os_read_at(journal->fd, record, RECORD, (i + 1) * RECORD, &got, error);
