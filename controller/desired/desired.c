@@ -14,15 +14,10 @@ bool desired_name(const struct pipeline *pipeline, const char *part,
     return len > 0 && len <= DESIRED_NAME_MAX;
 }
 
-static struct tier tier_of(const struct desired_input *input, const struct pipeline_edge *edge,
-                           const struct pipeline_gateway *gateway)
+static struct tier tier_of(const struct desired_input *input, const char *part,
+                           const struct pipeline_pod *pod)
 {
-    struct tier tier = {.input = input,
-                        .pipeline = input->pipeline,
-                        .edge = edge,
-                        .gateway = gateway,
-                        .part = edge != NULL ? edge->name : gateway->name,
-                        .pod = edge != NULL ? &edge->pod : &gateway->pod};
+    struct tier tier = {.input = input, .pipeline = input->pipeline, .part = part, .pod = pod};
     bool fits = desired_name(tier.pipeline, tier.part, tier.name);
     ASSERT(fits);
     return tier;
@@ -34,19 +29,23 @@ struct json *desired_objects(const struct desired_input *input)
     struct json *objects = json_new_array();
 
     for (size_t i = 0; i < pipeline->edge_count; i++) {
-        struct tier tier = tier_of(input, &pipeline->edges[i], NULL);
+        const struct pipeline_edge *edge = &pipeline->edges[i];
+        struct tier tier = tier_of(input, edge->name, &edge->pod);
+        tier.edge = edge;
         desired_service_account(objects, &tier);
         desired_config_map(objects, &tier);
         desired_budget(objects, &tier);
         desired_edge(objects, &tier);
     }
     for (size_t i = 0; i < pipeline->gateway_count; i++) {
-        const struct pipeline_scaling *scaling = &pipeline->gateways[i].scaling;
+        const struct pipeline_gateway *gateway = &pipeline->gateways[i];
+        const struct pipeline_scaling *scaling = &gateway->scaling;
         struct desired_bounds bounds = {scaling->min_replicas, scaling->max_replicas};
         if (input->bounds != NULL)
             bounds = input->bounds[i];
 
-        struct tier tier = tier_of(input, NULL, &pipeline->gateways[i]);
+        struct tier tier = tier_of(input, gateway->name, &gateway->pod);
+        tier.gateway = gateway;
         desired_service_account(objects, &tier);
         desired_config_map(objects, &tier);
         desired_budget(objects, &tier);

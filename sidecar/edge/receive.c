@@ -142,7 +142,7 @@ static void store(struct receive *receive, struct net_request *request, const st
     struct pending *pending = err ? NULL : take_pending(receive);
     if (!err && pending == NULL)
         err = error_set(&error, ERR_NOMEM, "no memory for another request");
-    if (err) {
+    if (err || pending == NULL) {
         answer_refusal(answer, &request,
                        err == ERR_FULL ? REFUSED_TOO_LARGE : refusal_of_spool(err), error.text);
         return;
