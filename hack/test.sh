@@ -2,9 +2,9 @@
 # Runs all tests: hack/test.sh [fast]
 #
 # Installs what is missing, builds with gcc and clang without a warning, checks the rules, runs units (also
-# under ASan, UBSan and TSan), component tests, planted bugs, fuzz targets for a moment, and then the
-# end-to-end tests on a bed of their own, which is taken down again. `fast` leaves out the bed. Logs stay under
-# build/test-logs. The last line counts the steps.
+# under ASan and UBSan, built by clang, and under TSan), component tests, planted bugs, fuzz targets for a
+# moment, and then the end-to-end tests on a bed of their own, which is taken down again. `fast` leaves out the
+# bed. Logs stay under build/test-logs. The last line counts the steps.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 case "${1:-}" in -h | --help) awk 'NR == 1 { next } /^#/ { sub(/^# ?/, ""); print; next } { exit }' "$0"; exit 0 ;; esac
@@ -14,10 +14,9 @@ logs=$PWD/build/test-logs
 mkdir -p "$logs"
 passed=0
 started=$SECONDS
-compiler=gcc clang=clang-14
-if command -v ccache >/dev/null; then
-    compiler="ccache gcc" clang="ccache clang-14"
-fi
+ccache=$(command -v ccache || true)
+export CC="${ccache:+ccache }gcc" CLANG="${ccache:+ccache }clang-14" WERROR=-Werror
+build() { make -j"$(nproc)" "$@"; }
 
 # Runs a step, its output in a log; shows elapsed time while it runs, and the log's end if it fails.
 step() { # NAME COMMAND...
@@ -45,27 +44,24 @@ step() { # NAME COMMAND...
 
 take_down() { hack/bed/down >"$logs/bed-down.log" 2>&1 || cat "$logs/bed-down.log"; }
 
-with_gcc() { make -j2 CC="$compiler" WERROR=-Werror build; }
-with_clang() { make -j2 BUILD=build/clang CC="$clang" WERROR=-Werror build; }
-sanitized() { make -j2 CC="$compiler" "$1"; }
 end_to_end() { hack/bed/in python3 -m pytest -q -p no:cacheprovider tests/e2e; }
 
 step "packages" hack/deps/apt.sh
-step "build with gcc" with_gcc
-step "build with clang" with_clang
-step "layers" make layers
-step "headers" make CC="$compiler" headers
-step "banned functions" make CC="$compiler" banned
-step "format" make format
-step "unit tests" make -j2 CC="$compiler" WERROR=-Werror unit
-step "ASan and UBSan" sanitized asan
-step "TSan" sanitized tsan
-step "component tests" make -j2 CC="$compiler" component
-step "planted bugs" make CC="$compiler" mutants
-step "fuzz targets" make -j2 FUZZ_SECONDS=3 fuzz
+step "build with gcc" build build
+step "layers" build layers
+step "headers" build headers
+step "banned functions" build banned
+step "format" build format
+step "unit tests" build unit
+step "component tests" build component
+step "gcc's analyzer" build analyze
+step "clang, ASan and UBSan" build asan
+step "fuzz targets" build FUZZ_SECONDS=3 fuzz
+step "TSan" build tsan
+step "planted bugs" build mutants
 
 if [ "${1:-}" != fast ]; then
-    step "images" make CC="$compiler" images
+    step "images" build images
     step "bed builds" hack/bed/build
     trap take_down EXIT
     step "bed up" hack/bed/up
