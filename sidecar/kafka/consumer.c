@@ -324,6 +324,28 @@ int consumer_fd(const struct consumer *consumer)
 
 /* ---- reading */
 
+/* After it has told of a lost offset the client fetches no more of that partition, and refuses to
+ * seek in it: it has to be assigned anew. */
+static enum err assign_anew(struct consumer *consumer, const struct consumer_position *at,
+                            struct error *error)
+{
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
+    const char *topic = consumer->options.topics[at->topic];
+
+    rd_kafka_topic_partition_list_add(list, topic, at->partition)->offset = at->offset;
+    rd_kafka_error_t *failed = rd_kafka_incremental_unassign(consumer->client, list);
+    if (failed == NULL)
+        failed = rd_kafka_incremental_assign(consumer->client, list);
+    if (failed == NULL && consumer->paused)
+        rd_kafka_pause_partitions(consumer->client, list);
+    rd_kafka_topic_partition_list_destroy(list);
+    if (failed == NULL)
+        return OK;
+    enum err err = error_set(error, ERR_CLOSED, "%s", rd_kafka_error_string(failed));
+    rd_kafka_error_destroy(failed);
+    return err;
+}
+
 /* The offset is not in the topic any more (retention), or not yet (made anew): to the earliest. */
 static void on_offset_gone(struct consumer *consumer, const rd_kafka_message_t *message)
 {
@@ -338,9 +360,10 @@ static void on_offset_gone(struct consumer *consumer, const rd_kafka_message_t *
                                          ASK_MS) != 0)
         low = RD_KAFKA_OFFSET_BEGINNING;
     at.offset = low;
-    if (consumer_seek(consumer, &at, &error)) {
+    if (assign_anew(consumer, &at, &error)) {
         LOG_ERROR("Could not go to the earliest message", LOG_STR("topic", topic),
                   LOG_I64("partition", message->partition), LOG_STR("error", error.text));
+        consumer->dead = true; /* rather than a partition that nobody reads */
         return;
     }
     int64_t missed = low > position && position >= 0 ? low - position : 0;
