@@ -167,6 +167,18 @@ static const char *decode_string(struct bytes text, uint8_t *to, uint8_t **ret_e
     return NULL;
 }
 
+static const char *decode_trace_id(struct bytes text, uint8_t *to, uint8_t **ret_end)
+{
+    const char *what = json_value_hex(text, to, ret_end);
+    return what != NULL || *ret_end - to == 16 ? what : "a trace id has 32 hex digits";
+}
+
+static const char *decode_span_id(struct bytes text, uint8_t *to, uint8_t **ret_end)
+{
+    const char *what = json_value_hex(text, to, ret_end);
+    return what != NULL || *ret_end - to == 8 ? what : "a span id has 16 hex digits";
+}
+
 static enum err read_bytes(struct reader *reader, const struct otlp_field *field,
                            const struct place *place, decode_fn *decode)
 {
@@ -244,7 +256,8 @@ static const char *parse_number(enum otlp_kind kind, struct bytes text, uint64_t
     case OTLP_KIND_MESSAGE:
     case OTLP_KIND_STRING:
     case OTLP_KIND_BYTES:
-    case OTLP_KIND_ID:
+    case OTLP_KIND_TRACE_ID:
+    case OTLP_KIND_SPAN_ID:
     case OTLP_KIND_BOOL:
         ASSERT(kind == OTLP_KIND_INT64);
     }
@@ -352,8 +365,10 @@ static enum err read_one(struct reader *reader, const struct otlp_field *field,
         return read_bytes(reader, field, place, decode_string);
     case OTLP_KIND_BYTES:
         return read_bytes(reader, field, place, json_value_base64);
-    case OTLP_KIND_ID:
-        return read_bytes(reader, field, place, json_value_hex);
+    case OTLP_KIND_TRACE_ID:
+        return read_bytes(reader, field, place, decode_trace_id);
+    case OTLP_KIND_SPAN_ID:
+        return read_bytes(reader, field, place, decode_span_id);
     case OTLP_KIND_BOOL:
     case OTLP_KIND_ENUM:
     case OTLP_KIND_INT32:

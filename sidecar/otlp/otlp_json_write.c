@@ -154,7 +154,8 @@ static uint64_t narrow(enum otlp_kind kind, uint64_t bits)
     case OTLP_KIND_MESSAGE:
     case OTLP_KIND_STRING:
     case OTLP_KIND_BYTES:
-    case OTLP_KIND_ID:
+    case OTLP_KIND_TRACE_ID:
+    case OTLP_KIND_SPAN_ID:
     case OTLP_KIND_INT64:
     case OTLP_KIND_UINT64:
     case OTLP_KIND_FIXED32:
@@ -191,7 +192,8 @@ static enum err put_number(struct writer *writer, enum otlp_kind kind, uint64_t 
     case OTLP_KIND_MESSAGE:
     case OTLP_KIND_STRING:
     case OTLP_KIND_BYTES:
-    case OTLP_KIND_ID:
+    case OTLP_KIND_TRACE_ID:
+    case OTLP_KIND_SPAN_ID:
         ASSERT(kind == OTLP_KIND_INT64);
     }
     return OK;
@@ -217,7 +219,8 @@ static enum err put_value(struct writer *writer, const struct otlp_field *known,
         return put_string(writer, field->payload);
     case OTLP_KIND_BYTES:
         return put_base64(writer, field->payload);
-    case OTLP_KIND_ID:
+    case OTLP_KIND_TRACE_ID:
+    case OTLP_KIND_SPAN_ID:
         return put_hex(writer, field->payload);
     case OTLP_KIND_BOOL:
     case OTLP_KIND_ENUM:

@@ -117,10 +117,10 @@
 #define OTLP_FIELDS_KEY_VALUE_LIST(F) F(1, values, MESSAGE, MANY, KEY_VALUE)
 
 #define OTLP_FIELDS_SPAN(F)                          \
-    F(1, traceId, ID, ONE, NONE)                     \
-    F(2, spanId, ID, ONE, NONE)                      \
+    F(1, traceId, TRACE_ID, ONE, NONE)               \
+    F(2, spanId, SPAN_ID, ONE, NONE)                 \
     F(3, traceState, STRING, ONE, NONE)              \
-    F(4, parentSpanId, ID, ONE, NONE)                \
+    F(4, parentSpanId, SPAN_ID, ONE, NONE)           \
     F(5, name, STRING, ONE, NONE)                    \
     F(6, kind, ENUM, ONE, NONE)                      \
     F(7, startTimeUnixNano, FIXED64, ONE, NONE)      \
@@ -139,8 +139,8 @@
     F(3, attributes, MESSAGE, MANY, KEY_VALUE) \
     F(4, droppedAttributesCount, UINT32, ONE, NONE)
 #define OTLP_FIELDS_SPAN_LINK(F)                    \
-    F(1, traceId, ID, ONE, NONE)                    \
-    F(2, spanId, ID, ONE, NONE)                     \
+    F(1, traceId, TRACE_ID, ONE, NONE)              \
+    F(2, spanId, SPAN_ID, ONE, NONE)                \
     F(3, traceState, STRING, ONE, NONE)             \
     F(4, attributes, MESSAGE, MANY, KEY_VALUE)      \
     F(5, droppedAttributesCount, UINT32, ONE, NONE) \
@@ -157,8 +157,8 @@
     F(6, attributes, MESSAGE, MANY, KEY_VALUE)      \
     F(7, droppedAttributesCount, UINT32, ONE, NONE) \
     F(8, flags, FIXED32, ONE, NONE)                 \
-    F(9, traceId, ID, ONE, NONE)                    \
-    F(10, spanId, ID, ONE, NONE)                    \
+    F(9, traceId, TRACE_ID, ONE, NONE)              \
+    F(10, spanId, SPAN_ID, ONE, NONE)               \
     F(11, observedTimeUnixNano, FIXED64, ONE, NONE) \
     F(12, eventName, STRING, ONE, NONE)
 
@@ -237,8 +237,8 @@
 #define OTLP_FIELDS_EXEMPLAR(F)            \
     F(2, timeUnixNano, FIXED64, ONE, NONE) \
     F(3, asDouble, DOUBLE, ALT, NONE)      \
-    F(4, spanId, ID, ONE, NONE)            \
-    F(5, traceId, ID, ONE, NONE)           \
+    F(4, spanId, SPAN_ID, ONE, NONE)       \
+    F(5, traceId, TRACE_ID, ONE, NONE)     \
     F(6, asInt, SFIXED64, ALT, NONE)       \
     F(7, filteredAttributes, MESSAGE, MANY, KEY_VALUE)
 
@@ -250,12 +250,14 @@ enum otlp_message_id {
     OTLP_NONE = OTLP_MESSAGE_COUNT
 };
 
-/* K(kind, wire type, name in protobuf). An ID is bytes that JSON writes in hex. */
+/* K(kind, wire type, name in protobuf). Ids are bytes that JSON writes in hex, and either empty or
+ * of their exact length: backends refuse a whole request for one of another. */
 #define OTLP_KINDS(K)                     \
     K(MESSAGE, WIRE_LEN, "message")       \
     K(STRING, WIRE_LEN, "string")         \
     K(BYTES, WIRE_LEN, "bytes")           \
-    K(ID, WIRE_LEN, "bytes")              \
+    K(TRACE_ID, WIRE_LEN, "bytes")        \
+    K(SPAN_ID, WIRE_LEN, "bytes")         \
     K(BOOL, WIRE_VARINT, "bool")          \
     K(ENUM, WIRE_VARINT, "enum")          \
     K(INT32, WIRE_VARINT, "int32")        \

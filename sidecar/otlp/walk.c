@@ -24,6 +24,7 @@ enum op {
     OP_FIXED32,
     OP_FIXED64,
     OP_BYTES,
+    OP_ID, /* `child` is its length, unless it is empty */
     OP_STRING,
     OP_VARINTS,  /* packed */
     OP_FIXED64S, /* packed */
@@ -41,7 +42,8 @@ enum { STEP_COUNT = (OTLP_FIELDS_MAX + 1) << 3 };
 #define STEP_MESSAGE(number, child)  ON(number, WIRE_LEN, OP_MESSAGE, child)
 #define STEP_STRING(number, child)   ON(number, WIRE_LEN, OP_STRING, 0)
 #define STEP_BYTES(number, child)    ON(number, WIRE_LEN, OP_BYTES, 0)
-#define STEP_ID(number, child)       ON(number, WIRE_LEN, OP_BYTES, 0)
+#define STEP_TRACE_ID(number, child) ON(number, WIRE_LEN, OP_ID, 16)
+#define STEP_SPAN_ID(number, child)  ON(number, WIRE_LEN, OP_ID, 8)
 #define STEP_BOOL(number, child)     ON(number, WIRE_VARINT, OP_VARINT, 0)
 #define STEP_ENUM(number, child)     ON(number, WIRE_VARINT, OP_VARINT, 0)
 #define STEP_INT32(number, child)    ON(number, WIRE_VARINT, OP_VARINT, 0)
@@ -79,6 +81,7 @@ enum fault {
     FAULT_LEN,
     FAULT_TYPE,
     FAULT_UTF8,
+    FAULT_ID,
     FAULT_DEPTH,
     FAULT_PACKED,
     FAULT_HEADERS,
@@ -172,6 +175,8 @@ static inline bool check_payload(struct walk *walk, struct step step, struct byt
             return true;
         const uint8_t *bad = utf8_find_bad(bytes);
         return bad == NULL || fail(walk, FAULT_UTF8, bad);
+    case OP_ID:
+        return bytes.len == 0 || bytes.len == step.child || fail(walk, FAULT_ID, value);
     case OP_VARINTS:
         return check_varints(bytes) || fail(walk, FAULT_PACKED, value);
     case OP_FIXED64S:
@@ -228,6 +233,7 @@ static bool check_message(struct walk *walk, enum otlp_message_id message, struc
                 return false;
             break;
         case OP_BYTES:
+        case OP_ID:
         case OP_STRING:
         case OP_VARINTS:
         case OP_FIXED64S:
@@ -333,6 +339,7 @@ static enum err describe(const struct walk *walk, enum signal signal, struct byt
         [FAULT_LEN] = "length is malformed or runs over the end of its message",
         [FAULT_TYPE] = "wrong wire type",
         [FAULT_UTF8] = "invalid UTF-8",
+        [FAULT_ID] = "an id of a wrong length (a trace id has 16 bytes, a span id 8)",
         [FAULT_DEPTH] = "nested too deep",
         [FAULT_PACKED] = "packed numbers are malformed or cut off",
         [FAULT_HEADERS] = "more bytes of attributes and other headers than may be repeated",

@@ -89,7 +89,6 @@ static void put_bytes(struct otlp_random *random, size_t len, struct buf *out)
 static void put_scalar(struct otlp_random *random, enum otlp_kind kind, struct buf *out)
 {
     uint8_t bytes[8];
-    static const size_t id_sizes[] = {0, 8, 16};
 
     switch (kind) {
     case OTLP_KIND_STRING:
@@ -98,8 +97,11 @@ static void put_scalar(struct otlp_random *random, enum otlp_kind kind, struct b
     case OTLP_KIND_BYTES:
         put_bytes(random, otlp_random_below(random, 20), out);
         break;
-    case OTLP_KIND_ID:
-        put_bytes(random, id_sizes[otlp_random_below(random, 3)], out);
+    case OTLP_KIND_TRACE_ID:
+        put_bytes(random, 16 * otlp_random_below(random, 2), out);
+        break;
+    case OTLP_KIND_SPAN_ID:
+        put_bytes(random, 8 * otlp_random_below(random, 2), out);
         break;
     case OTLP_KIND_BOOL:
         put_varint(random, otlp_random_below(random, 2), out);

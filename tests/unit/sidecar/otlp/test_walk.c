@@ -226,6 +226,9 @@ static void test_says_what_is_wrong_and_where(void **state)
                                         "end of its message at byte 3"},
         {BYTES(0x0a, 0x02, 0x1a, 0x00, 0x0a, 0x03, 0x1a, 0x01, 0xff),
          "resource_spans[1].schema_url: invalid UTF-8 at byte 8"},
+        {BYTES(SPAN(0x0a, 3, 1, 2, 3)),
+         "resource_spans[0].scope_spans[0].spans[0].trace_id: an id of "
+         "a wrong length (a trace id has 16 bytes, a span id 8) at byte 7"},
         {BYTES(SPAN(0x2a, 3, 'a', 0xc3, 0x28)),
          "resource_spans[0].scope_spans[0].spans[0].name: invalid UTF-8 at byte 9"},
         {BYTES(SPAN(0x4a, 2, 0x0a, 0)), NULL},
