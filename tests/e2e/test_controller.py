@@ -320,7 +320,7 @@ def test_replicas_follow_the_lag_up_and_down(shop):
     s = shop("scale")
     s.spec["gateways"][0]["scaling"] = {
         "maxReplicas": 3,
-        "lag": {"drainWithin": "30s", "maxMessagesPerReplica": 20},
+        "lag": {"drainWithin": "30s", "maxMessagesPerReplica": 150},
         "behavior": {"scaleDown": {"stabilizationWindowSeconds": 10}},
     }
     s.apply().wait_ready()
@@ -328,7 +328,7 @@ def test_replicas_follow_the_lag_up_and_down(shop):
     part("stop", "jaeger")
     try:
         client = ["python3", str(HERE / "otel_client.py"), "--endpoint", f"{address}:4317", "--protocol", "grpc"]
-        run(*client, "--run", s.namespace, "--count", "15000", "--rate", "1500", "traces")
+        run(*client, "--run", s.namespace, "--count", "60000", "--rate", "3000", "traces")
         found = s.wait_condition("GatewaysReady", "False", "BackendDown", seconds=60)
         assert "jaeger.monitoring.svc" in found["message"]
         assert s.child("deployment", "jaeger")["spec"]["replicas"] == 1, "more replicas would not help"
