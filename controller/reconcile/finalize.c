@@ -76,7 +76,7 @@ static bool out_of_patience(const struct json *live)
            (now_ns - since_ns) / 1000000 > FINALIZE_PATIENCE_MS;
 }
 
-static bool namespace_is_going(const struct reconcile *reconcile, const char *namespace)
+bool finalize_namespace_is_going(const struct reconcile *reconcile, const char *namespace)
 {
     AUTO(json_free) struct json *object = NULL;
 
@@ -136,7 +136,7 @@ struct work_result finalize(const struct reconcile *reconcile, const char *key,
         LOG_INFO("Deleted topics", LOG_STR("pipeline", key), LOG_U64("topics", topics));
         return let_go(reconcile, key, live);
     }
-    if (!out_of_patience(live) && !namespace_is_going(reconcile, object_namespace(live))) {
+    if (!out_of_patience(live) && !finalize_namespace_is_going(reconcile, object_namespace(live))) {
         LOG_WARN("Failed to delete topics", LOG_STR("pipeline", key), LOG_STR("error", error.text));
         return (struct work_result){.verdict = WORK_LATER, .delay_ms = FINALIZE_RETRY_MS};
     }

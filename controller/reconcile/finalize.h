@@ -20,6 +20,10 @@ NODISCARD enum err finalize_prepare(const struct reconcile *reconcile,
                                     const struct subject *subject, const struct json *live,
                                     struct error *error);
 
+/* Asks the API server whether the namespace is being deleted: nothing can be made in it any more.
+ */
+bool finalize_namespace_is_going(const struct reconcile *reconcile, const char *namespace);
+
 /* One step of a pipeline's end. `live` is being deleted. */
 struct work_result finalize(const struct reconcile *reconcile, const char *key,
                             const struct json *live);

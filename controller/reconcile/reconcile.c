@@ -132,6 +132,8 @@ static struct work_result reconcile_sound(const struct round *round, const struc
         err = children_apply(reconcile, subject, round->live, gathered, &again, &refused);
         if (err && err != ERR_INVALID)
             return retry(round, err, &refused);
+        if (err && finalize_namespace_is_going(reconcile, subject->pipeline->namespace))
+            return done(0, false); /* its own end is next */
     }
     enum err written =
         publish_facts(round, subject, gathered, err ? &refused : NULL, &later_ms, &error);
