@@ -275,7 +275,7 @@ void admin_release(struct admin **admin)
 enum err admin_describe_cluster(struct admin *admin, uint32_t timeout_ms,
                                 struct admin_cluster *ret_cluster, struct error *error)
 {
-    AUTO(call_fini) struct call call;
+    AUTO(call_fini) struct call call = {0};
     rd_kafka_event_t *event = NULL;
     size_t nodes = 0;
 

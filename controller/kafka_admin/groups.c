@@ -314,7 +314,7 @@ static void read_group(const rd_kafka_ConsumerGroupDescription_t *description, s
 static enum err describe_batch(struct admin *admin, struct group_description *groups, size_t count,
                                uint32_t timeout_ms, struct arena *arena, struct error *error)
 {
-    AUTO(call_fini) struct call call;
+    AUTO(call_fini) struct call call = {0};
     rd_kafka_event_t *event = NULL;
     const char *names[DESCRIBE_BATCH];
     size_t answered = 0;

@@ -83,7 +83,7 @@ static enum err describe_batch(struct admin *admin, const char *const *names, si
                                uint32_t timeout_ms, struct arena *arena,
                                struct topic_observed *observed, struct error *error)
 {
-    AUTO(call_fini) struct call call;
+    AUTO(call_fini) struct call call = {0};
     rd_kafka_event_t *event = NULL;
     const char *batch[TOPICS_BATCH];
     size_t answered = 0;
@@ -142,7 +142,7 @@ static enum err describe_configs(struct admin *admin, size_t count, uint32_t tim
                                  struct arena *arena, struct topic_observed *observed,
                                  struct error *error)
 {
-    AUTO(call_fini) struct call call;
+    AUTO(call_fini) struct call call = {0};
     rd_kafka_event_t *event = NULL;
     rd_kafka_ConfigResource_t *batch[TOPICS_BATCH];
     size_t asked = 0, answered = 0;
@@ -273,7 +273,7 @@ static rd_kafka_NewTopic_t *new_topic(const struct topic_plan *plan, struct erro
 static enum err create_batch(const struct work *work, const struct batch *batch,
                              struct error *error)
 {
-    AUTO(call_fini) struct call call;
+    AUTO(call_fini) struct call call = {0};
     rd_kafka_event_t *event = NULL;
     rd_kafka_NewTopic_t *topics[TOPICS_BATCH];
     size_t asked = 0, answered = 0;
@@ -299,7 +299,7 @@ static enum err create_batch(const struct work *work, const struct batch *batch,
 
 static enum err grow_batch(const struct work *work, const struct batch *batch, struct error *error)
 {
-    AUTO(call_fini) struct call call;
+    AUTO(call_fini) struct call call = {0};
     rd_kafka_event_t *event = NULL;
     rd_kafka_NewPartitions_t *parts[TOPICS_BATCH];
     char why[256];
@@ -344,7 +344,7 @@ static rd_kafka_ConfigResource_t *config_changes(const struct topic_plan *plan)
 
 static enum err set_batch(const struct work *work, const struct batch *batch, struct error *error)
 {
-    AUTO(call_fini) struct call call;
+    AUTO(call_fini) struct call call = {0};
     rd_kafka_event_t *event = NULL;
     rd_kafka_ConfigResource_t *resources[TOPICS_BATCH];
     size_t answered = 0;
