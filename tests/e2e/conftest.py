@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from cluster import install
 from dataplane import Pipeline
 
 
@@ -15,6 +16,12 @@ def seed():
     number = int(os.environ.get("SURGETANK_SEED") or random.SystemRandom().randrange(1, 10**6))
     print(f"seed {number}")
     return random.Random(number)
+
+
+@pytest.fixture(scope="session")
+def operator():
+    """The operator is installed."""
+    install()
 
 
 @pytest.hookimpl(hookwrapper=True)
