@@ -387,8 +387,12 @@ static bool set_name(const struct tls_context *context, SSL *ssl, const char *na
     bool is_address = address != NULL;
 
     ASN1_OCTET_STRING_free(address);
-    if (!is_address && SSL_set_tlsext_host_name(ssl, name) != 1)
-        return false;
+    if (!is_address) {
+        char host[TLSEXT_MAXLEN_host_name + 1]; /* OpenSSL's macro takes no const text */
+        int len = snprintf(host, sizeof host, "%s", name);
+        if (len < 0 || (size_t)len >= sizeof host || SSL_set_tlsext_host_name(ssl, host) != 1)
+            return false;
+    }
     if (context->insecure_skip_verify)
         return true;
     if (is_address)

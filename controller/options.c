@@ -190,7 +190,7 @@ static enum err read_environment(struct options *options, char *(*getenv_fn)(con
         char name[64] = "SURGETANK_";
         size_t len = strlen(name);
         for (const char *at = flags[i]; *at != '\0'; at++)
-            name[len++] = *at == '-' ? '_' : (char)toupper((unsigned char)*at);
+            name[len++] = (char)(*at == '-' ? '_' : toupper((unsigned char)*at));
         name[len] = '\0';
 
         const char *value = getenv_fn(name);

@@ -6,7 +6,7 @@
 static void drop_point(struct history *history, int64_t now_ms)
 {
     uint32_t at = 1;
-    double closest = INFINITY;
+    double closest = (double)INFINITY;
 
     for (uint32_t i = 1; i + 1 < history->count; i++) {
         const struct history_point *point = &history->points[i];

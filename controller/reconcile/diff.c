@@ -40,19 +40,19 @@ static double quantity(const char *text)
 
     double number = strtod(text, &end);
     if (end == text)
-        return NAN;
+        return (double)NAN;
     for (size_t i = 0; i < sizeof units / sizeof units[0]; i++) {
         if (strcmp(end, units[i].suffix) == 0)
             return number * units[i].factor;
     }
-    return NAN;
+    return (double)NAN;
 }
 
 /* A quantity may be written as a number, and comes back as text. */
 static double quantity_of(const struct json *json)
 {
     if (json_kind(json) == JSON_NUMBER)
-        return json_number(json, NAN);
+        return json_number(json, (double)NAN);
     return quantity(json_string(json, ""));
 }
 

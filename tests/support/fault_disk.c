@@ -204,7 +204,7 @@ static int new_handle(int file)
             handles[i] = file + 1;
             return FIRST_FD + i;
         }
-    ASSERT(!"fault_disk has a handle left");
+    ASSERT(false && "fault_disk has a handle left");
     return -1;
 }
 
@@ -248,7 +248,7 @@ static int new_file(void)
             disk.files[i].used = true;
             return i;
         }
-    ASSERT(!"fault_disk has a file left");
+    ASSERT(false && "fault_disk has a file left");
     return -1;
 }
 
