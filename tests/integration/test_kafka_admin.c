@@ -368,7 +368,7 @@ static int begin(void **state)
     if (bootstrap == NULL)
         return 0;
     const struct kafka_access access = {.bootstrap = bootstrap};
-    return admin_acquire(pool, &access, &admin, NULL);
+    return admin_acquire(pool, &access, &admin, NULL) == OK ? 0 : -1;
 }
 
 static int end(void **state)

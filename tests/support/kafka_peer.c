@@ -27,13 +27,19 @@ static char payload[] = "0123456789";
 static void write_messages(rd_kafka_t *producer, const char *topic, int32_t partition,
                            unsigned count, int64_t timestamp_ms)
 {
+    const rd_kafka_vu_t message[] = {
+        {.vtype = RD_KAFKA_VTYPE_TOPIC, .u.cstr = topic},
+        {.vtype = RD_KAFKA_VTYPE_PARTITION, .u.i32 = partition},
+        {.vtype = RD_KAFKA_VTYPE_VALUE, .u.mem = {payload, sizeof payload - 1}},
+        {.vtype = RD_KAFKA_VTYPE_MSGFLAGS, .u.i = RD_KAFKA_MSG_F_COPY},
+        {.vtype = RD_KAFKA_VTYPE_TIMESTAMP, .u.i64 = timestamp_ms},
+    };
+
     for (unsigned i = 0; i < count; i++) {
-        rd_kafka_resp_err_t code = rd_kafka_producev(
-            producer, RD_KAFKA_V_TOPIC(topic), RD_KAFKA_V_PARTITION(partition),
-            RD_KAFKA_V_VALUE(payload, sizeof payload - 1), RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
-            RD_KAFKA_V_TIMESTAMP(timestamp_ms), RD_KAFKA_V_END);
-        if (code)
-            fail_msg("produce: %s", rd_kafka_err2str(code));
+        rd_kafka_error_t *failed =
+            rd_kafka_produceva(producer, message, sizeof message / sizeof message[0]);
+        if (failed != NULL)
+            fail_msg("produce: %s", rd_kafka_error_string(failed));
     }
     if (rd_kafka_flush(producer, 20000))
         fail_msg("could not write to %s", topic);
