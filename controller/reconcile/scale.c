@@ -219,6 +219,7 @@ static struct scaling_settings settings_of(const struct look *look)
         .down_window_ms = window < 0    ? 0
                           : window == 0 ? 1
                                         : (uint64_t)window * 1000,
+        .settle_ms = (uint64_t)look->gateway->settle_ms,
     };
 }
 

@@ -22,12 +22,14 @@ static bool settled(const struct scaling_memory *memory, uint64_t now_ms,
            now_ms - memory->changed_at_ms >= SCALING_SETTLE_MS;
 }
 
-/* There is a backlog that is more than what is in flight, so that replicas work as fast as they
- * can: on stuck partitions nobody works. */
-static bool backlogged(const struct scaling_observation *seen)
+/* There is a backlog that is more than what is in flight or settles, so that replicas work as fast
+ * as they can: on stuck partitions nobody works. */
+static bool backlogged(const struct scaling_settings *settings,
+                       const struct scaling_observation *seen)
 {
     return seen->lag_known && seen->rates_known && seen->lag_messages > seen->lag_stuck &&
-           seen->lag_ms_known && seen->lag_ms >= SCALING_LEARN_LAG_MS && seen->consume_rate > 0;
+           seen->lag_ms_known && seen->lag_ms >= SCALING_LEARN_LAG_MS + settings->settle_ms &&
+           seen->consume_rate > 0;
 }
 
 /* Backlog on a few partitions keeps only a few replicas busy, and says nothing of one replica. */
@@ -41,6 +43,7 @@ static bool widespread(const struct scaling_settings *settings,
 }
 
 static void judge_step(struct scaling_memory *memory, uint64_t now_ms,
+                       const struct scaling_settings *settings,
                        const struct scaling_observation *seen)
 {
     if (memory->step_rate <= 0)
@@ -48,11 +51,11 @@ static void judge_step(struct scaling_memory *memory, uint64_t now_ms,
     bool arrived = seen->replicas_current >= memory->step_to;
     bool overdue = now_ms - memory->step_at_ms >= OVERDUE_MS;
     if (seen->replicas_current < memory->step_from || (!arrived && overdue) ||
-        (seen->lag_known && !backlogged(seen))) {
+        (seen->lag_known && !backlogged(settings, seen))) {
         memory->step_rate = 0;
         return;
     }
-    if (!arrived || !backlogged(seen) || !settled(memory, now_ms, seen))
+    if (!arrived || !backlogged(settings, seen) || !settled(memory, now_ms, seen))
         return;
 
     double expected =
@@ -66,11 +69,13 @@ static void judge_step(struct scaling_memory *memory, uint64_t now_ms,
 }
 
 static void lift_saturation(struct scaling_memory *memory, uint64_t now_ms,
+                            const struct scaling_settings *settings,
                             const struct scaling_observation *seen)
 {
     if (!memory->saturated || !seen->lag_known)
         return;
-    if (!backlogged(seen) || seen->consume_rate > memory->saturated_rate * (1 + STEP_GAIN_MIN) ||
+    if (!backlogged(settings, seen) ||
+        seen->consume_rate > memory->saturated_rate * (1 + STEP_GAIN_MIN) ||
         now_ms - memory->saturated_at_ms >= SCALING_SATURATED_RETRY_MS)
         memory->saturated = false;
 }
@@ -153,13 +158,13 @@ void memory_observe(struct scaling_memory *memory, uint64_t now_ms,
         !seen->committed_everywhere || seen->arrival_rate > IDLE_RATE)
         memory->busy_at_ms = now_ms;
 
-    if (!backlogged(seen))
+    if (!backlogged(settings, seen))
         memory->backlog_at_ms = 0;
     else if (memory->backlog_at_ms == 0)
         memory->backlog_at_ms = now_ms;
 
-    judge_step(memory, now_ms, seen);
-    lift_saturation(memory, now_ms, seen);
+    judge_step(memory, now_ms, settings, seen);
+    lift_saturation(memory, now_ms, settings, seen);
     learn(memory, now_ms, settings, seen);
 }
 
@@ -182,7 +187,8 @@ uint32_t memory_window(struct scaling_memory *memory, uint64_t now_ms,
 }
 
 void memory_step_up(struct scaling_memory *memory, uint64_t now_ms,
-                    const struct scaling_observation *seen, uint32_t wanted)
+                    const struct scaling_settings *settings, const struct scaling_observation *seen,
+                    uint32_t wanted)
 {
     bool taken_back = memory->down_from > seen->replicas_current &&
                       seen->arrival_rate * SCALING_DOWN_BAND <= memory->down_rate;
@@ -200,7 +206,7 @@ void memory_step_up(struct scaling_memory *memory, uint64_t now_ms,
         memory->step_at_ms = now_ms;
         return;
     }
-    if (!backlogged(seen) || !settled(memory, now_ms, seen))
+    if (!backlogged(settings, seen) || !settled(memory, now_ms, seen))
         return;
     memory->step_from = seen->replicas_current;
     memory->step_to = wanted;

@@ -18,7 +18,8 @@ uint32_t memory_window(struct scaling_memory *memory, uint64_t now_ms,
 
 /* Notes that replicas go from the present number up to `wanted`, to be judged later. */
 void memory_step_up(struct scaling_memory *memory, uint64_t now_ms,
-                    const struct scaling_observation *seen, uint32_t wanted);
+                    const struct scaling_settings *settings, const struct scaling_observation *seen,
+                    uint32_t wanted);
 
 /* Notes that replicas go down from the present number. */
 void memory_step_down(struct scaling_memory *memory, uint64_t now_ms,

@@ -159,11 +159,13 @@ static bool held(struct judge *judge)
 
 /* ---- need */
 
-static double backlog(const struct scaling_observation *seen)
+static double backlog(const struct judge *judge)
 {
+    const struct scaling_observation *seen = judge->seen;
     double waiting =
         seen->lag_messages > seen->lag_stuck ? (double)(seen->lag_messages - seen->lag_stuck) : 0;
-    double in_flight = seen->arrival_rate * SCALING_IN_FLIGHT_MS / 1000;
+    double in_flight =
+        seen->arrival_rate * (double)(SCALING_IN_FLIGHT_MS + judge->settings->settle_ms) / 1000;
     return waiting > in_flight ? waiting - in_flight : 0;
 }
 
@@ -190,14 +192,14 @@ static void explain(struct judge *judge)
         append(judge,
                ": %s arrive, %s wait to be drained within %s; a replica manages %s: "
                "%.1f needed",
-               text_rate(seen->arrival_rate).at, text_count((uint64_t)backlog(seen)).at,
+               text_rate(seen->arrival_rate).at, text_count((uint64_t)backlog(judge)).at,
                text_ms(judge->settings->drain_within_ms).at, text_rate(judge->memory->capacity).at,
                judge->decision->need);
     else
         append(judge,
                ": %s wait, at %s for each replica, for what one manages has not been seen "
                "yet: %.1f needed",
-               text_count((uint64_t)backlog(seen)).at,
+               text_count((uint64_t)backlog(judge)).at,
                text_count(judge->settings->messages_per_replica_max).at, judge->decision->need);
 }
 
@@ -232,7 +234,7 @@ static bool asleep_or_woken(struct judge *judge)
             text_count(seen->lag_messages).at, text_count(judge->settings->wake_above).at);
         return true;
     }
-    judge->decision->need = need_for(judge, backlog(seen));
+    judge->decision->need = need_for(judge, backlog(judge));
     uint32_t wanted = step_within(judge, judge->decision->need);
     judge->decision->limited = judge->decision->need > wanted;
     say(judge, SCALING_WOKEN, wanted, "0 -> %" PRIu32, wanted);
@@ -280,7 +282,8 @@ static void go_up(struct judge *judge, uint32_t target)
         target);
     explain(judge);
     explain_limit(judge);
-    memory_step_up(judge->memory, judge->now_ms, judge->seen, target); /* may learn from it */
+    /* It may learn from it. */
+    memory_step_up(judge->memory, judge->now_ms, judge->settings, judge->seen, target);
 }
 
 static bool up_is_useless(struct judge *judge, uint32_t target)
@@ -325,7 +328,7 @@ static void stay(struct judge *judge)
     explain_limit(judge);
     explain_sleep(judge);
 
-    double with_stuck = backlog(seen) + (double)seen->lag_stuck;
+    double with_stuck = backlog(judge) + (double)seen->lag_stuck;
     if (seen->partitions_stuck > 0 && step_within(judge, need_for(judge, with_stuck)) > current)
         say(judge, SCALING_HELD_STUCK, current,
             "%" PRIu32 " it is: %s wait on %" PRIu32
@@ -364,7 +367,7 @@ static void weigh(struct judge *judge)
     const struct scaling_observation *seen = judge->seen;
     uint32_t current = seen->replicas_current;
     bool known = judge->memory->capacity > 0;
-    double need = need_for(judge, backlog(seen));
+    double need = need_for(judge, backlog(judge));
 
     judge->decision->need = need;
     double need_up = known ? need / SCALING_UP_BAND : need;

@@ -60,6 +60,7 @@ struct scaling_settings {
     uint64_t messages_per_replica_max;
     uint64_t wake_above;
     uint64_t down_window_ms; /* 0: SCALING_DOWN_WINDOW_MS */
+    uint64_t settle_ms;      /* commits are held back so long: what is that young is no backlog */
 };
 
 enum scaling_group {

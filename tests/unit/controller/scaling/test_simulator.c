@@ -59,13 +59,14 @@ static void tick(struct world *world)
     bool rebalancing = world->ready == world->replicas &&
                        world->now_ms - world->changed_ms < START_MS + REBALANCE_MS;
 
-    double in_flight = fmin(out / seconds * 3, world->arrival * 3); /* not yet committed */
+    double trailing = 3 + (double)world->settings.settle_ms / 1000; /* seconds until committed */
+    double in_flight = fmin(out / seconds, world->arrival) * trailing;
     struct scaling_observation seen = {
         .replicas_current = world->replicas,
         .replicas_ready = world->ready,
         .lag_known = true,
         .lag_messages = (uint64_t)(world->lag + in_flight),
-        .lag_ms = (uint64_t)(world->lag / fmax(world->consume_seen, 1) * 1000) + 3000,
+        .lag_ms = (uint64_t)((world->lag / fmax(world->consume_seen, 1) + trailing) * 1000),
         .lag_ms_known = true,
         .arrival_rate = world->arrival_seen,
         .consume_rate = world->consume_seen,
@@ -169,6 +170,25 @@ static void test_steady_noise_moves_nothing(void **state)
     }
 }
 
+static void test_commits_that_are_held_back_are_no_backlog(void **state)
+{
+    (void)state;
+    struct world world = new_world();
+    world.settings.settle_ms = 15000;
+    world.settings.messages_per_replica_max = 1000;
+    world.arrival = 200;
+    world.noise = 0.2;
+    run(&world, 1800); /* begins in the midst of the stream, with rates not known */
+    assert_int_equal(world.replicas, 1);
+    world.ups = 0;
+    run(&world, 3600);
+    assert_int_equal(world.ups, 0);
+    assert_true(world.memory.capacity == 0); /* never seen at its limit */
+    world.arrival = 3500;
+    run(&world, 900);
+    assert_true(world.replicas >= 4 && world.lag < 3500 * 30);
+}
+
 static void test_a_slow_wave_costs_few_rebalances(void **state)
 {
     (void)state;
@@ -259,6 +279,7 @@ int main(void)
         cmocka_unit_test(test_a_surge_is_drained_in_time_and_the_replicas_go_home),
         cmocka_unit_test(test_a_backlog_of_hours_is_drained_within_about_what_was_asked),
         cmocka_unit_test(test_steady_noise_moves_nothing),
+        cmocka_unit_test(test_commits_that_are_held_back_are_no_backlog),
         cmocka_unit_test(test_a_slow_wave_costs_few_rebalances),
         cmocka_unit_test(test_a_backend_at_its_limit_is_found_out),
         cmocka_unit_test(test_capacity_is_learned_near_the_truth),
