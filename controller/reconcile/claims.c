@@ -157,7 +157,7 @@ void claims_put(struct claims *claims, const char *key, const char *created,
 
     if (claims->count == claims->cap) {
         claims->cap = claims->cap > 0 ? claims->cap * 2 : 16;
-        claims->claimants = xrealloc(claims->claimants, claims->cap, sizeof *claims->claimants);
+        claims->claimants = xrealloc(claims->claimants, claims->cap, sizeof(struct claimant *));
     }
     claims->claimants[claims->count++] = claimant;
 }

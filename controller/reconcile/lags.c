@@ -1,5 +1,6 @@
 #include "controller/reconcile/lags.h"
 
+#include "common/assert.h"
 #include "common/map.h"
 #include "common/xalloc.h"
 
@@ -120,6 +121,7 @@ static bool is_wanted(const struct pipeline *pipeline, const char *group)
 static void wanting_end(struct lags *lags, struct wanting *wanting, const struct watch *watch,
                         const struct pipeline *kept)
 {
+    ASSERT(wanting->watch != NULL);
     for (size_t i = 0; i < wanting->count; i++) {
         if (wanting->watch != watch || !is_wanted(kept, wanting->groups[i]))
             observer_forget(wanting->watch->observer, wanting->groups[i]);
