@@ -182,6 +182,12 @@ static double need_for(const struct judge *judge, double waiting)
     return waiting / (double)each;
 }
 
+/* A lag near UINT64_MAX rounds up to what no uint64_t holds. */
+static uint64_t whole(double count)
+{
+    return count < 0x1p64 ? (uint64_t)count : UINT64_MAX;
+}
+
 /* "4,200 msg/s arrive, 1,260,000 wait to be drained within 5m; a replica manages 1,500 msg/s: 5.6
  * are needed" */
 static void explain(struct judge *judge)
@@ -192,14 +198,14 @@ static void explain(struct judge *judge)
         append(judge,
                ": %s arrive, %s wait to be drained within %s; a replica manages %s: "
                "%.1f needed",
-               text_rate(seen->arrival_rate).at, text_count((uint64_t)backlog(judge)).at,
+               text_rate(seen->arrival_rate).at, text_count(whole(backlog(judge))).at,
                text_ms(judge->settings->drain_within_ms).at, text_rate(judge->memory->capacity).at,
                judge->decision->need);
     else
         append(judge,
                ": %s wait, at %s for each replica, for what one manages has not been seen "
                "yet: %.1f needed",
-               text_count((uint64_t)backlog(judge)).at,
+               text_count(whole(backlog(judge))).at,
                text_count(judge->settings->messages_per_replica_max).at, judge->decision->need);
 }
 
