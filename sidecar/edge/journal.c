@@ -11,6 +11,7 @@
 
 enum { RECORD = 48, WHOLE_AT = 32, CRC_AT = 44, VERSION = 1, BOOT_ID_LEN = 36, NIBBLES = 32 };
 
+static const uint8_t magic[4] = {'S', 'T', 'J', '1'};
 static const char boot_id_path[] = "/proc/sys/kernel/random/boot_id";
 
 struct journal {
@@ -87,7 +88,7 @@ static void make_header(struct journal *journal, uint64_t incarnation)
 {
     uint8_t *header = journal->header;
 
-    memcpy(header, "STJ1", 4);
+    memcpy(header, magic, sizeof magic);
     put_le32(header + 4, VERSION);
     journal->knows_boot = read_boot_id(header + 8);
     put_le64(header + 24, incarnation);

@@ -44,7 +44,7 @@ static void encode_reader(const struct cursor_reader *reader, enum signal lane, 
 
 static void encode(const struct cursor_state *state, uint64_t serial, uint8_t slot[static SLOT])
 {
-    uint32_t count = 0;
+    size_t count = 0;
 
     memset(slot, 0, SLOT);
     memcpy(slot, magic, MAGIC_LEN);
@@ -52,7 +52,7 @@ static void encode(const struct cursor_state *state, uint64_t serial, uint8_t sl
     put_le64(slot + 16, state->incarnation);
     for (enum signal lane = 0; lane < SIGNAL_COUNT; lane++) {
         const struct cursor_lane *from = &state->lanes[lane];
-        uint8_t *at = slot + LANES_AT + lane * LANE_LEN;
+        uint8_t *at = slot + LANES_AT + (size_t)lane * LANE_LEN;
         put_le64(at, from->begin);
         put_le64(at + 8, from->synced);
         put_le64(at + 16, from->items);
@@ -61,7 +61,7 @@ static void encode(const struct cursor_state *state, uint64_t serial, uint8_t sl
             if (from->readers[i].name[0] != '\0')
                 encode_reader(&from->readers[i], lane, slot + READERS_AT + count++ * READER_LEN);
     }
-    put_le32(slot + 24, count);
+    put_le32(slot + 24, (uint32_t)count);
     put_le32(slot + CRC_AT, crc32c(0, (struct bytes){slot, CRC_AT}));
 }
 
@@ -90,7 +90,7 @@ static void decode(const uint8_t slot[static SLOT], struct cursor_state *ret_sta
 {
     *ret_state = (struct cursor_state){.incarnation = get_le64(slot + 16)};
     for (enum signal lane = 0; lane < SIGNAL_COUNT; lane++) {
-        const uint8_t *at = slot + LANES_AT + lane * LANE_LEN;
+        const uint8_t *at = slot + LANES_AT + (size_t)lane * LANE_LEN;
         struct cursor_lane *into = &ret_state->lanes[lane];
         into->begin = get_le64(at);
         into->synced = get_le64(at + 8);
@@ -98,7 +98,7 @@ static void decode(const uint8_t slot[static SLOT], struct cursor_state *ret_sta
         into->dropped = get_le64(at + 24);
     }
     uint32_t count = get_le32(slot + 24);
-    for (uint32_t i = 0; i < count && i < READERS_ALL; i++)
+    for (size_t i = 0; i < count && i < READERS_ALL; i++)
         decode_reader(slot + READERS_AT + i * READER_LEN, ret_state);
 }
 
