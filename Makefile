@@ -111,8 +111,7 @@ WITH_ASAN = $(MAKE) BUILD=$(BUILD)/asan CC="$(CLANG)" HARDEN= CFLAGS="-O1 -g" \
 asan: ## unit tests under ASan and UBSan
 	+$(WITH_ASAN) unit
 tsan: ## unit tests under TSan
-	TSAN_OPTIONS="suppressions=$(CURDIR)/tests/support/tsan.supp" \
-	  $(MAKE) BUILD=$(BUILD)/tsan HARDEN= CFLAGS="-O1 -g" EXTRA="-fsanitize=thread" unit
+	$(MAKE) BUILD=$(BUILD)/tsan HARDEN= CFLAGS="-O1 -g" EXTRA="-fsanitize=thread" unit
 
 # ---- the test bed
 deps: ## install the Debian packages that are missing (root or sudo)
