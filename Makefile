@@ -21,7 +21,7 @@ CPPFLAGS += -I. -D_GNU_SOURCE -isystem $(RDKAFKA)/include
 FLAGS    = -std=c17 -pthread -fPIE $(CPPFLAGS) $(WARN) -MMD -MP $(CFLAGS) $(HARDEN) $(EXTRA)
 LINK     = $(CC) -pthread -pie -Wl,-z,relro,-z,now,-z,noexecstack,--as-needed $(CFLAGS) $(EXTRA)
 LIBS     = $(RDKAFKA)/lib/librdkafka.a -lwebsockets -lnghttp2 -lhttp_parser -lcurl -lcjson -lyaml \
-           -lssl -lcrypto -lzstd -lz -lm -ldl -lrt
+           -lpcre2-8 -lssl -lcrypto -lzstd -lz -lm -ldl -lrt
 
 ALL_SRC        := $(shell find common controller sidecar -name '*.c' 2>/dev/null)
 MAINS          := sidecar/main.c controller/main.c controller/plugin/main.c

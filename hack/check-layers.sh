@@ -35,6 +35,7 @@ doors() { # third-party header -> where it may appear
     cjson/*)          echo "common/json.c" ;;
     yaml.h)           echo "common/yaml.c" ;;
     zlib.h | zstd.h)  echo "common/compress.c" ;;
+    pcre2.h)          echo "common/regex.c" ;;
     libwebsockets*)   echo "common/http_server.c" ;;
     openssl/*)        echo "common/tls.c sidecar/net/" ;;
     nghttp2/*)        echo "sidecar/net/" ;;
