@@ -2,6 +2,7 @@
 
 #include "common/assert.h"
 #include "sidecar/otlp/split.h"
+#include "sidecar/otlp/walk.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -111,12 +112,19 @@ enum err outgoing_cut(struct spool_frame **frame, size_t cut_bytes, struct otlp_
     return OK;
 }
 
-static struct message *new_half(const struct message *whole, const struct otlp_slices *slices,
-                                uint32_t items, int which)
+static enum err new_half(const struct message *whole, const struct otlp_slices *slices, int which,
+                         struct message **ret_half, struct error *error)
 {
-    struct message *half = new_message(whole->outgoing, slices, items);
+    struct message *half = new_message(whole->outgoing, slices, 0);
+    struct otlp_summary summary = {0};
+
     if (half == NULL)
-        return NULL;
+        return error_set(error, ERR_NOMEM, "a half of message %s", whole->id);
+    *ret_half = half; /* the caller frees it */
+    enum err err = otlp_count(whole->outgoing->frame->lane, half->value, &summary, error);
+    if (err)
+        return err;
+    half->items = summary.items; /* a metric may not be cut in its middle */
     half->part = whole->part;
     half->parts = whole->parts;
     half->partition = whole->partition;
@@ -125,23 +133,24 @@ static struct message *new_half(const struct message *whole, const struct otlp_s
     half->halved = true;
     int len = snprintf(half->id, sizeof half->id, "%s.%d", whole->id, which);
     ASSERT(len > 0 && (size_t)len < sizeof half->id); /* 2^20 items are 20 halvings at the most */
-    return half;
+    return OK;
 }
 
 enum err outgoing_halve(struct message *message, struct message *ret_halves[2], struct error *error)
 {
     AUTO(otlp_slices_fini) struct otlp_slices first = {0}, second = {0};
+    struct message *a = NULL, *b = NULL;
 
     enum err err =
         otlp_halve(message->outgoing->frame->lane, message->value, &first, &second, error);
-    if (err)
-        return err;
-    struct message *a = new_half(message, &first, (message->items + 1) / 2, 0);
-    struct message *b = new_half(message, &second, message->items / 2, 1);
-    if (a == NULL || b == NULL) {
+    if (!err)
+        err = new_half(message, &first, 0, &a, error);
+    if (!err)
+        err = new_half(message, &second, 1, &b, error);
+    if (err) {
         free_messages(a);
         free_messages(b);
-        return error_set(error, ERR_NOMEM, "halves of message %s", message->id);
+        return err;
     }
     a->next = b;
     b->next = message->next;

@@ -253,6 +253,8 @@ static enum err read_message_max(rd_kafka_event_t *event, size_t *ret_bytes, str
     size_t resources = 0, entries = 0;
     uint64_t value = 0;
 
+    if (rd_kafka_event_error(event) == RD_KAFKA_RESP_ERR__UNSUPPORTED_FEATURE)
+        return error_set(error, ERR_NOTFOUND, "%s", rd_kafka_event_error_string(event));
     if (rd_kafka_event_error(event))
         return error_set(error, ERR_AGAIN, "%s", rd_kafka_event_error_string(event));
     const rd_kafka_ConfigResource_t **list =

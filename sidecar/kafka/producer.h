@@ -91,7 +91,8 @@ struct producer_topic {
 NODISCARD enum err producer_describe(struct producer *producer, const char *topic, uint32_t wait_ms,
                                      struct producer_topic *ret_topic, struct error *error);
 
-/* The topic's own max.message.bytes. ERR_AGAIN, ERR_INVALID: it could not be asked. */
+/* The topic's own max.message.bytes. ERR_NOTFOUND: the broker has no such request. ERR_AGAIN,
+ * ERR_INVALID: it could not be asked. */
 NODISCARD enum err producer_message_max(struct producer *producer, const char *topic,
                                         uint32_t wait_ms, size_t *ret_bytes, struct error *error);
 

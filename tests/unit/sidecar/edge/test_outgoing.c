@@ -198,6 +198,28 @@ static void test_halves_down_to_one_item(void **state)
     end(&fixture);
 }
 
+/* A metric with two kinds of data is never cut: of its four points three stay together. */
+static void test_counts_what_is_in_each_half_where_they_are_uneven(void **state)
+{
+    (void)state;
+    static const uint8_t request[] = {0x0a, 0x14, 0x12, 0x12,                         /* to scope */
+                                      0x12, 0x0a, 0x2a, 0x04, 0x0a, 0x00, 0x0a, 0x00, /* gauge */
+                                      0x3a, 0x02, 0x0a, 0x00,                         /* and sum */
+                                      0x12, 0x04, 0x2a, 0x02, 0x0a, 0x00}; /* another metric */
+    struct fixture fixture;
+    struct message *halves[2];
+
+    begin(&fixture, 0);
+    fixture.frame.lane = SIGNAL_METRICS;
+    fixture.frame.items = 4;
+    fixture.frame.data = (struct bytes){request, sizeof request};
+    cut(&fixture, SIZE_MAX);
+    assert_ok(outgoing_halve(fixture.outgoing->messages, halves, NULL));
+    assert_int_equal(halves[0]->items, 3);
+    assert_int_equal(halves[1]->items, 1);
+    end(&fixture);
+}
+
 static void test_keeps_the_frame_whichever_allocation_of_a_cut_fails(void **state)
 {
     (void)state;
@@ -254,6 +276,7 @@ int main(void)
         cmocka_unit_test(test_cuts_into_parts_that_fit_each_with_its_number),
         cmocka_unit_test(test_gives_the_same_ids_to_the_same_bytes_each_time),
         cmocka_unit_test(test_halves_down_to_one_item),
+        cmocka_unit_test(test_counts_what_is_in_each_half_where_they_are_uneven),
         cmocka_unit_test(test_keeps_the_frame_whichever_allocation_of_a_cut_fails),
         cmocka_unit_test(test_keeps_the_message_whichever_allocation_of_a_halving_fails),
     };

@@ -1,0 +1,89 @@
+/* produce_internal: what the files of the producer share. See produce.h for what it does.
+ *
+ *   produce.c           the thread, the client, opening and closing
+ *   produce_lane.c      frames from the spool become messages; done frames move the cursor
+ *   produce_message.c   one message: sent, reported, tried again, put aside
+ *   produce_topic.h     what is known of the topics
+ *
+ * Thread: the producing thread, but for what the lock guards.
+ */
+#ifndef SIDECAR_EDGE_PRODUCE_INTERNAL_H
+#define SIDECAR_EDGE_PRODUCE_INTERNAL_H
+
+#include "common/metrics.h"
+#include "sidecar/edge/journal.h"
+#include "sidecar/edge/outgoing.h"
+#include "sidecar/edge/produce.h"
+#include "sidecar/edge/produce_topic.h"
+
+#include <pthread.h>
+
+struct lane {
+    enum signal signal;
+    struct produce_topic topic; /* its name is NULL: nobody reads this signal */
+    struct spool_reader *reader;
+    struct outgoing *oldest, **end; /* frames not stored whole yet, in order */
+    struct spool_frame *uncut;      /* read, but there was no memory for its messages */
+    uint64_t old_frames;            /* left by an earlier run and not read yet */
+    struct produce_lane_state state;
+    struct metric *items, *messages, *bytes, *retries, *dead_letters, *dropped;
+};
+
+struct produce {
+    struct produce_options options;
+    struct producer *producer;
+    struct journal *journal;
+    struct lane lanes[SIGNAL_COUNT];
+    struct otlp_slices slices;
+    struct message *waiting; /* for another try */
+    size_t held_bytes;       /* of frames in memory */
+    bool vouched;            /* the journal tells all that an earlier run may have sent */
+    uint64_t clients;
+    uint64_t reopen_at_ms;
+    size_t batch_bytes, batch_wanted; /* the client's, and what the smallest topic takes */
+    uint64_t moved_ms;                /* when something was last sent or reported */
+    uint64_t kicked_ms;
+    uint32_t random;
+    uint64_t deadline_ms; /* for draining; 0: not stopping */
+    bool running;
+    pthread_t thread;
+
+    pthread_mutex_t lock; /* guards what follows */
+    pthread_cond_t wake;
+    bool kicked, sleeping, stopping;
+    uint32_t drain_ms;
+    struct produce_state published;
+};
+
+/* False: the client's batches are too large for some topic, or it is dead. Nothing is sent until it
+ * has been replaced. */
+bool produce_is_fit(const struct produce *produce);
+
+/* ---- produce_lane.c */
+
+NODISCARD enum err lane_open(struct produce *produce, enum signal signal, struct error *error);
+void lane_close(struct lane *lane);
+
+/* Reads and sends as much as may be in flight. True: there was something. */
+bool lane_feed(struct produce *produce, struct lane *lane);
+
+/* Frames that are stored whole, from the oldest on, move the cursor. */
+void lane_advance(struct produce *produce, struct lane *lane);
+
+/* Says why nothing moves; "": it does. */
+void lane_trouble(struct lane *lane, const char *text);
+
+/* ---- produce_message.c */
+
+struct lane *message_lane(struct produce *produce, const struct message *message);
+
+void message_send(struct produce *produce, struct message *message);
+
+/* Sends again what has waited long enough. */
+void message_resend_due(struct produce *produce);
+
+/* The producer's report(). */
+void message_report(void *context, void *message, bool stored, int32_t partition, int64_t offset,
+                    enum kafka_verdict verdict, const char *why);
+
+#endif
