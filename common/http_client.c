@@ -198,6 +198,7 @@ static void *run(void *context)
     struct http_client *client = context;
     int running = 0;
 
+    pthread_setname_np(pthread_self(), client->name);
     while (!is_stopping(client)) {
         take_incoming(client);
         take_cancelled(client);
@@ -231,7 +232,6 @@ static enum err start_thread(struct http_client *client, struct error *error)
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (failed)
         return error_set(error, ERR_NOMEM, "start thread '%s': %s", client->name, strerror(failed));
-    pthread_setname_np(client->thread, client->name);
     client->started = true;
     return OK;
 }

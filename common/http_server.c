@@ -128,6 +128,7 @@ static int serve(struct lws *wsi, enum lws_callback_reasons reason, void *user, 
 static void *service_thread(void *context)
 {
     struct http_server *server = context;
+    pthread_setname_np(pthread_self(), "http-server");
     while (!atomic_load(&server->stopping) && lws_service(server->context, 0) >= 0)
         ;
     return NULL;
@@ -202,7 +203,6 @@ enum err http_server_open(const struct http_listener *listeners, size_t len,
     if (pthread_create(&server->thread, NULL, service_thread, server) != 0)
         return error_set_errno(error, ERR_NOMEM, "start HTTP server thread");
     server->running = true;
-    pthread_setname_np(server->thread, "http-server");
     MOVE(*ret_server, server);
     return OK;
 }

@@ -12,6 +12,7 @@ may_include() { # file -> folders
     sidecar/net/*)            echo "common sidecar/net" ;;
     sidecar/otlp/*)           echo "common sidecar/otlp" ;;
     sidecar/kafka/*)          echo "common sidecar/kafka" ;;
+    sidecar/confine/*)        echo "common sidecar/confine" ;;
     sidecar/process/*)        echo "common sidecar/otlp sidecar/process" ;;
     sidecar/export/*)         echo "common sidecar/net sidecar/otlp sidecar/export" ;;
     sidecar/edge/*)           echo "common sidecar/net sidecar/otlp sidecar/spool sidecar/kafka sidecar/process sidecar/export sidecar/edge" ;;
@@ -42,6 +43,7 @@ doors() { # third-party header -> where it may appear
     http_parser.h)    echo "sidecar/net/" ;;
     librdkafka/*)     echo "sidecar/kafka/ controller/kafka_admin/" ;;
     protobuf-c/*)     echo "sidecar/otlp/" ;;
+    linux/landlock.h | linux/seccomp.h | linux/filter.h | linux/audit.h) echo "sidecar/confine/" ;;
     xxhash.h)         echo "sidecar/otlp/partition.c" ;;
     *)                echo "any" ;;
     esac

@@ -4,7 +4,6 @@
 #include "common/contract/names.h"
 #include "common/http_server.h"
 #include "common/log.h"
-#include "common/os.h"
 #include "common/tls.h"
 #include "sidecar/edge/edge_state.h"
 #include "sidecar/edge/produce.h"
@@ -57,38 +56,12 @@ static enum err no_memory(struct error *error)
 
 /* ---- what the document says, as the stages want it */
 
-static enum err make_dirs(const char *path, struct error *error)
-{
-    char partial[4096];
-    size_t len = strlen(path);
-
-    if (len >= sizeof partial)
-        return error_set(error, ERR_INVALID, "path '%.64s...' is too long", path);
-    for (size_t i = 1; i <= len; i++) {
-        if (path[i] != '/' && path[i] != '\0')
-            continue;
-        memcpy(partial, path, i);
-        partial[i] = '\0';
-        enum err err = os_make_dir(partial, error);
-        if (err)
-            return err;
-    }
-    return OK;
-}
-
 static enum err open_spool(struct edge *edge, struct error *error)
 {
     const struct pipeline_spool *wanted = &edge->options.edge->spool;
-    const char *dir = edge->options.spool_dir;
+    const char *dir = NULL;
 
-    if (dir == NULL)
-        dir = pipeline_spool_dir(edge->options.pipeline, edge->options.edge, &edge->arena);
-    if (dir == NULL)
-        return error_set(error, ERR_INVALID,
-                         "edge '%s' has no directory for its spool: set spool.storage.hostPath, or "
-                         "say --spool DIR",
-                         edge->options.edge->name);
-    enum err err = make_dirs(dir, error);
+    enum err err = edge_make_dir(&edge->options, &edge->arena, &dir, error);
     if (err)
         return error_prefix(error, err, "spool");
     const struct spool_config config = {
@@ -270,6 +243,8 @@ static enum err receive_settings(struct edge *edge, struct receive_options *ret_
 static void *run_worker(void *context)
 {
     struct worker *worker = context;
+
+    pthread_setname_np(pthread_self(), "worker");
     net_loop_run(worker->loop);
     return NULL;
 }
@@ -312,7 +287,6 @@ static enum err open_workers(struct edge *edge, struct error *error)
         if (pthread_create(&worker->thread, NULL, run_worker, worker) != 0)
             return error_set_errno(error, ERR_NOMEM, "start a worker");
         worker->running = true;
-        pthread_setname_np(worker->thread, "worker");
     }
     return err;
 }

@@ -36,6 +36,11 @@ struct edge_options {
     void *more_state_context;
 };
 
+/* The directory of the edge's spool, made if absent; the arena's, or the one that `options` names.
+ * ERR_INVALID: nothing names one. */
+NODISCARD enum err edge_make_dir(const struct edge_options *options, struct arena *arena,
+                                 const char **ret_dir, struct error *error);
+
 NODISCARD enum err edge_start(const struct edge_options *options, struct edge **ret_edge,
                               struct error *error);
 

@@ -152,6 +152,7 @@ static void *run(void *context)
     struct produce *produce = context;
     bool idle = false;
 
+    pthread_setname_np(pthread_self(), "produce");
     while (!should_stop(produce, idle)) {
         bool fed = false;
 
@@ -201,7 +202,6 @@ enum err produce_open(const struct produce_options *options, struct produce **re
         return err;
     }
     produce->running = true;
-    pthread_setname_np(produce->thread, "produce");
     *ret_produce = produce;
     return OK;
 }

@@ -169,6 +169,7 @@ static void *run(void *context)
 {
     struct gateway *gateway = context;
 
+    pthread_setname_np(pthread_self(), "gateway");
     net_timer_set(gateway->loop, &gateway->tick, clock_mono_ms());
     net_loop_run(gateway->loop);
     return NULL;
@@ -197,8 +198,11 @@ static void serve_ready(void *context, struct http_reply *reply)
 
 static void serve_state(void *context, struct http_reply *reply)
 {
-    AUTO(json_free) struct json *root = gateway_state(context);
+    struct gateway *gateway = context;
+    AUTO(json_free) struct json *root = gateway_state(gateway);
 
+    if (gateway->options.more_state != NULL)
+        gateway->options.more_state(gateway->options.more_state_context, root);
     reply->content_type = "application/json";
     if (json_print(root, &reply->body))
         reply->status = 500;
@@ -363,7 +367,6 @@ enum err gateway_start(const struct gateway_options *options, struct gateway **r
         return error_prefix(error, err, "gateway '%s'", options->gateway->name);
     }
     gateway->running = true;
-    pthread_setname_np(gateway->thread, "gateway");
     LOG_INFO("Started gateway", LOG_STR("gateway", options->gateway->name),
              LOG_STR("endpoint", options->gateway->export.endpoint));
     *ret_gateway = gateway;

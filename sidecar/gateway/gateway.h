@@ -36,6 +36,9 @@ struct gateway_options {
     const char *dead_letters_dir; /* single node: <gateway>.dead-letters.jsonl goes there */
     const char *health_listen;    /* "ADDR:PORT"; NULL: no server of its own */
     const char *metrics_listen;
+    /* Adds to /debug/state, on the HTTP server's thread; NULL: nothing to add. */
+    void (*more_state)(void *context, struct json *root);
+    void *more_state_context;
 };
 
 NODISCARD enum err gateway_start(const struct gateway_options *options,

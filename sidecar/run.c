@@ -1,0 +1,299 @@
+#include "sidecar/run.h"
+
+#include "common/contract/pipeline.h"
+#include "common/json.h"
+#include "common/log.h"
+#include "sidecar/confine/confine.h"
+#include "sidecar/edge/edge.h"
+#include "sidecar/gateway/gateway.h"
+
+#include <limits.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { GRACE_MS = 25000 };
+
+struct process {
+    const struct run_options *options;
+    struct pipeline *pipeline;
+    struct arena arena;
+    struct confine_state confinement;
+
+    const struct pipeline_edge *wanted_edge; /* NULL: none */
+    const struct pipeline_gateway *wanted_gateways;
+    size_t wanted_gateways_len;
+    bool single; /* the gateways read the edge's spool */
+    const char *spool_dir;
+
+    struct edge *edge;
+    struct gateway *gateways[PIPELINE_GATEWAYS_MAX];
+    atomic_size_t started; /* gateways; read by the HTTP server */
+};
+
+/* ---- what is to run */
+
+/* Loads the document; faults go to the log, one line each. */
+static struct pipeline *load(const char *path)
+{
+    struct pipeline *pipeline = NULL;
+    struct faults faults = {0};
+    struct error error = {0};
+
+    enum err err = pipeline_load(path, &pipeline, &faults, &error);
+    if (err && faults.count == 0)
+        LOG_ERROR("Could not load the pipeline", LOG_STR("file", path),
+                  LOG_STR("error", error.text));
+    for (size_t i = 0; err && i < faults.count; i++)
+        LOG_ERROR("Fault in the pipeline", LOG_STR("file", path),
+                  LOG_STR("path", faults.items[i].path), LOG_STR("fault", faults.items[i].what),
+                  LOG_STR("advice", faults.items[i].advice));
+    faults_fini(&faults);
+    return pipeline;
+}
+
+/* The choose functions return what is wrong with the command line and the document together; NULL:
+ * nothing. */
+static const char *choose_edge(struct process *process)
+{
+    const struct pipeline *pipeline = process->pipeline;
+    const char *name = process->options->edge;
+
+    if (name == NULL && pipeline->edge_count > 1)
+        return "the pipeline has several edges: say --edge NAME";
+    process->wanted_edge = name != NULL ? pipeline_edge(pipeline, name) : &pipeline->edges[0];
+    if (process->wanted_edge == NULL)
+        return "the pipeline has no edge of that name; see --edge";
+    if (pipeline->kafka == NULL)
+        return "the pipeline has no `kafka`: use `run`, which needs none";
+    return NULL;
+}
+
+static const char *choose_gateway(struct process *process)
+{
+    if (process->options->gateway == NULL)
+        return "say --gateway NAME";
+    process->wanted_gateways = pipeline_gateway(process->pipeline, process->options->gateway);
+    process->wanted_gateways_len = 1;
+    if (process->wanted_gateways == NULL)
+        return "the pipeline has no gateway of that name; see --gateway";
+    if (process->pipeline->kafka == NULL)
+        return "the pipeline has no `kafka`: use `run`, which needs none";
+    return NULL;
+}
+
+static const char *choose_all(struct process *process)
+{
+    if (process->pipeline->kafka != NULL)
+        return "the pipeline has `kafka`: use `edge` and `gateway`, or leave it out";
+    if (process->pipeline->edge_count > 1)
+        return "one process has one edge; the pipeline has several";
+    process->single = true;
+    process->wanted_edge = &process->pipeline->edges[0];
+    process->wanted_gateways = process->pipeline->gateways;
+    process->wanted_gateways_len = process->pipeline->gateway_count;
+    return NULL;
+}
+
+static const struct verb {
+    const char *name;
+    const char *(*choose)(struct process *process);
+} verbs[] = {{"edge", choose_edge}, {"gateway", choose_gateway}, {"run", choose_all}};
+
+/* ---- /debug/state */
+
+/* The confinement; for the single node its gateways too, whose own server is the edge's. */
+static void add_state(void *context, struct json *root)
+{
+    struct process *process = context;
+    const struct confine_state *confinement = &process->confinement;
+    struct json *part = json_set_object(root, "confinement");
+
+    json_set_bool(part, "noNewPrivileges", confinement->no_new_privileges);
+    json_set_number(part, "landlock", confinement->landlock);
+    json_set_bool(part, "systemCalls", confinement->system_calls);
+    json_set_string(part, "without", confinement->without);
+    if (!process->single)
+        return;
+    struct json *list = json_set_array(root, "gateways");
+    for (size_t i = 0; i < atomic_load(&process->started); i++) {
+        struct json *state = gateway_state(process->gateways[i]);
+        json_add(list, &state);
+    }
+}
+
+/* ---- start */
+
+static struct edge_options edge_settings(struct process *process)
+{
+    const struct run_options *options = process->options;
+
+    return (struct edge_options){
+        .pipeline = process->pipeline,
+        .edge = process->wanted_edge,
+        .secrets_dir = options->secrets,
+        .spool_dir = process->spool_dir,
+        .listen_address = options->listen,
+        .health_listen = options->health_listen,
+        .metrics_listen = options->metrics_listen,
+        .more_state = add_state,
+        .more_state_context = process,
+    };
+}
+
+/* Before there is any thread: see confine.h. */
+static enum err confine(struct process *process, struct error *error)
+{
+    char document[CONFINE_PATH_MAX], behind_links[CONFINE_PATH_MAX];
+    char real[PATH_MAX];
+    bool linked = realpath(process->options->pipeline, real) != NULL;
+    const struct confine_path paths[] = {
+        {confine_place_of(process->options->pipeline, document), CONFINE_READ},
+        {linked ? confine_place_of(real, behind_links) : NULL, CONFINE_READ},
+        {process->options->secrets, CONFINE_READ},
+        {process->spool_dir, CONFINE_WRITE},
+    };
+    struct confine_state *state = &process->confinement;
+
+    if (process->options->unconfined) {
+        state->without = "turned off by --unconfined";
+        LOG_WARN("Runs unconfined", LOG_STR("why", state->without));
+        return OK;
+    }
+    enum err err = confine_process(paths, sizeof paths / sizeof paths[0], state, error);
+    if (!err)
+        LOG_INFO("Confined the process", LOG_I64("landlock", state->landlock),
+                 LOG_BOOL("system_calls", state->system_calls), LOG_STR("without", state->without));
+    return err;
+}
+
+static enum err start_gateway(struct process *process, size_t index, struct error *error)
+{
+    const struct run_options *options = process->options;
+    struct gateway_options gateway = {.pipeline = process->pipeline,
+                                      .gateway = &process->wanted_gateways[index],
+                                      .secrets_dir = options->secrets,
+                                      .more_state = add_state,
+                                      .more_state_context = process};
+
+    if (process->single) {
+        gateway.spool = edge_spool(process->edge);
+        gateway.dead_letters_dir = edge_spool_dir(process->edge);
+    } else {
+        gateway.health_listen = options->health_listen != NULL ? options->health_listen : ":13133";
+        gateway.metrics_listen =
+            options->metrics_listen != NULL ? options->metrics_listen : ":8888";
+    }
+    return gateway_start(&gateway, &process->gateways[index], error);
+}
+
+static enum err start(struct process *process, struct error *error)
+{
+    struct edge_options edge = edge_settings(process);
+    enum err err = OK;
+
+    if (process->wanted_edge != NULL) {
+        edge.spool_dir = process->options->spool;
+        err = edge_make_dir(&edge, &process->arena, &process->spool_dir, error);
+        edge.spool_dir = process->spool_dir;
+    }
+    if (!err)
+        err = confine(process, error);
+    if (!err && process->wanted_edge != NULL)
+        err = edge_start(&edge, &process->edge, error);
+    for (size_t i = 0; i < process->wanted_gateways_len && !err; i++) {
+        err = start_gateway(process, i, error);
+        if (!err)
+            atomic_store(&process->started, i + 1);
+    }
+    return err;
+}
+
+/* ---- stop */
+
+/* Senders first, then what they filled the spool with, then the spool itself. */
+static void stop(struct process *process)
+{
+    size_t started = process->started;
+    uint32_t left_ms = GRACE_MS;
+
+    if (process->single && process->edge != NULL) {
+        edge_drain(process->edge, GRACE_MS / 3);
+        left_ms = GRACE_MS / 2;
+    }
+    atomic_store(&process->started, 0);
+    for (size_t i = 0; i < started; i++)
+        gateway_stop(&process->gateways[i], left_ms);
+    edge_stop(&process->edge, process->single ? 0 : GRACE_MS);
+}
+
+static void block_signals(sigset_t *ret_set)
+{
+    sigemptyset(ret_set);
+    sigaddset(ret_set, SIGTERM);
+    sigaddset(ret_set, SIGINT);
+    sigaddset(ret_set, SIGHUP);
+    sigaddset(ret_set, SIGPIPE);
+    pthread_sigmask(SIG_BLOCK, ret_set, NULL);
+}
+
+static void wait_for_end(const sigset_t *signals)
+{
+    for (;;) {
+        int number = 0;
+        if (sigwait(signals, &number) != 0 || number == SIGPIPE)
+            continue;
+        if (number == SIGHUP) {
+            LOG_WARN("A changed document needs a restart; certificates are followed by themselves");
+            continue;
+        }
+        LOG_INFO("Stopping", LOG_STR("signal", number == SIGTERM ? "SIGTERM" : "SIGINT"),
+                 LOG_U64("grace_ms", GRACE_MS));
+        return;
+    }
+}
+
+static int run(struct process *process)
+{
+    struct error error = {0};
+    sigset_t signals;
+
+    block_signals(&signals);
+    enum err err = start(process, &error);
+    if (err)
+        LOG_ERROR("Could not start", LOG_STR("error", error.text));
+    else
+        wait_for_end(&signals);
+    stop(process);
+    LOG_INFO("Stopped");
+    return err ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+static int usage_error(const char *what)
+{
+    fprintf(stderr, "surgetank-sidecar: %s\nTry: surgetank-sidecar --help\n", what);
+    return RUN_EXIT_USAGE;
+}
+
+int run_pipeline(const struct run_options *options)
+{
+    struct process process = {.options = options};
+    const struct verb *verb = NULL;
+    int code = RUN_EXIT_USAGE;
+
+    for (size_t i = 0; i < sizeof verbs / sizeof verbs[0]; i++)
+        if (strcmp(options->verb, verbs[i].name) == 0)
+            verb = &verbs[i];
+    if (verb == NULL)
+        return usage_error("no such verb");
+    process.pipeline = load(options->pipeline);
+    if (process.pipeline != NULL) {
+        const char *wrong = verb->choose(&process);
+        code = wrong != NULL ? usage_error(wrong) : run(&process);
+    }
+    pipeline_free(&process.pipeline);
+    arena_fini(&process.arena);
+    return code;
+}
