@@ -127,9 +127,10 @@ demo: ## everything on a real cluster: operator, scaling on lag, kill -9; KEEP=1
 	@KEEP=$(KEEP) hack/demo.sh
 try: build ## a single-node pipeline in under a minute, without the bed
 	@python3 hack/try.py
-bench: build ## what an edge costs, the Collector beside it, on the bed that is up
+bench: bench-edge ## what it costs, and what the peers cost, on the bed that is up
+bench-edge: build $(BUILD)/tests/bench/bench_commit ## an edge, the Collector beside it
 	@hack/bed/build otelcol
-	@hack/bed/in python3 tests/bench/edge.py --peers
+	@hack/bed/in python3 tests/bench/edge.py --peers --signals
 e2e: images ## end-to-end tests on the bed that is up
 	@hack/bed/in python3 -m pytest -q -p no:cacheprovider tests/e2e
 chart: ## copy the CRDs into the chart, render manifests/install.yaml
@@ -167,6 +168,6 @@ fmt: ## reformat
 	@clang-format-14 -i $$(find common controller sidecar tests -name '*.[ch]')
 clean: ## remove build output
 	rm -rf $(BUILD) compile_commands.json
-.PHONY: chart build test demo try e2e deps images bed help unit replay fuzz fuzz-run component asan tsan check analyze headers layers mutants banned compdb tidy format fmt clean
+.PHONY: bench bench-edge chart build test demo try e2e deps images bed help unit replay fuzz fuzz-run component asan tsan check analyze headers layers mutants banned compdb tidy format fmt clean
 .SECONDARY:
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
