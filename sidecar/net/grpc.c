@@ -20,15 +20,13 @@ const char *grpc_status_name(enum grpc_status status)
 
 bool grpc_is_content_type(struct bytes content_type)
 {
-    static const char name[] = "application/grpc";
-    size_t len = sizeof name - 1;
+    static const char name[] = "application/grpc+proto";
+    size_t len = 0;
 
-    if (content_type.len < len || strncasecmp((const char *)content_type.data, name, len) != 0)
-        return false;
-    if (content_type.len == len)
-        return true;
-    uint8_t next = content_type.data[len];
-    return next == '+' || next == ';' || next == ' ';
+    while (len < content_type.len && content_type.data[len] != ';' && content_type.data[len] != ' ')
+        len++;
+    return (len == sizeof "application/grpc" - 1 || len == sizeof name - 1) &&
+           strncasecmp((const char *)content_type.data, name, len) == 0;
 }
 
 /* ---- framing */

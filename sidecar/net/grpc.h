@@ -42,7 +42,7 @@ enum grpc_status {
 
 const char *grpc_status_name(enum grpc_status status); /* "UNAVAILABLE" */
 
-/* "application/grpc", alone or with "+proto" or parameters; not grpc-web. */
+/* "application/grpc", alone or with "+proto" or parameters; not grpc-web, nor "+json". */
 bool grpc_is_content_type(struct bytes content_type);
 
 void grpc_put_prefix(uint8_t prefix[GRPC_PREFIX_SIZE], bool compressed, uint32_t len);

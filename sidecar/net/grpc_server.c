@@ -7,6 +7,8 @@
 
 enum { SMALL_REPLY = 512 };
 
+#define ACCEPT_ENCODING "identity,gzip,zstd,deflate"
+
 bool grpc_request_is_call(const struct net_request *request)
 {
     return net_request_is_http2(request) &&
@@ -90,7 +92,8 @@ enum err grpc_request_open(struct net_request *request, size_t max, enum grpc_st
 
 static void respond_ok(struct net_request **request, struct bytes message)
 {
-    static const struct net_field headers[] = {{"content-type", "application/grpc"}};
+    static const struct net_field headers[] = {{"content-type", "application/grpc"},
+                                               {"grpc-accept-encoding", ACCEPT_ENCODING}};
     static const struct net_field trailers[] = {{"grpc-status", "0"}};
     uint8_t small[SMALL_REPLY], *memory = small;
     size_t len = GRPC_PREFIX_SIZE + message.len;
@@ -109,7 +112,7 @@ static void respond_ok(struct net_request **request, struct bytes message)
     const struct net_response response = {
         .status = 200,
         .headers = headers,
-        .header_count = 1,
+        .header_count = sizeof headers / sizeof headers[0],
         .body = {memory, len},
         .trailers = trailers,
         .trailer_count = 1,
@@ -141,8 +144,9 @@ static const char *encode_details(const struct grpc_reply *reply, struct buf *st
 /* A Trailers-Only answer. Out of memory, it loses its text and keeps its status. */
 void grpc_respond(struct net_request **request, const struct grpc_reply *reply)
 {
-    struct net_field headers[5] = {{"content-type", "application/grpc"}};
-    size_t count = 1;
+    struct net_field headers[5] = {{"content-type", "application/grpc"},
+                                   {"grpc-accept-encoding", ACCEPT_ENCODING}};
+    size_t count = 2;
     char number[8];
     AUTO(buf_fini) struct buf message = {0}, status = {0}, details = {0};
     const char *text = NULL;
@@ -162,8 +166,6 @@ void grpc_respond(struct net_request **request, const struct grpc_reply *reply)
         if (text != NULL)
             headers[count++] = (struct net_field){"grpc-status-details-bin", text};
     }
-    if (reply->status == GRPC_UNIMPLEMENTED)
-        headers[count++] = (struct net_field){"grpc-accept-encoding", "identity,gzip,zstd,deflate"};
     const struct net_response response = {.status = 200, .headers = headers, .header_count = count};
     net_respond(request, &response);
 }

@@ -15,6 +15,8 @@
 #include <stdlib.h>
 #include <strings.h>
 
+enum { UNREAD_MAX = 32 * 1024 }; /* bytes of answers that wait for the client to read */
+
 enum stage { STAGE_IDLE, STAGE_HEADERS, STAGE_BODY, STAGE_ANSWERING, STAGE_CLOSING };
 
 struct http1 {
@@ -110,7 +112,9 @@ static void http1_respond(struct net_conn *conn, struct net_request *request,
 static void reject(struct net_conn *conn, unsigned status)
 {
     struct http1 *http1 = http1_of(conn);
-    struct net_response response = {.status = status};
+    static const struct net_field later = {"retry-after", "1"};
+    const struct net_response response = {
+        .status = status, .headers = &later, .header_count = status == 503 ? 1 : 0};
 
     if (http1->request != NULL)
         request_release(http1->request);
@@ -151,13 +155,12 @@ static int on_message_begin(http_parser *parser)
 
     http1->request = request_create(conn);
     if (http1->request == NULL)
-        return fail(http1, NET_REFUSED_MEMORY, 503);
+        return fail(http1, NET_REFUSED_EXHAUSTED, 503);
     http1->stage = STAGE_HEADERS;
     http1->has_host = http1->wants_continue = http1->bad_expectation = false;
     buf_clear(&http1->line);
     http1->name_len = 0;
     http1->has_value = false;
-    conn_arm(conn, conn_now_ms(conn) + conn->server->options.header_timeout_ms);
     return 0;
 }
 
@@ -166,7 +169,7 @@ static int gather(struct http1 *http1, const char *text, size_t len)
     enum err err = buf_append(&http1->line, (struct bytes){(const uint8_t *)text, len});
     if (err == ERR_FULL)
         return fail(http1, NET_REFUSED_HEADERS, 431);
-    return err ? fail(http1, NET_REFUSED_MEMORY, 503) : 0;
+    return err ? fail(http1, NET_REFUSED_EXHAUSTED, 503) : 0;
 }
 
 static int on_url(http_parser *parser, const char *text, size_t len)
@@ -242,7 +245,7 @@ static int send_continue(struct http1 *http1)
     struct net_conn *conn = http1->conn;
 
     if (buf_append(&conn->socket.out, BYTES_LITERAL("HTTP/1.1 100 Continue\r\n\r\n")))
-        return fail(http1, NET_REFUSED_MEMORY, 503);
+        return fail(http1, NET_REFUSED_EXHAUSTED, 503);
     net_socket_kick(&conn->socket);
     return 0;
 }
@@ -273,7 +276,7 @@ static int on_headers_complete(http_parser *parser)
         length = 0;
     if (!request_headers_done(http1->request, length))
         return fail_request(http1);
-    conn_arm(conn, http1->request->body_deadline_ms);
+    conn_arm(conn, http1->request->deadline_ms);
     if (http1->wants_continue && parser->http_minor >= 1 && (chunked || length > 0))
         return send_continue(http1);
     return 0;
@@ -350,7 +353,7 @@ static size_t parse(struct http1 *http1, struct bytes data)
 static bool is_choked(const struct http1 *http1)
 {
     const struct net_socket *socket = &http1->conn->socket;
-    return http1->stage == STAGE_IDLE && socket->out.len - socket->out_at > NET_SOCKET_OUT;
+    return http1->stage == STAGE_IDLE && socket->out.len - socket->out_at > UNREAD_MAX;
 }
 
 static bool wants_more(const struct http1 *http1)
@@ -366,8 +369,8 @@ static void keep(struct http1 *http1, struct bytes data)
 
     if (conn->closed || http1->failed || http1->stage == STAGE_CLOSING)
         return;
-    if (data.len > 0 && buf_append(&http1->rest, data)) {
-        conn_refuse(conn, NET_REFUSED_MEMORY);
+    if (data.len > 0 && (!conn_charge(conn, data.len) || buf_append(&http1->rest, data))) {
+        conn_refuse(conn, NET_REFUSED_EXHAUSTED);
         return;
     }
     net_socket_pause(&conn->socket);
@@ -382,7 +385,10 @@ static void http1_feed(struct net_conn *conn, struct bytes data)
         size_t used = parse(http1, buf_bytes(&http1->rest));
         if (conn->closed)
             return; /* and the session is gone */
+        conn_discharge(conn, used);
         buf_consume(&http1->rest, used);
+        if (http1->rest.len == 0)
+            buf_fini(&http1->rest);
     }
     while (wants_more(http1) && data.len > 0) {
         size_t used = parse(http1, data);
@@ -461,10 +467,9 @@ static uint64_t http1_deadline(const struct net_conn *conn)
     switch (http1->stage) {
     case STAGE_IDLE:
         return conn->active_ms + options->idle_timeout_ms;
-    case STAGE_HEADERS: /* request_create() noted when it began */
-        return conn->active_ms + options->header_timeout_ms;
+    case STAGE_HEADERS:
     case STAGE_BODY:
-        return http1->request->body_deadline_ms;
+        return http1->request->deadline_ms;
     case STAGE_ANSWERING:
     case STAGE_CLOSING:
         break;
@@ -479,11 +484,13 @@ static void http1_overdue(struct net_conn *conn, uint64_t now_ms)
     (void)now_ms;
     if (http1->stage == STAGE_IDLE) {
         http1_drain(conn);
-        return;
+    } else if (http1->stage == STAGE_HEADERS) {
+        server_count_refusal(conn->server, NET_REFUSED_HEADER_TIMEOUT);
+        reject(conn, 408);
+    } else { /* 408 would be final to an OTLP client, and a slow network is nobody's fault */
+        server_count_refusal(conn->server, NET_REFUSED_BODY_TIMEOUT);
+        reject(conn, 503);
     }
-    server_count_refusal(conn->server, http1->stage == STAGE_HEADERS ? NET_REFUSED_HEADER_TIMEOUT
-                                                                     : NET_REFUSED_BODY_TIMEOUT);
-    reject(conn, 408);
 }
 
 const struct protocol http1_protocol = {

@@ -5,7 +5,10 @@
  * nothing closes the connection while nghttp2 is on the stack: `doomed` remembers that it must.
  *
  * Beyond nghttp2's own count of open streams, requests that are with a handler although their
- * stream was reset count too: resetting is no way to have more work done at once.
+ * stream was reset count too: resetting is no way to have more work done at once. Nor is it a way
+ * to have work done for nothing: resets are counted, but only those of requests that have not been
+ * answered (nghttp2's own limit, which counts all, would cut off curl, which resets every stream
+ * that is over).
  */
 #include "sidecar/net/http2.h"
 
@@ -17,8 +20,8 @@
 
 enum {
     DRAIN_NOTICE_MS = 500, /* from "no new streams, please" to "none is taken" */
-    RESET_BURST = 100000,  /* curl resets each finished stream; 1000, nghttp2's own, cuts it off */
-    RESET_RATE = 10000,    /* a second */
+    RESET_BURST = 1000,    /* requests that a peer resets before their answers */
+    RESET_RATE = 200,      /* of them a second, after that */
     HEADERS_HOSTILE = 4,   /* times headers_max: not worth decoding to the end, nor an answer */
     RESETS_OPEN = 2,       /* times streams_max: requests of one connection, reset ones included */
 };
@@ -26,10 +29,11 @@ enum {
 struct http2 {
     nghttp2_session *session;
     struct net_conn *conn;
-    bool greeted;                /* the peer's SETTINGS are there */
-    bool doomed;                 /* close when nghttp2 has returned */
-    enum net_refusal doomed_for; /* and why */
-    uint64_t final_goaway_at_ms; /* UINT64_MAX: not draining, or sent already */
+    bool greeted;                     /* the peer's SETTINGS are there */
+    bool doomed;                      /* close when nghttp2 has returned */
+    enum net_refusal doomed_for;      /* and why */
+    uint64_t final_goaway_at_ms;      /* UINT64_MAX: not draining, or sent already */
+    uint64_t resets, resets_since_ms; /* how many of RESET_BURST are used up, and when */
 };
 
 static struct http2 *http2_of(const struct net_conn *conn)
@@ -62,11 +66,10 @@ static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame
 
     if (frame->headers.cat != NGHTTP2_HCAT_REQUEST)
         return 0; /* trailers */
-    struct net_request *request = NULL;
-    if (http2->conn->request_count < RESETS_OPEN * server->options.streams_max)
-        request = request_create(http2->conn);
+    bool may = http2->conn->request_count < RESETS_OPEN * server->options.streams_max;
+    struct net_request *request = may ? request_create(http2->conn) : NULL;
     if (request == NULL) { /* without a request, what follows on the stream is ignored */
-        server_count_refusal(server, NET_REFUSED_STREAMS);
+        server_count_refusal(server, may ? NET_REFUSED_EXHAUSTED : NET_REFUSED_STREAMS);
         return nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, stream_id,
                                          NGHTTP2_REFUSED_STREAM);
     }
@@ -113,9 +116,10 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
     if (request == NULL || frame->headers.cat != NGHTTP2_HCAT_REQUEST)
         return 0; /* trailers of a request have nothing to say here */
     take_header(request, n, v);
-    if (request->header_size > HEADERS_HOSTILE * http2->conn->server->options.headers_max)
-        return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE; /* nghttp2 resets the stream */
-    return 0;
+    if (request->header_size <= HEADERS_HOSTILE * http2->conn->server->options.headers_max)
+        return 0;
+    server_count_refusal(http2->conn->server, NET_REFUSED_HEADERS);
+    return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE; /* nghttp2 resets the stream */
 }
 
 static void on_whole(struct net_request *request)
@@ -137,7 +141,21 @@ static void on_headers_done(struct http2 *http2, struct net_request *request, bo
     } else if (whole)
         on_whole(request);
     else
-        conn_arm(http2->conn, request->body_deadline_ms);
+        conn_arm(http2->conn, request->deadline_ms);
+}
+
+/* A bucket that fills with resets and leaks with time. */
+static void count_reset(struct http2 *http2)
+{
+    uint64_t now = conn_now_ms(http2->conn);
+    uint64_t leaked = (now - http2->resets_since_ms) * RESET_RATE / 1000;
+
+    if (leaked > 0) {
+        http2->resets = leaked < http2->resets ? http2->resets - leaked : 0;
+        http2->resets_since_ms = now;
+    }
+    if (++http2->resets > RESET_BURST)
+        doom(http2, NET_REFUSED_FLOOD);
 }
 
 static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *user_data)
@@ -148,6 +166,8 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *
 
     if (frame->hd.type == NGHTTP2_SETTINGS)
         http2->greeted = true;
+    if (frame->hd.type == NGHTTP2_RST_STREAM && request_of(session, frame->hd.stream_id) != NULL)
+        count_reset(http2);
     if (frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA)
         return 0;
     request = request_of(session, frame->hd.stream_id);
@@ -315,8 +335,10 @@ static void http2_respond(struct net_conn *conn, struct net_request *request,
     struct http2 *http2 = http2_of(conn);
 
     if (keep_reply(request, response) || submit(http2, request, response) != 0)
-        doom(http2, NET_REFUSED_MEMORY); /* half an answer is worse than none */
+        doom(http2, NET_REFUSED_EXHAUSTED); /* half an answer is worse than none */
     net_request_drop_body(request);
+    request->deadline_ms = conn_now_ms(conn) + conn->server->options.write_timeout_ms;
+    conn_arm(conn, request->deadline_ms);
     net_socket_kick(&conn->socket);
     if (response->close)
         conn_drain(conn);
@@ -342,7 +364,7 @@ enum err http2_prepare(struct net_server *server, struct error *error)
     nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, on_stream_close);
     nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(callbacks, on_invalid_frame);
     nghttp2_session_callbacks_set_on_frame_send_callback(callbacks, on_frame_sent);
-    nghttp2_option_set_stream_reset_rate_limit(option, RESET_BURST, RESET_RATE);
+    nghttp2_option_set_stream_reset_rate_limit(option, UINT64_MAX, UINT64_MAX);
     nghttp2_option_set_no_closed_streams(option, 1);
     return OK;
 }
@@ -418,7 +440,7 @@ static void http2_feed(struct net_conn *conn, struct bytes data)
     if (n == NGHTTP2_ERR_FLOODED)
         doom(http2, NET_REFUSED_FLOOD);
     else if (n == NGHTTP2_ERR_NOMEM)
-        doom(http2, NET_REFUSED_MEMORY);
+        doom(http2, NET_REFUSED_EXHAUSTED);
     else if (n < 0)
         doom(http2, NET_REFUSED_MALFORMED);
     if (!meet_doom(http2))
@@ -449,11 +471,11 @@ static void http2_fill(struct net_conn *conn)
         ssize_t n = nghttp2_session_mem_send(http2->session, &data);
         if (n <= 0) {
             if (n < 0)
-                doom(http2, NET_REFUSED_MEMORY);
+                doom(http2, NET_REFUSED_EXHAUSTED);
             break;
         }
         if (buf_append(out, (struct bytes){data, (size_t)n}))
-            doom(http2, NET_REFUSED_MEMORY);
+            doom(http2, NET_REFUSED_EXHAUSTED);
     }
     IGNORE_RESULT(meet_doom(http2)); /* the socket looks for itself */
 }
@@ -482,7 +504,7 @@ static void send_final_goaway(struct http2 *http2)
     http2->final_goaway_at_ms = UINT64_MAX;
     if (nghttp2_submit_goaway(http2->session, NGHTTP2_FLAG_NONE, last, NGHTTP2_NO_ERROR, NULL, 0) !=
         0)
-        doom(http2, NET_REFUSED_MEMORY);
+        doom(http2, NET_REFUSED_EXHAUSTED);
     net_socket_kick(&http2->conn->socket);
 }
 
@@ -492,7 +514,7 @@ static void http2_drain(struct net_conn *conn)
     struct http2 *http2 = http2_of(conn);
 
     if (nghttp2_submit_shutdown_notice(http2->session) != 0)
-        doom(http2, NET_REFUSED_MEMORY);
+        doom(http2, NET_REFUSED_EXHAUSTED);
     http2->final_goaway_at_ms = conn_now_ms(conn) + DRAIN_NOTICE_MS;
     conn_arm(conn, http2->final_goaway_at_ms);
     net_socket_kick(&conn->socket);
@@ -512,26 +534,31 @@ static uint64_t http2_deadline(const struct net_conn *conn)
         conn->active_ms + options->idle_timeout_ms < at)
         at = conn->active_ms + options->idle_timeout_ms;
     for (struct net_request *request = conn->requests; request != NULL; request = request->next)
-        if (request->state == REQUEST_RECEIVING && request->body_deadline_ms != 0 &&
-            request->body_deadline_ms < at)
-            at = request->body_deadline_ms;
+        if (request->state != REQUEST_HANDED && request->deadline_ms < at)
+            at = request->deadline_ms;
     return at;
 }
 
-static void reset_overdue(struct http2 *http2, uint64_t now_ms)
+/* A request is late: with its body, which is its own affair; with its headers, and then nothing
+ * else can come; or in taking its answer, which flow control may hold up for ever. */
+static void end_overdue(struct http2 *http2, uint64_t now_ms)
 {
     struct net_server *server = http2->conn->server;
 
     for (struct net_request *request = http2->conn->requests; request != NULL;
          request = request->next) {
-        if (request->state != REQUEST_RECEIVING || request->body_deadline_ms == 0 ||
-            request->body_deadline_ms > now_ms)
+        if (request->state == REQUEST_HANDED || request->deadline_ms > now_ms)
             continue;
-        request->body_deadline_ms = 0; /* once is enough; the stream's end releases it */
+        if (request->state == REQUEST_ANSWERED || !request->headers_whole) {
+            doom(http2, request->state == REQUEST_ANSWERED ? NET_REFUSED_WRITE_TIMEOUT
+                                                           : NET_REFUSED_HEADER_TIMEOUT);
+            return;
+        }
+        request->deadline_ms = UINT64_MAX; /* once is enough; the stream's end releases it */
         server_count_refusal(server, NET_REFUSED_BODY_TIMEOUT);
         if (nghttp2_submit_rst_stream(http2->session, NGHTTP2_FLAG_NONE, request->stream_id,
                                       NGHTTP2_CANCEL) != 0)
-            doom(http2, NET_REFUSED_MEMORY);
+            doom(http2, NET_REFUSED_EXHAUSTED);
     }
 }
 
@@ -548,7 +575,7 @@ static void http2_overdue(struct net_conn *conn, uint64_t now_ms)
         send_final_goaway(http2);
     else if (conn->requests == NULL && now_ms >= conn->active_ms + options->idle_timeout_ms)
         conn_drain(conn);
-    reset_overdue(http2, now_ms);
+    end_overdue(http2, now_ms);
     if (!meet_doom(http2))
         net_socket_kick(&conn->socket);
 }

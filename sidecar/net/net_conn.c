@@ -45,8 +45,23 @@ void conn_close(struct net_conn *conn)
         conn->protocol->stop(conn);
     net_timer_cancel(conn->server->loop, &conn->timer);
     net_socket_close(&conn->socket);
+    conn_discharge(conn, conn->overhead);
     net_loop_defer(conn->server->loop, &conn->free_task);
     server_conn_closed(conn->server, conn);
+}
+
+bool conn_charge(struct net_conn *conn, size_t bytes)
+{
+    if (!net_budget_take_overhead(conn->server->options.budget, bytes))
+        return false;
+    conn->overhead += bytes;
+    return true;
+}
+
+void conn_discharge(struct net_conn *conn, size_t bytes)
+{
+    net_budget_give_overhead(conn->server->options.budget, bytes);
+    conn->overhead -= bytes;
 }
 
 void conn_refuse(struct net_conn *conn, enum net_refusal refusal)
@@ -151,7 +166,7 @@ static void start(struct net_conn *conn, const struct protocol *protocol)
     conn->active_ms = conn_now_ms(conn);
     if (protocol->start(conn)) {
         conn->protocol = NULL; /* nothing to stop */
-        conn_refuse(conn, NET_REFUSED_MEMORY);
+        conn_refuse(conn, NET_REFUSED_EXHAUSTED);
         return;
     }
     conn_arm(conn, earlier(protocol->deadline(conn), conn->age_at_ms));
@@ -318,26 +333,34 @@ static uint64_t when_old(const struct net_conn *conn)
     return conn->start_ms + age - age / 10 + spread;
 }
 
+static void fail_accept(struct net_server *server, struct net_conn *conn)
+{
+    server_count_refusal(server, NET_REFUSED_EXHAUSTED);
+    if (conn != NULL)
+        conn_discharge(conn, conn->overhead);
+    free(conn);
+}
+
 void conn_accept(struct net_server *server, int fd, const struct sockaddr_storage *peer)
 {
     struct net_conn *conn = calloc(1, sizeof *conn);
     struct tls_stream *tls = NULL;
+    bool secure = server->options.tls != NULL;
 
-    if (conn == NULL ||
-        (server->options.tls != NULL && tls_accept(server->options.tls, fd, &tls, NULL) != OK)) {
-        server_count_refusal(server, NET_REFUSED_MEMORY);
-        free(conn);
+    if (conn != NULL)
+        conn->server = server;
+    if (conn == NULL || !conn_charge(conn, secure ? CONN_TLS_COST : CONN_COST) ||
+        (secure && tls_accept(server->options.tls, fd, &tls, NULL) != OK)) {
         close(fd);
+        fail_accept(server, conn);
         return;
     }
     net_socket_tune(fd);
     if (net_socket_open(&conn->socket, &socket_ops, server->loop, fd, tls, false, NULL)) {
-        server_count_refusal(server, NET_REFUSED_MEMORY);
-        free(conn);
+        fail_accept(server, conn);
         return;
     }
 
-    conn->server = server;
     conn->timer.fire = on_timer;
     conn->free_task.run = free_conn;
     conn->start_ms = conn->active_ms = net_loop_now_ms(server->loop);

@@ -22,11 +22,22 @@ enum {
 const char *net_refusal_name(enum net_refusal refusal)
 {
     static const char *const names[] = {
-#define X(name, text) text,
+#define X(name, text, who) text,
         NET_REFUSALS(X)
 #undef X
     };
     return refusal < NET_REFUSAL_COUNT ? names[refusal] : "unknown";
+}
+
+bool net_refusal_is_own(enum net_refusal refusal)
+{
+    enum { HANDED = false, OWN = true };
+    static const bool own[] = {
+#define X(name, text, who) who,
+        NET_REFUSALS(X)
+#undef X
+    };
+    return own[refusal];
 }
 
 /* ---- life */
@@ -64,6 +75,8 @@ struct net_request *request_create(struct net_conn *conn)
     struct net_request *request = server->spare;
     struct buf text = {0}, reply = {0};
 
+    if (!net_budget_take_overhead(server->options.budget, REQUEST_COST))
+        return NULL;
     if (request != NULL) {
         server->spare = request->next;
         server->spare_count--;
@@ -73,13 +86,18 @@ struct net_request *request_create(struct net_conn *conn)
         buf_clear(&reply);
     } else {
         request = malloc(sizeof *request);
-        if (request == NULL)
+        if (request == NULL) {
+            net_budget_give_overhead(server->options.budget, REQUEST_COST);
             return NULL;
+        }
     }
 
-    *request = (struct net_request){.server = server, .text = text, .reply = reply};
+    *request = (struct net_request){
+        .server = server, .text = text, .reply = reply, .overhead = REQUEST_COST};
     memcpy(request->peer, conn->peer, sizeof request->peer);
     conn->active_ms = conn_now_ms(conn);
+    request->deadline_ms = conn->active_ms + server->options.header_timeout_ms;
+    conn_arm(conn, request->deadline_ms);
     link_request(conn, request);
     return request;
 }
@@ -94,7 +112,8 @@ void request_release(struct net_request *request)
     unlink_request(request);
     net_request_drop_body(request);
     net_budget_give(server->options.budget, request->charged);
-    request->charged = 0;
+    net_budget_give_overhead(server->options.budget, request->overhead);
+    request->charged = request->overhead = 0;
     if (request->text.cap > SPARE_TEXT_MAX)
         buf_fini(&request->text);
     if (request->reply.cap > SPARE_REPLY_MAX)
@@ -134,8 +153,13 @@ static const struct {
 static struct span keep_text(struct net_request *request, struct bytes text)
 {
     struct span span = {(uint32_t)request->text.len, (uint32_t)text.len};
-    if (buf_append(&request->text, text) == OK)
-        return span;
+    size_t cost = request->text.len + text.len > REQUEST_TEXT_FREE ? text.len : 0;
+
+    if (net_budget_take_overhead(request->server->options.budget, cost)) {
+        request->overhead += cost;
+        if (buf_append(&request->text, text) == OK)
+            return span;
+    }
     request->refusal = NET_REFUSED_MEMORY;
     return (struct span){0, 0};
 }
@@ -221,7 +245,8 @@ bool request_headers_done(struct net_request *request, uint64_t length)
         request->refusal = NET_REFUSED_MEMORY; /* now, rather than in the middle of it */
     else
         request->body_expected = (size_t)length;
-    request->body_deadline_ms = net_loop_now_ms(server->loop) + server->options.body_timeout_ms;
+    request->headers_whole = true;
+    request->deadline_ms = net_loop_now_ms(server->loop) + server->options.body_timeout_ms;
     return request->refusal == NET_REFUSED_NOT;
 }
 

@@ -23,35 +23,37 @@
 struct net_loop;
 struct net_request;
 
-/* Why something was turned away. Each is a counter of struct net_server_stats; those marked * come
- * to on_request(), which answers them; the rest the library answers itself. */
-#define NET_REFUSALS(X)                                                                          \
-    X(NET_REFUSED_NOT, "none")                                                                   \
-    X(NET_REFUSED_BY_HANDLER, "handler")  /* on_headers() said no * */                           \
-    X(NET_REFUSED_MEMORY, "memory")       /* budget of bytes in flight: retryable * */           \
-    X(NET_REFUSED_BODY_SIZE, "body_size") /* above body_max * */                                 \
-    X(NET_REFUSED_DECOMPRESSED_SIZE, "decompressed_size") /* grew above it in decompression * */ \
-    X(NET_REFUSED_ENCODING, "encoding")                   /* a content coding we don't have * */ \
-    X(NET_REFUSED_CORRUPT, "corrupt")               /* not what its encoding or framing says */  \
-    X(NET_REFUSED_CONNECTIONS, "connections")       /* too many: closed at once */               \
-    X(NET_REFUSED_STREAMS, "streams")               /* too many at once: REFUSED_STREAM */       \
-    X(NET_REFUSED_HEADERS, "headers")               /* too long: 431 */                          \
-    X(NET_REFUSED_MALFORMED, "malformed")           /* not HTTP: 400, or GOAWAY */               \
-    X(NET_REFUSED_FLOOD, "flood")                   /* control frames without end: GOAWAY */     \
-    X(NET_REFUSED_HEADER_TIMEOUT, "header_timeout") /* 408, or GOAWAY */                         \
-    X(NET_REFUSED_BODY_TIMEOUT, "body_timeout")     /* 408, or RST_STREAM */                     \
-    X(NET_REFUSED_WRITE_TIMEOUT, "write_timeout")   /* did not read our answers: closed */       \
-    X(NET_REFUSED_TLS, "tls")                       /* handshake failed or timed out */          \
-    X(NET_REFUSED_SHUTDOWN, "shutdown")             /* cut off at the end of a drain */
+/* Why something was turned away. Each is a counter of struct net_server_stats. HANDED come to
+ * on_request(), which answers them; OWN the library answers itself. */
+#define NET_REFUSALS(X)                                                                         \
+    X(NET_REFUSED_NOT, "none", HANDED)                                                          \
+    X(NET_REFUSED_BY_HANDLER, "handler", HANDED)  /* on_headers() said no */                    \
+    X(NET_REFUSED_MEMORY, "memory", HANDED)       /* budget of bytes in flight: retryable */    \
+    X(NET_REFUSED_BODY_SIZE, "body_size", HANDED) /* above body_max */                          \
+    X(NET_REFUSED_DECOMPRESSED_SIZE, "decompressed_size", HANDED) /* grew above it then */      \
+    X(NET_REFUSED_ENCODING, "encoding", HANDED)    /* a content coding we don't have */         \
+    X(NET_REFUSED_CORRUPT, "corrupt", HANDED)      /* not what its encoding says */             \
+    X(NET_REFUSED_EXHAUSTED, "exhausted", OWN)     /* no memory for a connection or stream */   \
+    X(NET_REFUSED_CONNECTIONS, "connections", OWN) /* too many: closed at once */               \
+    X(NET_REFUSED_STREAMS, "streams", OWN)         /* too many at once: REFUSED_STREAM */       \
+    X(NET_REFUSED_HEADERS, "headers", OWN)         /* too long: 431 */                          \
+    X(NET_REFUSED_MALFORMED, "malformed", OWN)     /* not HTTP: 400, or GOAWAY */               \
+    X(NET_REFUSED_FLOOD, "flood", OWN)             /* control frames without end: GOAWAY */     \
+    X(NET_REFUSED_HEADER_TIMEOUT, "header_timeout", OWN) /* 408, or GOAWAY */                   \
+    X(NET_REFUSED_BODY_TIMEOUT, "body_timeout", OWN)     /* 503, or RST_STREAM */               \
+    X(NET_REFUSED_WRITE_TIMEOUT, "write_timeout", OWN)   /* did not read our answers: closed */ \
+    X(NET_REFUSED_TLS, "tls", OWN)                       /* handshake failed or timed out */    \
+    X(NET_REFUSED_SHUTDOWN, "shutdown", OWN)             /* cut off at the end of a drain */
 
 enum net_refusal {
-#define X(name, text) name,
+#define X(name, text, who) name,
     NET_REFUSALS(X)
 #undef X
         NET_REFUSAL_COUNT
 };
 
 const char *net_refusal_name(enum net_refusal refusal); /* the second column: a metric's label */
+bool net_refusal_is_own(enum net_refusal refusal);      /* the third */
 
 /* The headers that are kept; the others are checked, counted and forgotten. */
 #define NET_HEADERS(X)                                           \

@@ -360,3 +360,17 @@ void net_server_stats(const struct net_server *server, struct net_server_stats *
         stats.refused[i] = atomic_load_explicit(&server->refused[i], memory_order_relaxed);
     *ret_stats = stats;
 }
+
+void net_server_stats_add(struct net_server_stats *sum, const struct net_server_stats *stats)
+{
+    sum->connections_accepted += stats->connections_accepted;
+    sum->requests += stats->requests;
+    sum->responses += stats->responses;
+    sum->responses_lost += stats->responses_lost;
+    sum->bytes_received += stats->bytes_received;
+    sum->bytes_sent += stats->bytes_sent;
+    sum->connections += stats->connections;
+    sum->in_flight += stats->in_flight;
+    for (unsigned i = 0; i < NET_REFUSAL_COUNT; i++)
+        sum->refused[i] += stats->refused[i];
+}

@@ -94,4 +94,7 @@ struct net_server_stats {
 /* Any thread. */
 void net_server_stats(const struct net_server *server, struct net_server_stats *ret_stats);
 
+/* Sums up servers of one port. */
+void net_server_stats_add(struct net_server_stats *sum, const struct net_server_stats *stats);
+
 #endif

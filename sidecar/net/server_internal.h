@@ -26,6 +26,13 @@ struct net_conn;
 
 enum {
     READ_SIZE = 64 * 1024, /* of the buffer that all connections of a server read into */
+
+    /* Bytes that are charged as overhead: what a session of nghttp2, of OpenSSL, and a request with
+     * its stream and headers were measured to take, rounded up. */
+    CONN_COST = 16 * 1024,
+    CONN_TLS_COST = 32 * 1024,
+    REQUEST_COST = 2 * 1024,
+    REQUEST_TEXT_FREE = 1024, /* of REQUEST_COST: longer kept headers are charged as they come */
     COMPRESSIONS = COMPRESSION_DEFLATE + 1,
 };
 
@@ -133,6 +140,7 @@ struct net_conn {
     unsigned request_count;
     struct net_timer timer;
     struct net_task free_task;
+    size_t overhead;          /* charged to the budget */
     uint64_t start_ms;        /* accepted */
     uint64_t active_ms;       /* last saw a request begin or end */
     uint64_t age_at_ms;       /* when connection_age_max_ms is over; UINT64_MAX: never */
@@ -153,6 +161,11 @@ void conn_close(struct net_conn *conn);
 
 /* Counts the reason and closes. */
 void conn_refuse(struct net_conn *conn, enum net_refusal refusal);
+
+/* Charges memory that the connection holds; false: there is none. It is given back at its end, or
+ * before. */
+bool conn_charge(struct net_conn *conn, size_t bytes);
+void conn_discharge(struct net_conn *conn, size_t bytes);
 
 /* Something may be overdue at that time. */
 void conn_arm(struct net_conn *conn, uint64_t at_ms);
@@ -184,9 +197,10 @@ struct net_request {
     enum net_refusal refusal;
     int32_t stream_id; /* HTTP/2's; 0: closed, or HTTP/1.1 */
     bool is_http2;
+    bool headers_whole;
     bool whole;              /* HTTP/2: the peer has sent all of it */
     uint64_t content_length; /* HTTP/2's, 0: not said */
-    uint64_t body_deadline_ms;
+    uint64_t deadline_ms;    /* of its headers, then of its body; HTTP/2: then of its answer */
 
     struct buf text; /* method, path and kept headers, one behind the other */
     struct span method, path, headers[NET_HEADER_COUNT];
@@ -196,6 +210,7 @@ struct net_request {
     size_t body_at;       /* what net_request_skip() skipped */
     size_t body_expected; /* by content-length or gRPC's prefix; 0: unknown */
     size_t charged;       /* to the budget */
+    size_t overhead;      /* likewise */
 
     void *user;
     struct net_task task;
@@ -207,7 +222,7 @@ struct net_request {
     unsigned trailer_count;
 };
 
-/* A request of `conn`, receiving. NULL: out of memory. */
+/* A request of `conn`, receiving. NULL: no memory for it. */
 struct net_request *request_create(struct net_conn *conn);
 
 /* Gives all it holds back. Not for a request that is with its handler. */
