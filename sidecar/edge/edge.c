@@ -4,10 +4,13 @@
 #include "common/contract/names.h"
 #include "common/http_server.h"
 #include "common/log.h"
+#include "common/metrics.h"
 #include "common/tls.h"
 #include "sidecar/edge/edge_state.h"
 #include "sidecar/edge/produce.h"
 #include "sidecar/edge/receive.h"
+#include "sidecar/edge/receive_metrics.h"
+#include "sidecar/edge/receive_tokens.h"
 #include "sidecar/kafka/kafka_access.h"
 #include "sidecar/net/net_loop.h"
 #include "sidecar/otlp/stamp.h"
@@ -19,7 +22,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { WORKERS_MAX = 4, TLS_REFRESH_MS = 10000 };
+enum { WORKERS_MAX = 4, CREDENTIALS_REFRESH_MS = 10000 };
 
 struct worker {
     struct edge *edge;
@@ -36,6 +39,7 @@ struct edge {
     struct arena arena; /* what the document's settings became: names, paths, secrets */
     struct net_budget budget;
     struct tls_context *tls;
+    struct receive_tokens *tokens;
     struct stamp *stamp_local, *stamp_remote;
     struct kafka_access access;
     struct spool *spool;
@@ -140,6 +144,15 @@ static enum err open_tls(struct edge *edge, struct error *error)
     return err ? err : tls_server_open(&options, &edge->tls, error);
 }
 
+static enum err open_tokens(struct edge *edge, struct error *error)
+{
+    const char *path = NULL;
+
+    enum err err = pipeline_secret_path(&edge->options.edge->otlp.bearer_token_secret,
+                                        edge->options.secrets_dir, &edge->arena, &path, error);
+    return err || path == NULL ? err : receive_tokens_open(path, &edge->tokens, error);
+}
+
 /* ---- producing */
 
 static const char *const compressions[] = {[PIPELINE_COMPRESSION_NONE] = "none",
@@ -194,21 +207,65 @@ static void on_stored(void *context)
 
 /* ---- workers */
 
-static void refresh_tls(struct net_timer *timer)
+static const struct metric_desc reloads_desc = {
+    .name = "surgetank_edge_credential_reloads_total",
+    .kind = METRIC_COUNTER,
+    .help = "Changed credential files, by whether they could be taken over.",
+    .labels = {"what", "result"}};
+static const struct metric_desc expiry_desc = {
+    .name = "surgetank_edge_certificate_expiry_seconds",
+    .kind = METRIC_GAUGE,
+    .help = "When the certificate that clients are shown ends, as Unix time."};
+
+static void tell_reload(const char *what, enum err err, bool changed, const struct error *error)
 {
-    struct worker *worker = (struct worker *)((char *)timer - offsetof(struct worker, refresh));
+    if (err)
+        LOG_ERROR("Kept old credentials", LOG_STR("what", what), LOG_STR("error", error->text));
+    else if (changed)
+        LOG_INFO("Took over new credentials", LOG_STR("what", what));
+    if (err || changed)
+        metric_add(metrics_series(&reloads_desc, what, err ? "failed" : "ok"), 1);
+}
+
+/* On the first worker's loop, for all: files are read again and taken over if they changed. */
+static void refresh_credentials(struct net_timer *timer)
+{
+    struct worker *worker = CONTAINER_OF(timer, struct worker, refresh);
+    struct edge *edge = worker->edge;
     struct error error = {0};
     bool changed = false;
 
-    if (tls_refresh(worker->edge->tls, &changed, &error))
-        LOG_ERROR("Kept the old TLS certificate", LOG_STR("error", error.text));
-    else if (changed)
-        LOG_INFO("Took over a new TLS certificate");
-    net_timer_set(worker->loop, timer, net_loop_now_ms(worker->loop) + TLS_REFRESH_MS);
+    if (edge->tls != NULL)
+        tell_reload("certificate", tls_refresh(edge->tls, &changed, &error), changed, &error);
+    changed = false;
+    if (edge->tokens != NULL)
+        tell_reload("tokens", receive_tokens_refresh(edge->tokens, &changed, &error), changed,
+                    &error);
+    net_timer_set(worker->loop, timer, net_loop_now_ms(worker->loop) + CREDENTIALS_REFRESH_MS);
 }
 
-static enum err receive_settings(struct edge *edge, struct receive_options *ret_options,
-                                 struct error *error)
+/* Before metrics are read: what the workers counted, together. */
+static void show_receive(void *context)
+{
+    struct edge *edge = context;
+    struct net_server_stats grpc = {0}, http = {0};
+    struct tls_state tls;
+
+    for (size_t i = 0; i < edge->workers_len; i++) {
+        struct receive_stats stats;
+        receive_stats(edge->workers[i].receive, &stats);
+        net_server_stats_add(&grpc, &stats.grpc);
+        net_server_stats_add(&http, &stats.http);
+    }
+    receive_metrics_show("grpc", &grpc);
+    receive_metrics_show("http", &http);
+    if (edge->tls != NULL) {
+        tls_context_state(edge->tls, &tls);
+        metric_set(metrics_series(&expiry_desc), (double)tls.not_after_unix_s);
+    }
+}
+
+static void receive_settings(struct edge *edge, struct receive_options *ret_options)
 {
     static const enum spool_ack acks[] = {[PIPELINE_ACK_SYNCED] = SPOOL_ACK_SYNCED,
                                           [PIPELINE_ACK_WRITTEN] = SPOOL_ACK_WRITTEN,
@@ -228,6 +285,7 @@ static enum err receive_settings(struct edge *edge, struct receive_options *ret_
         .http_body_max = (size_t)otlp->http_max_request_bytes,
         .stamp_local = edge->stamp_local,
         .stamp_remote = edge->stamp_remote,
+        .tokens = edge->tokens,
         .all_local = wanted->mode == PIPELINE_DAEMONSET,
         .cors_origins = otlp->cors_allowed_origins.items,
         .cors_origins_len = otlp->cors_allowed_origins.count,
@@ -236,8 +294,6 @@ static enum err receive_settings(struct edge *edge, struct receive_options *ret_
     };
     for (int i = 0; i < SIGNAL_COUNT; i++)
         ret_options->serves[i] = pipeline_topic_of(edge->options.pipeline, (enum signal)i) != NULL;
-    return pipeline_secret_read(&otlp->bearer_token_secret, edge->options.secrets_dir, &edge->arena,
-                                &ret_options->bearer_token, error);
 }
 
 static void *run_worker(void *context)
@@ -260,10 +316,10 @@ static enum err open_worker(struct edge *edge, const struct receive_options *opt
         err = receive_open(worker->loop, options, &worker->receive, error);
     if (err)
         return err;
-    if (edge->tls != NULL && edge->workers_len == 1) {
-        worker->refresh.fire = refresh_tls;
+    if (edge->workers_len == 1) {
+        worker->refresh.fire = refresh_credentials;
         net_timer_set(worker->loop, &worker->refresh,
-                      net_loop_now_ms(worker->loop) + TLS_REFRESH_MS);
+                      net_loop_now_ms(worker->loop) + CREDENTIALS_REFRESH_MS);
     }
     return OK;
 }
@@ -274,7 +330,9 @@ static enum err open_workers(struct edge *edge, struct error *error)
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
     size_t n = cores < 2 ? 2 : cores > WORKERS_MAX ? WORKERS_MAX : (size_t)cores;
 
-    enum err err = receive_settings(edge, &options, error);
+    enum err err = OK;
+
+    receive_settings(edge, &options);
     for (size_t i = 0; i < n && !err; i++) {
         err = open_worker(edge, &options, error);
         if (!err && i == 0) { /* port 0 in tests: the others follow the first */
@@ -327,6 +385,7 @@ enum err edge_start(const struct edge_options *options, struct edge **ret_edge, 
         return no_memory(error);
     edge->options = *options;
     edge->budget.max = (size_t)options->edge->memory_limit_bytes / 2;
+    edge->budget.overhead_max = (size_t)options->edge->memory_limit_bytes / 8;
 
     enum err err = open_spool(edge, error);
     if (!err)
@@ -334,11 +393,15 @@ enum err edge_start(const struct edge_options *options, struct edge **ret_edge, 
     if (!err)
         err = open_tls(edge, error);
     if (!err)
+        err = open_tokens(edge, error);
+    if (!err)
         err = open_produce(edge, error);
     if (!err)
         edge_state_init(&edge->state, &edge->options, edge->spool, edge->produce);
     if (!err)
         err = open_workers(edge, error);
+    if (!err)
+        metrics_on_refresh(show_receive, edge);
     if (!err)
         err = open_server(edge, error);
     if (err) {
@@ -447,6 +510,7 @@ void edge_stop(struct edge **edge, uint32_t grace_ms)
     edge_state_forget_produce(&gone->state);
     produce_close(&gone->produce, end > now ? (uint32_t)(end - now) : 0);
     http_server_close(&gone->server);
+    metrics_off_refresh(show_receive, gone);
     if (gone->state.spool != NULL)
         edge_state_fini(&gone->state);
     spool_close(&gone->spool); /* answers whoever still waits */
@@ -454,6 +518,7 @@ void edge_stop(struct edge **edge, uint32_t grace_ms)
     stamp_destroy(&gone->stamp_local);
     stamp_destroy(&gone->stamp_remote);
     tls_context_close(&gone->tls);
+    receive_tokens_close(&gone->tokens);
     arena_fini(&gone->arena);
     free(gone);
     *edge = NULL;

@@ -4,8 +4,9 @@
 
 #include "common/assert.h"
 #include "common/clock.h"
-#include "common/metrics.h"
 #include "sidecar/edge/receive_answer.h"
+#include "sidecar/edge/receive_metrics.h"
+#include "sidecar/edge/receive_tokens.h"
 #include "sidecar/net/grpc_server.h"
 #include "sidecar/net/net_server.h"
 #include "sidecar/otlp/otlp_json.h"
@@ -31,6 +32,7 @@ struct receive {
     struct otlp_slices slices; /* of the request at hand */
     struct buf json;           /* protobuf made of the JSON at hand */
     struct pending *idle;      /* for reuse */
+    struct receive_metrics metrics;
     _Atomic size_t in_spool;
     void (*drained)(void *context);
     void *drained_context;
@@ -49,25 +51,6 @@ struct pending {
     struct error error;
 };
 
-static const struct metric_desc items_desc = {.name = "surgetank_edge_accepted_items_total",
-                                              .kind = METRIC_COUNTER,
-                                              .help = "Items acknowledged to clients.",
-                                              .labels = {"signal", "protocol"}};
-static const struct metric_desc bytes_desc = {
-    .name = "surgetank_edge_accepted_bytes_total",
-    .kind = METRIC_COUNTER,
-    .help = "Bytes of OTLP put into the spool and acknowledged.",
-    .labels = {"signal", "protocol"}};
-static const double seconds_buckets[] = {.0005, .001, .0025, .005, .01, .025,
-                                         .05,   .1,   .25,   .5,   1,   5};
-static const struct metric_desc seconds_desc = {
-    .name = "surgetank_edge_acknowledge_seconds",
-    .kind = METRIC_HISTOGRAM,
-    .help = "From a whole request to its acknowledgement, in seconds.",
-    .labels = {"signal", "protocol"},
-    .buckets = seconds_buckets,
-    .buckets_len = sizeof seconds_buckets / sizeof seconds_buckets[0]};
-
 /* ---- into the spool and back */
 
 static struct pending *take_pending(struct receive *receive)
@@ -85,24 +68,14 @@ static void give_pending(struct pending *pending)
     pending->receive->idle = pending;
 }
 
-static void count_accepted(const struct pending *pending)
-{
-    const char *signal = signal_name(pending->answer.signal);
-    const char *protocol = answer_protocol(&pending->answer);
-
-    metric_add(metrics_series(&items_desc, signal, protocol), pending->items);
-    metric_add(metrics_series(&bytes_desc, signal, protocol), (double)pending->bytes);
-    metric_observe(metrics_series(&seconds_desc, signal, protocol),
-                   (double)(clock_mono_ns() - pending->since_ns) / 1e9);
-}
-
 /* Back on the loop's thread: the spool has decided. */
 static void finish(struct net_request *request)
 {
     struct pending *pending = net_request_user(request);
 
     if (pending->error.code == OK) {
-        count_accepted(pending);
+        receive_metrics_accept(&pending->receive->metrics, &pending->answer, pending->items,
+                               pending->bytes, (double)(clock_mono_ns() - pending->since_ns) / 1e9);
         answer_success(&pending->answer, &request);
     } else {
         answer_refusal(&pending->answer, &request, refusal_of_spool(pending->error.code),
@@ -222,7 +195,7 @@ static void serve_grpc(struct port *port, struct net_request *request)
         answer_refusal(&answer, &request, REFUSED_NOT_READ,
                        "no gateway of this pipeline reads this signal");
     } else if (grpc_request_open(request, port->body_max, &status, &error)) {
-        answer_grpc_failure(&answer, &request, status, error.text);
+        answer_refusal(&answer, &request, refusal_of_grpc(status), error.text);
     } else {
         take_in(receive, request, &answer, net_request_body(request));
     }
@@ -261,6 +234,13 @@ static const char *allowed_origin(const struct receive *receive, const struct ne
     return NULL;
 }
 
+/* A browser asks before it sends, without a token. */
+static bool is_preflight(const struct net_request *request)
+{
+    return bytes_equal(net_request_method(request), BYTES_LITERAL("OPTIONS")) &&
+           net_request_header(request, NET_HEADER_ORIGIN).len > 0;
+}
+
 /* Only some of the refusals reach a handler. */
 static enum refusal refusal_of_net(enum net_refusal refusal)
 {
@@ -296,6 +276,7 @@ static bool open_http(struct port *port, struct net_request **request, struct an
     struct error error = {0};
 
     answer->allow_origin = allowed_origin(port->receive, *request);
+    answer->vary_origin = port->receive->options.cors_origins_len > 0;
     bool json =
         !otlp_encoding_of(net_request_header(*request, NET_HEADER_CONTENT_TYPE), &answer->encoding);
     if (json)
@@ -303,7 +284,7 @@ static bool open_http(struct port *port, struct net_request **request, struct an
     if (!signal_of_path(net_request_path(*request), &answer->signal)) {
         answer_refusal(answer, request, REFUSED_NO_SUCH_PATH,
                        "there are /v1/traces, /v1/metrics and /v1/logs");
-    } else if (bytes_equal(method, BYTES_LITERAL("OPTIONS")) && answer->allow_origin != NULL) {
+    } else if (is_preflight(*request) && answer->allow_origin != NULL) {
         answer_preflight(answer, request);
     } else if (!bytes_equal(method, BYTES_LITERAL("POST"))) {
         answer_refusal(answer, request, REFUSED_METHOD, "use POST");
@@ -359,27 +340,13 @@ static void on_request(void *ctx, struct net_request *request)
         serve_http(ctx, request);
 }
 
-/* Compares without telling by its time where the difference is. */
-static bool same_token(struct bytes header, const char *token)
-{
-    static const char scheme[] = "Bearer ";
-    size_t skip = sizeof scheme - 1, len = strlen(token);
-    uint8_t difference = 0;
-
-    if (header.len != skip + len || memcmp(header.data, scheme, skip) != 0)
-        return false;
-    for (size_t i = 0; i < len; i++)
-        difference |= (uint8_t)(header.data[skip + i] ^ (uint8_t)token[i]);
-    return difference == 0;
-}
-
 static bool on_headers(void *ctx, struct net_request *request)
 {
     const struct port *port = ctx;
-    const char *token = port->receive->options.bearer_token;
+    struct receive_tokens *tokens = port->receive->options.tokens;
 
-    return token == NULL || bytes_equal(net_request_method(request), BYTES_LITERAL("OPTIONS")) ||
-           same_token(net_request_header(request, NET_HEADER_AUTHORIZATION), token);
+    return tokens == NULL || is_preflight(request) ||
+           receive_tokens_allow(tokens, net_request_header(request, NET_HEADER_AUTHORIZATION));
 }
 
 static void on_drained(void *ctx)
@@ -450,6 +417,12 @@ void receive_drain(struct receive *receive, uint64_t deadline_ms, void (*drained
     receive->drained_context = context;
     net_server_drain(receive->grpc.server, deadline_ms);
     net_server_drain(receive->http.server, deadline_ms);
+}
+
+void receive_stats(const struct receive *receive, struct receive_stats *ret_stats)
+{
+    net_server_stats(receive->grpc.server, &ret_stats->grpc);
+    net_server_stats(receive->http.server, &ret_stats->http);
 }
 
 size_t receive_in_spool(const struct receive *receive)

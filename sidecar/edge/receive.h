@@ -9,7 +9,7 @@
  * be taken now is answered so that SDKs try again (UNAVAILABLE with RetryInfo, 503 with
  * Retry-After); what never will be, so that they don't.
  *
- * Thread: that of its loop; receive_count() from anywhere.
+ * Thread: that of its loop; receive_in_spool() and receive_stats() from anywhere.
  */
 #ifndef SIDECAR_EDGE_RECEIVE_H
 #define SIDECAR_EDGE_RECEIVE_H
@@ -17,7 +17,7 @@
 #include "common/attr.h"
 #include "common/contract/signal.h"
 #include "common/error.h"
-#include "sidecar/net/net_budget.h"
+#include "sidecar/net/net_server.h"
 #include "sidecar/spool/spool.h"
 
 #include <stdbool.h>
@@ -26,10 +26,13 @@
 
 struct net_loop;
 struct receive;
+struct receive_tokens;
 struct stamp;
 struct tls_context;
 
-#define RECEIVE_RETRY_MS 1000 /* what refused clients are asked to wait */
+/* What refused clients are asked to wait: in a RetryInfo, in Retry-After. */
+#define RECEIVE_RETRY_MS    1000
+#define RECEIVE_RETRY_AFTER "1"
 
 /* All pointers are loans for the receiver's life. */
 struct receive_options {
@@ -47,7 +50,7 @@ struct receive_options {
     bool all_local;                   /* everything does */
 
     bool serves[SIGNAL_COUNT];       /* false: nobody reads it, so it is refused for good */
-    const char *bearer_token;        /* NULL: nobody is asked */
+    struct receive_tokens *tokens;   /* NULL: nobody is asked for one */
     const char *const *cors_origins; /* "*" or exact */
     size_t cors_origins_len;
 
@@ -71,6 +74,12 @@ void receive_drain(struct receive *receive, uint64_t deadline_ms, void (*drained
 
 /* Requests that the spool has and has not answered. Any thread. */
 size_t receive_in_spool(const struct receive *receive);
+
+struct receive_stats {
+    struct net_server_stats grpc, http;
+};
+
+void receive_stats(const struct receive *receive, struct receive_stats *ret_stats);
 
 /* receive_in_spool() must be 0, and what was posted to the loop must have run. */
 void receive_close(struct receive **receive);

@@ -4,6 +4,7 @@
 #include "sidecar/edge/receive.h"
 #include "sidecar/net/grpc_server.h"
 
+#include <ctype.h>
 #include <stdio.h>
 
 static const struct {
@@ -40,66 +41,107 @@ enum refusal refusal_of_spool(enum err err)
     return REFUSED_FAILED;
 }
 
-const char *answer_protocol(const struct answer *answer)
+enum refusal refusal_of_grpc(enum grpc_status status)
+{
+    if (status == GRPC_RESOURCE_EXHAUSTED)
+        return REFUSED_TOO_LARGE;
+    if (status == GRPC_UNAVAILABLE)
+        return REFUSED_MEMORY;
+    if (status == GRPC_UNIMPLEMENTED)
+        return REFUSED_ENCODING;
+    return status == GRPC_INVALID_ARGUMENT ? REFUSED_MALFORMED : REFUSED_FRAMING;
+}
+
+enum answer_protocol answer_protocol(const struct answer *answer)
 {
     if (answer->grpc)
-        return "grpc";
-    return answer->encoding == OTLP_JSON ? "http_json" : "http_proto";
+        return PROTOCOL_GRPC;
+    return answer->encoding == OTLP_JSON ? PROTOCOL_HTTP_JSON : PROTOCOL_HTTP_PROTO;
 }
 
-static void count_refusal(const struct answer *answer, const char *reason)
+const char *answer_protocol_name(enum answer_protocol protocol)
 {
-    metric_add(
-        metrics_series(&refused_desc, signal_name(answer->signal), answer_protocol(answer), reason),
-        1);
+    static const char *const names[] = {
+#define X(name, label) [name] = (label),
+        ANSWER_PROTOCOLS(X)
+#undef X
+    };
+    return names[protocol];
 }
 
-/* Sends an HTTP answer with what its kind needs: content type, CORS, Retry-After. */
+static void count_refusal(const struct answer *answer, enum refusal refusal)
+{
+    metric_add(metrics_series(&refused_desc, signal_name(answer->signal),
+                              answer_protocol_name(answer_protocol(answer)),
+                              refusals[refusal].label),
+               1);
+}
+
+/* ---- HTTP */
+
+enum { HEADERS_MAX = 8, CORS_HEADERS_MAX = 1024 };
+
+struct fields {
+    struct net_field list[HEADERS_MAX];
+    size_t count;
+};
+
+static void put_field(struct fields *fields, const char *name, const char *value)
+{
+    fields->list[fields->count++] = (struct net_field){name, value};
+}
+
+static void put_origin(struct fields *fields, const struct answer *answer)
+{
+    if (answer->allow_origin != NULL) {
+        put_field(fields, "access-control-allow-origin", answer->allow_origin);
+        put_field(fields, "access-control-expose-headers", "retry-after");
+    }
+    if (answer->vary_origin)
+        put_field(fields, "vary", "origin");
+}
+
 static void send_http(const struct answer *answer, struct net_request **request, unsigned status,
-                      struct bytes body, bool again)
+                      struct fields *fields, struct bytes body)
 {
-    struct net_field headers[4];
-    size_t n = 0;
-
-    headers[n++] = (struct net_field){"content-type", otlp_content_type(answer->encoding)};
-    if (answer->allow_origin != NULL)
-        headers[n++] = (struct net_field){"access-control-allow-origin", answer->allow_origin};
-    if (again)
-        headers[n++] = (struct net_field){"retry-after", "1"};
-    if (status == 405)
-        headers[n++] = (struct net_field){"allow", "POST"};
+    put_field(fields, "content-type", otlp_content_type(answer->encoding));
+    put_origin(fields, answer);
     const struct net_response response = {
-        .status = status, .headers = headers, .header_count = n, .body = body};
+        .status = status, .headers = fields->list, .header_count = fields->count, .body = body};
     net_respond(request, &response);
+}
+
+/* What the reason wants beside its status. */
+static void put_advice(struct fields *fields, enum refusal refusal)
+{
+    if (refusals[refusal].again)
+        put_field(fields, "retry-after", RECEIVE_RETRY_AFTER);
+    if (refusal == REFUSED_METHOD)
+        put_field(fields, "allow", "POST, OPTIONS");
+    if (refusal == REFUSED_UNAUTHENTICATED)
+        put_field(fields, "www-authenticate", "Bearer");
+    if (refusal == REFUSED_ENCODING)
+        put_field(fields, "accept-encoding", "gzip, zstd, deflate, identity");
 }
 
 void answer_success(const struct answer *answer, struct net_request **request)
 {
-    if (answer->grpc) {
-        grpc_respond(request, &(struct grpc_reply){.status = GRPC_OK}); /* empty: full success */
-        return;
-    }
-    send_http(answer, request, 200,
-              answer->encoding == OTLP_JSON ? BYTES_LITERAL("{}") : (struct bytes){0}, false);
-}
+    struct fields fields = {.count = 0};
 
-void answer_grpc_failure(const struct answer *answer, struct net_request **request,
-                         enum grpc_status status, const char *sentence)
-{
-    const struct grpc_reply reply = {.status = status,
-                                     .message = sentence,
-                                     .retry_delay_ms =
-                                         status == GRPC_UNAVAILABLE ? RECEIVE_RETRY_MS : 0};
-    count_refusal(answer, grpc_status_name(status));
-    grpc_respond(request, &reply);
+    if (answer->grpc)
+        grpc_respond(request, &(struct grpc_reply){.status = GRPC_OK}); /* empty: full success */
+    else
+        send_http(answer, request, 200, &fields,
+                  answer->encoding == OTLP_JSON ? BYTES_LITERAL("{}") : (struct bytes){0});
 }
 
 void answer_refusal(const struct answer *answer, struct net_request **request, enum refusal refusal,
                     const char *sentence)
 {
     bool again = refusals[refusal].again;
+    struct fields fields = {.count = 0};
 
-    count_refusal(answer, refusals[refusal].label);
+    count_refusal(answer, refusal);
     if (answer->grpc) {
         const struct grpc_reply reply = {.status = refusals[refusal].grpc,
                                          .message = sentence,
@@ -115,18 +157,37 @@ void answer_refusal(const struct answer *answer, struct net_request **request, e
     snprintf(status.message, sizeof status.message, "%s", sentence);
     if (otlp_status_encode(&status, answer->encoding, &body))
         buf_clear(&body); /* the status line still says it */
-    send_http(answer, request, refusals[refusal].http, buf_bytes(&body), again);
+    put_advice(&fields, refusal);
+    send_http(answer, request, refusals[refusal].http, &fields, buf_bytes(&body));
+}
+
+/* The headers that the page wants to send, as they were asked for: what they say is not looked at,
+ * and no cookie opens anything here. NULL: not a list of names. */
+static const char *asked_headers(const struct net_request *request, struct buf *text)
+{
+    struct bytes asked = net_request_header(request, NET_HEADER_CORS_HEADERS);
+
+    if (asked.len == 0 || asked.len > CORS_HEADERS_MAX || buf_append(text, asked))
+        return NULL;
+    for (size_t i = 0; i < asked.len; i++)
+        if (!isalnum(asked.data[i]) && memchr("-_, ", asked.data[i], 4) == NULL)
+            return NULL;
+    return buf_text(text);
 }
 
 void answer_preflight(const struct answer *answer, struct net_request **request)
 {
-    const struct net_field headers[] = {
-        {"access-control-allow-origin", answer->allow_origin},
-        {"access-control-allow-methods", "POST"},
-        {"access-control-allow-headers", "content-type, content-encoding, authorization"},
-        {"access-control-max-age", "7200"},
-    };
+    AUTO(buf_fini) struct buf text = {0};
+    const char *headers = asked_headers(*request, &text);
+    struct fields fields = {.count = 0};
+
+    if (headers == NULL)
+        headers = "content-type, content-encoding, authorization";
+    put_origin(&fields, answer);
+    put_field(&fields, "access-control-allow-methods", "POST");
+    put_field(&fields, "access-control-allow-headers", headers);
+    put_field(&fields, "access-control-max-age", "7200");
     const struct net_response response = {
-        .status = 204, .headers = headers, .header_count = sizeof headers / sizeof headers[0]};
+        .status = 204, .headers = fields.list, .header_count = fields.count};
     net_respond(request, &response);
 }

@@ -7,9 +7,13 @@
  *   failed           UNAVAILABLE + RetryInfo       503    yes
  *   too_large        RESOURCE_EXHAUSTED            413    no
  *   malformed        INVALID_ARGUMENT              400    no
+ *   framing          INTERNAL                      -      no
  *   encoding         UNIMPLEMENTED                 415    no
  *   unauthenticated  UNAUTHENTICATED               401    no
  *   not_read, path   UNIMPLEMENTED                 404    no
+ *
+ * The body of an HTTP refusal is a google.rpc.Status in the request's encoding; one that may be
+ * tried again has a RetryInfo in it, and Retry-After beside it.
  *
  * Thread: the request's.
  */
@@ -29,7 +33,20 @@ struct answer {
     enum signal signal; /* SIGNAL_TRACES where the path names none */
     enum otlp_encoding encoding;
     bool grpc;
+    bool vary_origin;         /* the answer depends on Origin: caches must know */
     const char *allow_origin; /* NULL: no CORS header */
+};
+
+#define ANSWER_PROTOCOLS(X)              \
+    X(PROTOCOL_GRPC, "grpc")             \
+    X(PROTOCOL_HTTP_PROTO, "http_proto") \
+    X(PROTOCOL_HTTP_JSON, "http_json")
+
+enum answer_protocol {
+#define X(name, label) name,
+    ANSWER_PROTOCOLS(X)
+#undef X
+        PROTOCOL_COUNT
 };
 
 #define REFUSALS(X)                                                                 \
@@ -40,6 +57,7 @@ struct answer {
     X(REFUSED_FAILED, "failed", GRPC_UNAVAILABLE, 503, true)                        \
     X(REFUSED_TOO_LARGE, "too_large", GRPC_RESOURCE_EXHAUSTED, 413, false)          \
     X(REFUSED_MALFORMED, "malformed", GRPC_INVALID_ARGUMENT, 400, false)            \
+    X(REFUSED_FRAMING, "framing", GRPC_INTERNAL, 400, false)                        \
     X(REFUSED_ENCODING, "encoding", GRPC_UNIMPLEMENTED, 415, false)                 \
     X(REFUSED_CONTENT_TYPE, "content_type", GRPC_UNIMPLEMENTED, 415, false)         \
     X(REFUSED_METHOD, "method", GRPC_UNIMPLEMENTED, 405, false)                     \
@@ -56,15 +74,18 @@ enum refusal {
 /* What a failed append means to the client. */
 enum refusal refusal_of_spool(enum err err);
 
-/* "grpc", "http_proto", "http_json": the metrics' label. */
-const char *answer_protocol(const struct answer *answer);
+/* What a request that could not be opened as a gRPC call means. */
+enum refusal refusal_of_grpc(enum grpc_status status);
+
+enum answer_protocol answer_protocol(const struct answer *answer);
+const char *answer_protocol_name(enum answer_protocol protocol); /* the metrics' label */
 
 /* Each of these answers, counts, and ends your ownership. */
 void answer_success(const struct answer *answer, struct net_request **request);
 void answer_refusal(const struct answer *answer, struct net_request **request, enum refusal refusal,
                     const char *sentence);
-void answer_grpc_failure(const struct answer *answer, struct net_request **request,
-                         enum grpc_status status, const char *sentence);
+
+/* To a browser that asks before it sends from a page of an allowed origin. */
 void answer_preflight(const struct answer *answer, struct net_request **request);
 
 #endif

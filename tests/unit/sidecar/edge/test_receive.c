@@ -7,6 +7,7 @@
 #include "common/compress.h"
 #include "common/metrics.h"
 #include "sidecar/edge/receive.h"
+#include "sidecar/edge/receive_tokens.h"
 #include "sidecar/net/grpc_client.h"
 #include "sidecar/otlp/stamp.h"
 #include "sidecar/spool/reader.h"
@@ -14,11 +15,13 @@
 #include "tests/support/net_peer.h"
 #include "tests/support/numbered.h"
 
+#include <semaphore.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
-enum { BODY_MAX = 20000, SIZE = 256 << 10 };
+enum { BODY_MAX = 20000, SIZE = 256 << 10, PENDING_MAX = 64 << 10 };
 
 struct edge {
     struct net_loop *loop;
@@ -27,15 +30,38 @@ struct edge {
     struct spool *spool;
     struct spool_reader *reader; /* holds what is stored */
     struct receive *receive;
+    struct receive_tokens *tokens;
+    char tokens_file[40];
 };
 
 static const char *const origins[] = {"https://shop.example"};
 
-static void open_edge(struct edge *edge, const char *token)
+static void write_tokens(const struct edge *edge, const char *text)
 {
-    const struct spool_config config = {.dir = "spool", .size_bytes = SIZE};
+    FILE *file = fopen(edge->tokens_file, "w");
+    assert_non_null(file);
+    assert_true(fputs(text, file) >= 0);
+    assert_int_equal(fclose(file), 0);
+}
+
+static void open_tokens(struct edge *edge, const char *text)
+{
+    snprintf(edge->tokens_file, sizeof edge->tokens_file, "/tmp/surgetank-tokens-XXXXXX");
+    int fd = mkstemp(edge->tokens_file);
+    assert_true(fd >= 0);
+    close(fd);
+    write_tokens(edge, text);
+    assert_ok(receive_tokens_open(edge->tokens_file, &edge->tokens, NULL));
+}
+
+static void open_edge(struct edge *edge, const char *tokens)
+{
+    const struct spool_config config = {
+        .dir = "spool", .size_bytes = SIZE, .pending_max_bytes = PENDING_MAX};
 
     *edge = (struct edge){.budget = {.max = 1 << 20}};
+    if (tokens != NULL)
+        open_tokens(edge, tokens);
     fault_disk_reset();
     assert_ok(net_loop_create(&edge->loop, NULL));
     assert_ok(stamp_create(NULL, 0, &edge->stamp, NULL));
@@ -50,7 +76,7 @@ static void open_edge(struct edge *edge, const char *token)
                                             .stamp_local = edge->stamp,
                                             .stamp_remote = edge->stamp,
                                             .serves = {[SIGNAL_LOGS] = true},
-                                            .bearer_token = token,
+                                            .tokens = edge->tokens,
                                             .cors_origins = origins,
                                             .cors_origins_len = 1};
     assert_ok(receive_open(edge->loop, &options, &edge->receive, NULL));
@@ -61,6 +87,9 @@ static void close_edge(struct edge *edge)
     net_peer_run_for(edge->loop, 20);
     assert_int_equal(receive_in_spool(edge->receive), 0);
     receive_close(&edge->receive);
+    receive_tokens_close(&edge->tokens);
+    if (edge->tokens_file[0] != '\0')
+        unlink(edge->tokens_file);
     spool_reader_close(&edge->reader);
     spool_close(&edge->spool);
     stamp_destroy(&edge->stamp);
@@ -204,10 +233,18 @@ static void test_lets_a_page_of_an_allowed_origin_ask_first(void **state)
     AUTO(buf_fini) struct buf yes = {0}, no = {0};
 
     open_edge(&edge, "secret"); /* a preflight carries no token */
-    ask(&edge, "OPTIONS /v1/logs HTTP/1.1\r\nOrigin: https://shop.example\r\n", (struct bytes){0},
-        &yes);
+    ask(&edge,
+        "OPTIONS /v1/logs HTTP/1.1\r\nOrigin: https://shop.example\r\n"
+        "Access-Control-Request-Method: POST\r\n"
+        "Access-Control-Request-Headers: content-type,x-tenant_1\r\n",
+        (struct bytes){0}, &yes);
     assert_non_null(strstr(buf_text(&yes), "204"));
     assert_non_null(strstr(buf_text(&yes), "access-control-allow-origin: https://shop.example"));
+    assert_non_null(strstr(buf_text(&yes), "access-control-allow-methods: POST"));
+    assert_non_null(
+        strstr(buf_text(&yes), "access-control-allow-headers: content-type,x-tenant_1\r\n"));
+    assert_non_null(strstr(buf_text(&yes), "vary: origin"));
+    assert_null(strstr(buf_text(&yes), "credentials"));
     ask(&edge, "OPTIONS /v1/logs HTTP/1.1\r\nOrigin: https://evil.example\r\n", (struct bytes){0},
         &no);
     assert_null(strstr(buf_text(&no), "access-control-allow-origin"));
@@ -218,18 +255,56 @@ static void test_asks_for_its_token(void **state)
 {
     (void)state;
     struct edge edge;
-    AUTO(buf_fini) struct buf value = {0};
+    AUTO(buf_fini) struct buf value = {0}, answer = {0};
 
     numbered_request(1, 1, 0, &value);
-    open_edge(&edge, "secret");
+    open_edge(&edge, "secret\n");
     int before = refusals("http_proto", "unauthenticated");
     expect(&edge, POST_LOGS PROTO, buf_bytes(&value), "401");
     expect(&edge, POST_LOGS PROTO "Authorization: Bearer secreT\r\n", buf_bytes(&value), "401");
     expect(&edge, POST_LOGS PROTO "Authorization: Bearer secrets\r\n", buf_bytes(&value), "401");
-    assert_int_equal(refusals("http_proto", "unauthenticated"), before + 3);
+    expect(&edge, POST_LOGS PROTO "Authorization: Basic secret\r\n", buf_bytes(&value), "401");
+    ask(&edge, POST_LOGS PROTO, buf_bytes(&value), &answer);
+    assert_non_null(strstr(buf_text(&answer), "www-authenticate: Bearer"));
+    assert_int_equal(refusals("http_proto", "unauthenticated"), before + 5);
     assert_int_equal(stored_items(&edge), 0);
     expect(&edge, POST_LOGS PROTO "Authorization: Bearer secret\r\n", buf_bytes(&value), "200");
-    assert_int_equal(stored_items(&edge), 1);
+    expect(&edge, POST_LOGS PROTO "Authorization: bearer secret\r\n", buf_bytes(&value), "200");
+    assert_int_equal(stored_items(&edge), 2);
+    close_edge(&edge);
+}
+
+/* While tokens are changed, the old and the new one are good. */
+static void test_follows_its_tokens_while_they_are_changed(void **state)
+{
+    (void)state;
+    struct edge edge;
+    struct error error = {0};
+    bool changed = false;
+    const struct bytes old = BYTES_LITERAL("Bearer old"), new = BYTES_LITERAL("Bearer new");
+
+    open_edge(&edge, "old");
+    assert_true(receive_tokens_allow(edge.tokens, old));
+    assert_ok(receive_tokens_refresh(edge.tokens, &changed, NULL));
+    assert_false(changed);
+    write_tokens(&edge, "\n old \r\nnew\n");
+    assert_ok(receive_tokens_refresh(edge.tokens, &changed, NULL));
+    assert_true(changed);
+    assert_true(receive_tokens_allow(edge.tokens, old));
+    assert_true(receive_tokens_allow(edge.tokens, new));
+    write_tokens(&edge, "new");
+    assert_ok(receive_tokens_refresh(edge.tokens, &changed, NULL));
+    assert_false(receive_tokens_allow(edge.tokens, old));
+
+    write_tokens(&edge, "\n \n"); /* nobody at all would be let in */
+    assert_int_equal(receive_tokens_refresh(edge.tokens, &changed, &error), ERR_INVALID);
+    assert_non_null(strstr(error.text, "at least one token"));
+    assert_true(receive_tokens_allow(edge.tokens, new));
+    unlink(edge.tokens_file);
+    assert_int_equal(receive_tokens_refresh(edge.tokens, &changed, &error), ERR_NOTFOUND);
+    assert_true(receive_tokens_allow(edge.tokens, new));
+    assert_false(receive_tokens_allow(edge.tokens, BYTES_LITERAL("Bearer ")));
+    assert_false(receive_tokens_allow(edge.tokens, (struct bytes){0}));
     close_edge(&edge);
 }
 
@@ -281,12 +356,13 @@ static struct grpc_client *open_client(struct edge *edge)
 static void test_takes_and_refuses_over_grpc(void **state)
 {
     (void)state;
-    static uint8_t large[BODY_MAX + 1];
+    static uint8_t large[BODY_MAX + 1], zeros[1 << 20];
     struct edge edge;
-    AUTO(buf_fini) struct buf value = {0}, gzip = {0};
+    AUTO(buf_fini) struct buf value = {0}, gzip = {0}, bomb = {0};
 
     numbered_request(1, 3, 20, &value);
     compress_it(buf_bytes(&value), &gzip);
+    compress_it((struct bytes){zeros, sizeof zeros}, &bomb);
     open_edge(&edge, NULL);
     struct grpc_client *client = open_client(&edge);
     assert_int_equal(call(&edge, client, EXPORT_LOGS, buf_bytes(&value), NULL).status, GRPC_OK);
@@ -294,6 +370,7 @@ static void test_takes_and_refuses_over_grpc(void **state)
     assert_int_equal(stored_items(&edge), 6);
 
     int malformed = refusals("grpc", "malformed"), path = refusals("grpc", "no_such_path");
+    int too_large = refusals("grpc", "too_large"), encoding = refusals("grpc", "encoding");
     assert_int_equal(call(&edge, client, EXPORT_LOGS, BYTES_LITERAL("\x0a\xff"), NULL).status,
                      GRPC_INVALID_ARGUMENT);
     assert_int_equal(refusals("grpc", "malformed"), malformed + 1);
@@ -304,6 +381,16 @@ static void test_takes_and_refuses_over_grpc(void **state)
         call(&edge, client, EXPORT_LOGS, (struct bytes){large, sizeof large}, NULL);
     assert_int_equal(reply.status, GRPC_RESOURCE_EXHAUSTED);
     assert_false(reply.has_retry_delay); /* or it would be sent again for ever */
+    assert_int_equal(refusals("grpc", "too_large"), too_large + 1);
+    assert_int_equal(call(&edge, client, EXPORT_LOGS, buf_bytes(&bomb), "gzip").status,
+                     GRPC_RESOURCE_EXHAUSTED);
+    assert_int_equal(refusals("grpc", "too_large"), too_large + 2);
+    assert_int_equal(call(&edge, client, EXPORT_LOGS, BYTES_LITERAL("no gzip"), "gzip").status,
+                     GRPC_INVALID_ARGUMENT);
+    assert_int_equal(refusals("grpc", "malformed"), malformed + 2);
+    assert_int_equal(call(&edge, client, EXPORT_LOGS, buf_bytes(&value), "snappy").status,
+                     GRPC_UNIMPLEMENTED);
+    assert_int_equal(refusals("grpc", "encoding"), encoding + 1);
     assert_int_equal(stored_items(&edge), 6);
     grpc_client_destroy(&client);
     close_edge(&edge);
@@ -335,6 +422,127 @@ static void test_asks_to_try_again_when_the_spool_is_full(void **state)
     close_edge(&edge);
 }
 
+/* Refuses over both protocols so that clients try again, and counts it under that reason. */
+static void expect_try_again(struct edge *edge, struct grpc_client *client, struct bytes message,
+                             const char *reason)
+{
+    AUTO(buf_fini) struct buf proto = {0}, json = {0};
+    int grpc = refusals("grpc", reason), http = refusals("http_proto", reason);
+    uint64_t stored = stored_items(edge);
+
+    struct reply reply = call(edge, client, EXPORT_LOGS, message, NULL);
+    assert_int_equal(reply.status, GRPC_UNAVAILABLE);
+    assert_true(reply.has_retry_delay);
+    assert_int_equal(refusals("grpc", reason), grpc + 1);
+    ask(edge, POST_LOGS PROTO, message, &proto);
+    assert_non_null(strstr(buf_text(&proto), "HTTP/1.1 503"));
+    assert_non_null(strstr(buf_text(&proto), "retry-after: 1\r\n"));
+    assert_non_null(strstr(buf_text(&proto), "content-type: application/x-protobuf"));
+    assert_int_equal(refusals("http_proto", reason), http + 1);
+    assert_int_equal(stored_items(edge), stored);
+}
+
+static void test_asks_to_try_again_when_memory_is_short(void **state)
+{
+    (void)state;
+    struct edge edge;
+    AUTO(buf_fini) struct buf value = {0};
+
+    numbered_request(1, 10, 100, &value);
+    open_edge(&edge, NULL);
+    struct grpc_client *client = open_client(&edge);
+    assert_true(net_budget_take(&edge.budget, edge.budget.max)); /* by others */
+    expect_try_again(&edge, client, buf_bytes(&value), "memory");
+    net_budget_give(&edge.budget, edge.budget.max);
+    assert_int_equal(call(&edge, client, EXPORT_LOGS, buf_bytes(&value), NULL).status, GRPC_OK);
+    grpc_client_destroy(&client);
+    close_edge(&edge);
+}
+
+/* A waiter that keeps the committer, and so whatever is put into the spool after it. */
+struct keeper {
+    struct spool_waiter waiter;
+    sem_t kept, go;
+};
+
+static void keep_committer(struct spool_waiter *waiter, enum err err, const struct error *error)
+{
+    struct keeper *keeper = CONTAINER_OF(waiter, struct keeper, waiter);
+    (void)error;
+    assert_ok(err);
+    sem_post(&keeper->kept);
+    sem_wait(&keeper->go);
+}
+
+static void test_asks_to_try_again_when_the_disk_is_slow(void **state)
+{
+    (void)state;
+    enum { CALLS = 2 + PENDING_MAX / 10000 };
+    struct edge edge;
+    struct keeper keeper = {.waiter = {.done = keep_committer, .ack = SPOOL_ACK_SYNCED}};
+    struct reply replies[CALLS] = {{.came = false}};
+    AUTO(buf_fini) struct buf value = {0};
+
+    numbered_request(1, 10, 1000, &value);
+    open_edge(&edge, NULL);
+    struct grpc_client *client = open_client(&edge);
+    const struct bytes message = buf_bytes(&value);
+    const struct spool_request first = {
+        .lane = SIGNAL_LOGS, .parts = &message, .part_count = 1, .items = 10};
+    sem_init(&keeper.kept, 0, 0);
+    sem_init(&keeper.go, 0, 0);
+    assert_ok(spool_append(edge.spool, &first, &keeper.waiter, NULL));
+    sem_wait(&keeper.kept);
+    size_t waiting = 0;
+    for (;; waiting++) { /* until one is refused */
+        assert_true(waiting < CALLS);
+        const struct grpc_call_params params = {.path = EXPORT_LOGS,
+                                                .message = &message,
+                                                .message_count = 1,
+                                                .timeout_ms = 10000,
+                                                .done = on_reply,
+                                                .ctx = &replies[waiting]};
+        assert_ok(grpc_client_call(client, &params, NULL, NULL));
+        while (receive_in_spool(edge.receive) == waiting && !replies[waiting].came)
+            net_loop_run_once(edge.loop, 10);
+        if (replies[waiting].came)
+            break;
+    }
+    assert_true(waiting > 0);
+    assert_int_equal(replies[waiting].status, GRPC_UNAVAILABLE);
+    expect_try_again(&edge, client, message, "busy");
+    sem_post(&keeper.go);
+    for (size_t i = 0; i < waiting; i++) {
+        net_peer_run_until(edge.loop, &replies[i].came);
+        assert_int_equal(replies[i].status, GRPC_OK);
+    }
+    assert_int_equal(stored_items(&edge), 10 * (waiting + 1));
+    grpc_client_destroy(&client);
+    close_edge(&edge);
+    sem_destroy(&keeper.kept);
+    sem_destroy(&keeper.go);
+}
+
+static void test_asks_to_try_again_when_the_spool_is_stopping(void **state)
+{
+    (void)state;
+    struct edge edge;
+    AUTO(buf_fini) struct buf value = {0}, json = {0};
+    const struct bytes text = BYTES_LITERAL(
+        "{\"resourceLogs\":[{\"scopeLogs\":[{\"logRecords\":[{\"timeUnixNano\":\"7\"}]}]}]}");
+
+    numbered_request(1, 10, 100, &value);
+    open_edge(&edge, NULL);
+    struct grpc_client *client = open_client(&edge);
+    spool_stop_appends(edge.spool);
+    expect_try_again(&edge, client, buf_bytes(&value), "stopping");
+    ask(&edge, POST_LOGS JSON, text, &json);
+    assert_non_null(strstr(buf_text(&json), "\r\n\r\n{\"code\":14,"));
+    assert_non_null(strstr(buf_text(&json), "\"retryDelay\":\"1s\""));
+    grpc_client_destroy(&client);
+    close_edge(&edge);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -342,8 +550,12 @@ int main(void)
         cmocka_unit_test(test_refuses_over_http_with_reason_status_and_counter),
         cmocka_unit_test(test_lets_a_page_of_an_allowed_origin_ask_first),
         cmocka_unit_test(test_asks_for_its_token),
+        cmocka_unit_test(test_follows_its_tokens_while_they_are_changed),
         cmocka_unit_test(test_takes_and_refuses_over_grpc),
         cmocka_unit_test(test_asks_to_try_again_when_the_spool_is_full),
+        cmocka_unit_test(test_asks_to_try_again_when_memory_is_short),
+        cmocka_unit_test(test_asks_to_try_again_when_the_disk_is_slow),
+        cmocka_unit_test(test_asks_to_try_again_when_the_spool_is_stopping),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
