@@ -110,6 +110,19 @@ struct spool_waiter {
 NODISCARD enum err spool_open(const struct spool_config *config, struct spool **ret_spool,
                               struct error *error);
 
+/* What of the configuration may change while the spool is open; see struct spool_config. */
+struct spool_policy {
+    uint64_t size_bytes;
+    unsigned min_free_percent;
+    enum spool_when_full when_full;
+    uint64_t max_age_ms;
+};
+
+/* Holds from the committer's next round on. A smaller size takes nothing away: the spool is full
+ * until it has drained. ERR_INVALID as from spool_open(): nothing changes. Any thread. */
+NODISCARD enum err spool_set_policy(struct spool *spool, const struct spool_policy *policy,
+                                    struct error *error);
+
 /* Commits what waits, answers it, saves the cursors, stops the committer, frees. Readers and frames
  * must have been closed and released before. Accepts NULL. */
 void spool_close(struct spool **spool);

@@ -93,6 +93,7 @@ static bool prepare_spare(struct store *store)
 
 bool store_housekeep(struct store *store)
 {
+    policy_take(store);
     bool expired = store_expire(store);
 
     pthread_mutex_lock(&store->lock);
@@ -143,7 +144,7 @@ uint64_t store_random(void)
 
 /* ---- opening and closing */
 
-static enum err resolve(const struct spool_config *config, struct store *store, struct error *error)
+enum err store_resolve(const struct spool_config *config, struct store *store, struct error *error)
 {
     struct spool_config *into = &store->config;
 
@@ -219,7 +220,7 @@ enum err store_open(const struct spool_config *config, struct store **ret_store,
     if (store->dir == NULL)
         return error_set(error, ERR_NOMEM, "open spool '%s'", config->dir);
 
-    enum err err = resolve(config, store, error);
+    enum err err = store_resolve(config, store, error);
     if (!err)
         err = os_make_dir(store->dir, error);
     if (!err)
@@ -265,6 +266,7 @@ void store_free(struct store **store_at)
     pthread_mutex_destroy(&store->cache_lock);
     pthread_cond_destroy(&store->readable);
     pthread_cond_destroy(&store->unpinned);
+    free(store->policy);
     free(store->dir);
     free(store);
     *store_at = NULL;

@@ -88,6 +88,7 @@ struct store {
     struct spool_stats stats;
     bool freeable;                /* a reader has passed the end of a segment */
     bool cursors_moved;           /* since they were saved */
+    struct policy *policy;        /* for the committer to take; NULL: nothing changed */
     void (*nudge)(void *context); /* tells the committer that `freeable` is set; may be NULL */
     void *nudge_context;
 
@@ -190,6 +191,13 @@ struct frame_memory {
 };
 
 void frame_cache_drop(struct store *store);
+
+/* Fills in what `config` leaves open, checks it, and sets what follows from it. */
+NODISCARD enum err store_resolve(const struct spool_config *config, struct store *store,
+                                 struct error *error);
+
+/* From here on the store is held to the policy that was set last, if that is new. */
+void policy_take(struct store *store);
 
 /* Fills the lanes from the directory. Part of store_open(), the lock is not needed. */
 NODISCARD enum err recovery_run(struct store *store, const struct cursor_state *state,

@@ -73,6 +73,39 @@ static void test_is_full_at_its_size_and_takes_more_once_a_reader_has_passed(voi
     fixture_close(&fixture);
 }
 
+static void test_follows_a_changed_policy(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    struct spool_stats stats;
+    struct error error = {0};
+
+    fixture_init(&fixture);
+    start(&fixture);
+    unsigned first = fill(&fixture, SIGNAL_TRACES);
+    struct spool_policy policy = {.size_bytes = 2 * fixture.config.size_bytes};
+    assert_ok(spool_set_policy(fixture_spool(&fixture), &policy, NULL));
+    assert_int_equal(append_to(&fixture, SIGNAL_TRACES), ERR_FULL); /* not yet taken over */
+    while (store_housekeep(fixture.store))
+        ;
+    assert_in_range(fill(&fixture, SIGNAL_TRACES), first / 2, 2 * first);
+    assert_in_range(disk_bytes(&fixture), fixture.config.size_bytes, policy.size_bytes);
+
+    policy.size_bytes = FIXTURE_SEGMENT;
+    assert_int_equal(spool_set_policy(fixture_spool(&fixture), &policy, &error), ERR_INVALID);
+    assert_non_null(strstr(error.text, "it must hold at least"));
+    policy = (struct spool_policy){.size_bytes = fixture.config.size_bytes,
+                                   .when_full = SPOOL_DROP_OLDEST};
+    assert_ok(spool_set_policy(fixture_spool(&fixture), &policy, NULL));
+    while (store_housekeep(fixture.store))
+        ;
+    assert_ok(append_to(&fixture, SIGNAL_TRACES));
+    store_stats(fixture.store, &stats);
+    assert_true(stats.lanes[SIGNAL_TRACES].dropped > 0);
+    disk_bytes(&fixture); /* within the smaller size again */
+    fixture_close(&fixture);
+}
+
 static void test_keeps_a_share_for_every_lane(void **state)
 {
     (void)state;
@@ -285,6 +318,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_is_full_at_its_size_and_takes_more_once_a_reader_has_passed),
+        cmocka_unit_test(test_follows_a_changed_policy),
         cmocka_unit_test(test_keeps_a_share_for_every_lane),
         cmocka_unit_test(test_drops_the_oldest_segment_and_counts_its_items),
         cmocka_unit_test(test_does_not_bring_back_what_was_dropped),
