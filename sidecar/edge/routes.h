@@ -1,0 +1,29 @@
+/* routes: which topic a request is for, where an edge has routes of its own.
+ *
+ *   request --routes_split--> one request for each topic --spool_append, tag--> spool
+ *                                                             producer <--tag-----'
+ *
+ * The spool has one lane for each signal. An entry's tag (struct spool_request) says for which of
+ * the signal's topics it is: 0 the default one, else the tag of the topic's name in the document.
+ * A tag depends on the name alone, so that what is spooled finds its way after the document has
+ * changed; one that no topic has any more means the default.
+ *
+ * Routes are asked in their order; the first that is true decides. A route is about the signal of
+ * its topic. Items of one request that go different ways are cut apart, each part under its
+ * resource and scope, in the old order.
+ */
+#ifndef SIDECAR_EDGE_ROUTES_H
+#define SIDECAR_EDGE_ROUTES_H
+
+#include "common/attr.h"
+#include "common/contract/pipeline.h"
+#include "common/error.h"
+
+/* What entries for `topic` are marked with; 0 for NULL and for the default of its signal. */
+uint32_t routes_tag(const struct pipeline *pipeline, const struct pipeline_topic *topic);
+
+/* The topic that entries of the signal with that tag go to. NULL: nobody reads the signal. */
+const struct pipeline_topic *routes_topic(const struct pipeline *pipeline, enum signal signal,
+                                          uint32_t tag);
+
+#endif
