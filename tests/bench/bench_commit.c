@@ -3,7 +3,7 @@
  * its arrival to the end of that sync. Over a file that has been written before, as the spool's
  * segments are.
  *
- *   bench_commit DIR [requests a second] [bytes of a request] [seconds]
+ *   bench_commit DIR [requests a second] [bytes of a request] [seconds] [arriving together]
  *
  * Prints a line of JSON. Not part of any suite: it judges nothing.
  */
@@ -25,6 +25,7 @@ struct arrivals {
     pthread_cond_t some;
     uint64_t *at_ns; /* of each request */
     size_t arrived, count;
+    unsigned together;
     uint64_t period_ns;
 };
 
@@ -42,11 +43,12 @@ static void *arrive(void *context)
     struct arrivals *arrivals = context;
     uint64_t next = clock_mono_ns();
 
-    for (size_t i = 0; i < arrivals->count; i++) {
-        next += arrivals->period_ns;
+    while (arrivals->arrived < arrivals->count) {
+        next += arrivals->together * arrivals->period_ns;
         sleep_until(next);
         pthread_mutex_lock(&arrivals->lock);
-        arrivals->at_ns[arrivals->arrived++] = clock_mono_ns();
+        for (unsigned i = 0; i < arrivals->together && arrivals->arrived < arrivals->count; i++)
+            arrivals->at_ns[arrivals->arrived++] = clock_mono_ns();
         pthread_cond_signal(&arrivals->some);
         pthread_mutex_unlock(&arrivals->lock);
     }
@@ -114,13 +116,15 @@ int main(int argc, char **argv)
 {
     unsigned rate = argument(argv, argc, 2, 500), bytes = argument(argv, argc, 3, 46900),
              seconds = argument(argv, argc, 4, 10);
-    struct arrivals arrivals = {.lock = PTHREAD_MUTEX_INITIALIZER,
+    struct arrivals arrivals = {.together = argument(argv, argc, 5, 1),
+                                .lock = PTHREAD_MUTEX_INITIALIZER,
                                 .some = PTHREAD_COND_INITIALIZER};
     char path[4096];
     pthread_t thread;
 
-    if (argc < 2 || rate == 0 || bytes == 0 || seconds == 0) {
-        fprintf(stderr, "usage: bench_commit DIR [requests a second] [bytes] [seconds]\n");
+    if (argc < 2 || rate == 0 || bytes == 0 || seconds == 0 || arrivals.together == 0) {
+        fprintf(stderr,
+                "usage: bench_commit DIR [requests a second] [bytes] [seconds] [together]\n");
         return 2;
     }
     arrivals.count = (size_t)rate * seconds;
