@@ -331,6 +331,11 @@ const struct pipeline_topic *pipeline_topic_of(const struct pipeline *pipeline, 
 const char *pipeline_dead_letter(const struct pipeline_gateway *gateway,
                                  const struct pipeline_topic *topic);
 
+/* The Kafka client id of the members of a gateway's group, made from the arena: it tells them from
+ * those of the same manifests in another cluster. NULL: out of memory. */
+const char *pipeline_member_id(const struct pipeline *pipeline,
+                               const struct pipeline_gateway *gateway, struct arena *arena);
+
 /* The edge's own directory below its hostPath, made from the arena; NULL: out of memory. */
 const char *pipeline_spool_dir(const struct pipeline *pipeline, const struct pipeline_edge *edge,
                                struct arena *arena);

@@ -46,6 +46,14 @@ const char *pipeline_dead_letter(const struct pipeline_gateway *gateway,
     return gateway->dead_letter_topic != NULL ? gateway->dead_letter_topic : topic->dead_letter;
 }
 
+const char *pipeline_member_id(const struct pipeline *pipeline,
+                               const struct pipeline_gateway *gateway, struct arena *arena)
+{
+    bool known = pipeline->uid != NULL; /* outside Kubernetes there is none, and nobody scales */
+    return arena_printf(arena, "surgetank-gateway-%s%s%s", gateway->name, known ? "-" : "",
+                        known ? pipeline->uid : "");
+}
+
 const char *pipeline_spool_dir(const struct pipeline *pipeline, const struct pipeline_edge *edge,
                                struct arena *arena)
 {

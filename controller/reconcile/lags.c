@@ -15,10 +15,15 @@ struct watch {
     unsigned refs; /* pipelines, and calls under way; guarded by lags->mutex */
 };
 
+struct wanted_group {
+    char *id;
+    bool asleep; /* said by lags_set_asleep(); guarded by lags->mutex */
+};
+
 /* One pipeline. */
 struct wanting {
     struct watch *watch;
-    char **groups;
+    struct wanted_group *groups;
     size_t count;
 };
 
@@ -123,18 +128,19 @@ static void wanting_end(struct lags *lags, struct wanting *wanting, const struct
 {
     ASSERT(wanting->watch != NULL);
     for (size_t i = 0; i < wanting->count; i++) {
-        if (wanting->watch != watch || !is_wanted(kept, wanting->groups[i]))
-            observer_forget(wanting->watch->observer, wanting->groups[i]);
-        free(wanting->groups[i]);
+        if (wanting->watch != watch || !is_wanted(kept, wanting->groups[i].id))
+            observer_forget(wanting->watch->observer, wanting->groups[i].id);
+        free(wanting->groups[i].id);
     }
     free(wanting->groups);
     watch_release(lags, wanting->watch);
     free(wanting);
 }
 
-static enum err want_group(struct observer *observer, const struct pipeline_gateway *gateway,
-                           bool asleep, struct error *error)
+static enum err want_group(struct observer *observer, const struct pipeline *pipeline,
+                           const struct pipeline_gateway *gateway, bool asleep, struct error *error)
 {
+    AUTO(arena_fini) struct arena arena = {0};
     const char *topics[PIPELINE_TOPICS_MAX];
 
     for (size_t i = 0; i < gateway->from_count; i++)
@@ -145,8 +151,42 @@ static enum err want_group(struct observer *observer, const struct pipeline_gate
         .topic_count = gateway->from_count,
         .latest = gateway->initial_offset == PIPELINE_OFFSET_LATEST,
         .asleep = asleep,
+        .client_prefix = pipeline_member_id(pipeline, gateway, &arena),
     };
+    if (group.client_prefix == NULL)
+        return error_set(error, ERR_NOMEM, "watch group '%s'", gateway->group_id);
     return observer_want(observer, &group, error);
+}
+
+static struct wanted_group *find_group(const struct wanting *wanting, const char *id)
+{
+    for (size_t i = 0; wanting != NULL && i < wanting->count; i++) {
+        if (strcmp(wanting->groups[i].id, id) == 0)
+            return &wanting->groups[i];
+    }
+    return NULL;
+}
+
+/* Takes the place of what was wanted before, which is returned; who sleeps goes on sleeping. */
+static struct wanting *wanting_replace(struct lags *lags, const char *key, struct wanting *wanting)
+{
+    pthread_mutex_lock(&lags->mutex);
+    struct wanting *before = map_set(&lags->pipelines, key, wanting);
+    for (size_t i = 0; i < wanting->count; i++) {
+        const struct wanted_group *old = find_group(before, wanting->groups[i].id);
+        wanting->groups[i].asleep = old != NULL && old->asleep;
+    }
+    pthread_mutex_unlock(&lags->mutex);
+    return before;
+}
+
+static bool is_asleep(struct lags *lags, const char *key, const char *group)
+{
+    pthread_mutex_lock(&lags->mutex);
+    const struct wanted_group *found = find_group(map_get(&lags->pipelines, key), group);
+    bool asleep = found != NULL && found->asleep;
+    pthread_mutex_unlock(&lags->mutex);
+    return asleep;
 }
 
 enum err lags_want(struct lags *lags, const char *key, const struct pipeline *pipeline,
@@ -159,15 +199,15 @@ enum err lags_want(struct lags *lags, const char *key, const struct pipeline *pi
         return err;
     struct wanting *wanting = xcalloc(1, sizeof *wanting);
     wanting->watch = watch;
+    wanting->count = pipeline->gateway_count;
     wanting->groups = xcalloc(pipeline->gateway_count, sizeof *wanting->groups);
-    for (size_t i = 0; i < pipeline->gateway_count && err == OK; i++) {
-        wanting->groups[wanting->count++] = xstrdup(pipeline->gateways[i].group_id);
-        err = want_group(watch->observer, &pipeline->gateways[i], false, error);
-    }
+    for (size_t i = 0; i < pipeline->gateway_count; i++)
+        wanting->groups[i].id = xstrdup(pipeline->gateways[i].group_id);
 
-    pthread_mutex_lock(&lags->mutex);
-    struct wanting *before = map_set(&lags->pipelines, key, wanting);
-    pthread_mutex_unlock(&lags->mutex);
+    struct wanting *before = wanting_replace(lags, key, wanting);
+    for (size_t i = 0; i < pipeline->gateway_count && err == OK; i++)
+        err = want_group(watch->observer, pipeline, &pipeline->gateways[i],
+                         is_asleep(lags, key, pipeline->gateways[i].group_id), error);
     if (before != NULL)
         wanting_end(lags, before, watch, pipeline);
     return err;
@@ -182,15 +222,20 @@ void lags_forget(struct lags *lags, const char *key)
         wanting_end(lags, before, NULL, NULL);
 }
 
-void lags_set_asleep(struct lags *lags, const char *key, const struct pipeline_gateway *gateway,
-                     bool asleep)
+void lags_set_asleep(struct lags *lags, const char *key, const struct pipeline *pipeline,
+                     const struct pipeline_gateway *gateway, bool asleep)
 {
     struct watch *watch = watch_of(lags, key);
 
     if (watch == NULL)
         return;
+    pthread_mutex_lock(&lags->mutex);
+    struct wanted_group *found = find_group(map_get(&lags->pipelines, key), gateway->group_id);
+    if (found != NULL)
+        found->asleep = asleep;
+    pthread_mutex_unlock(&lags->mutex);
     /* Only memory or the bound on groups could fail it, and then it stays registered as it was. */
-    IGNORE_RESULT(want_group(watch->observer, gateway, asleep, NULL));
+    IGNORE_RESULT(want_group(watch->observer, pipeline, gateway, asleep, NULL));
     watch_release(lags, watch);
 }
 

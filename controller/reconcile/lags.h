@@ -25,9 +25,10 @@ NODISCARD enum err lags_want(struct lags *lags, const char *key, const struct pi
                              struct error *error);
 void lags_forget(struct lags *lags, const char *key);
 
-/* A gateway was scaled to zero by us, or woken: its group commits nothing meanwhile. */
-void lags_set_asleep(struct lags *lags, const char *key, const struct pipeline_gateway *gateway,
-                     bool asleep);
+/* A gateway was scaled to zero by us, or woken: its group commits nothing meanwhile. That stays so
+ * over every lags_want() until it is said otherwise. */
+void lags_set_asleep(struct lags *lags, const char *key, const struct pipeline *pipeline,
+                     const struct pipeline_gateway *gateway, bool asleep);
 
 /* As observer_read() and observer_each(). ERR_NOTFOUND: not watched. */
 NODISCARD enum err lags_read(struct lags *lags, const char *key, const char *group,

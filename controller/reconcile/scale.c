@@ -256,7 +256,8 @@ static bool look_at(struct look *look, uint64_t now_ms)
     board_set_gateway(config->board, look->subject->key, look->gateway->name, &look->runtime);
     bool asleep = look->runtime.decision.wanted == 0;
     if (asleep != (before.decided && before.decision.wanted == 0))
-        lags_set_asleep(config->lags, look->subject->key, look->gateway, asleep);
+        lags_set_asleep(config->lags, look->subject->key, look->subject->pipeline, look->gateway,
+                        asleep);
     show_all(look);
     return is_news(&before, &look->runtime);
 }

@@ -555,7 +555,6 @@ enum err intake_kafka_open(const struct intake_options *options, struct intake *
                                             .state = state,
                                             .close = close_intake};
     const char *name = options->gateway->name;
-    char client[96];
     struct intake_kafka *intake = calloc(1, sizeof *intake);
     if (intake == NULL)
         return error_set(error, ERR_NOMEM, "open intake");
@@ -569,10 +568,12 @@ enum err intake_kafka_open(const struct intake_options *options, struct intake *
     intake->repeats = metrics_series(&repeats_desc, name);
     intake->undecodable = metrics_series(&undecodable_desc, name);
     intake->missed = metrics_series(&missed_desc, name);
-    snprintf(client, sizeof client, "surgetank-gateway-%s", name);
-    enum err err = kafka_access_make(options->pipeline, options->secrets_dir, client,
-                                     &options->gateway->consumer_properties, &intake->arena,
-                                     &intake->access, error);
+    const char *client = pipeline_member_id(options->pipeline, options->gateway, &intake->arena);
+    enum err err = client == NULL ? error_set(error, ERR_NOMEM, "open intake") : OK;
+    if (!err)
+        err = kafka_access_make(options->pipeline, options->secrets_dir, client,
+                                &options->gateway->consumer_properties, &intake->arena,
+                                &intake->access, error);
     if (!err)
         err = open_consumer(intake, error);
     if (err) {
