@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import re
 import subprocess
 import time
 
@@ -13,6 +14,11 @@ from dataplane import ROOT, until
 
 PLUGIN = str(ROOT / "build" / "kubectl-surgetank")
 OPERATOR = "surgetank-system"
+# of kubectl describe: a container's state and the last one, conditions, events
+STATES = re.compile(
+    r"^ +(?:State|Last State|Reason|Message|Exit Code|Started|Finished|Ready|Restart Count):.*|^  (?:Normal|Warning) .*",
+    re.MULTILINE,
+)
 CHILDREN = "serviceaccount,configmap,service,poddisruptionbudget,statefulset,daemonset,deployment,hpa"
 
 
@@ -52,6 +58,28 @@ def condition(pipeline, kind):
         if found["type"] == kind:
             return found
     return {}
+
+
+def told(*command):
+    """What a command said, whatever it said: for reports."""
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    return (done.stdout + done.stderr).strip()
+
+
+def report(namespace, lines=40):
+    """Prints what is known of a namespace after a failure: the pipelines' status, pods as Kubernetes sees them with
+    how their containers ended last, the end of each log (also of the container before), and the operator's."""
+    print(f"==== status in {namespace}\n{told('kubectl', 'get', 'tp', '-n', namespace, '-o', 'jsonpath={.items[*].status}')}")
+    print(told("kubectl", "get", "events", "-n", namespace, "--sort-by=.lastTimestamp")[-4000:])
+    for where, name in [(namespace, p["metadata"]["name"]) for p in get("pods", "-n", namespace)] + [
+        (OPERATOR, p["metadata"]["name"]) for p in get("pods", "-n", OPERATOR)
+    ]:
+        described = told("kubectl", "describe", "pod", name, "-n", where)
+        print(f"==== pod {name}\n" + "\n".join(STATES.findall(described)))
+        logs = ["kubectl", "logs", name, "-n", where, f"--tail={lines}"]
+        if "Last State" in described:
+            print(f"---- the container before\n{told(*logs, '--previous')}")
+        print(f"---- log\n{told(*logs)}")
 
 
 def install():

@@ -4,15 +4,17 @@ Run under hack/bed/in: pods and Services answer from there, and process ids are 
 process inside a pod can be killed as the kernel would, and the kubelet has to start it again.
 """
 
+import json
 import os
 import pathlib
 import shutil
 import signal
 import tempfile
+import urllib.request
 
 import yaml
 
-from cluster import OPERATOR, Failed, apply, condition, get
+from cluster import OPERATOR, Failed, apply, condition, get, report
 from dataplane import ROOT, get as ask
 
 SAMPLE = ROOT / "manifests" / "samples" / "shop.yaml"
@@ -54,6 +56,15 @@ class Pod:
     def delivered(self):
         """Items that a gateway has delivered since it began."""
         return self.state().get("ledger", {}).get("deliveredItems", 0)
+
+    def counters(self):
+        """Its metrics, but for histograms and what is zero."""
+        try:
+            with urllib.request.urlopen(f"http://{self.address}:8888/metrics", timeout=2) as answer:
+                lines = answer.read().decode().splitlines()
+        except OSError as error:
+            return [f"no metrics: {error}"]
+        return [line for line in lines if line[0] != "#" and "_bucket{" not in line and not line.endswith(" 0")]
 
     def process(self):
         """The host's id of the sidecar in the pod, or None."""
@@ -115,6 +126,13 @@ class Path:
     def endpoint(self, protocol):
         """The Service of the edge called `edge`."""
         return f"{self.name}-edge.{self.namespace}.svc:{4317 if protocol == 'grpc' else 4318}"
+
+    def report(self):
+        """After a failure: what Kubernetes and the operator know, and the counters of each pod."""
+        report(self.namespace)
+        for item in get("pods", "-n", self.namespace, "-l", f"surgetank.dev/pipeline={self.name}"):
+            pod = Pod(item)
+            print(f"==== {pod.name} says\n{json.dumps(pod.state())}\n" + "\n".join(pod.counters()))
 
     def forget(self):
         shutil.rmtree(self.dir, ignore_errors=True)

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from cluster import OPERATOR, Failed, Shop, apply, condition, get, install, kubectl, leader, plugin, run
+from cluster import OPERATOR, Failed, Shop, apply, condition, get, install, kubectl, leader, plugin, report, run
 from dataplane import HERE, ROOT, part, until
 
 
@@ -14,7 +14,7 @@ def operator():
 
 
 @pytest.fixture
-def shop():
+def shop(request):
     """A function that makes a Shop, which is taken down at the end."""
     made = []
 
@@ -24,6 +24,8 @@ def shop():
 
     yield make
     for one in made:
+        if request.node.failed:
+            report(one.namespace)
         one.close()
 
 

@@ -38,17 +38,27 @@ def applied(made):
     try:
         path.apply()
         yield path
+    except BaseException:
+        path.report()  # while there is something to be seen
+        raise
     finally:
         path.forget()
         shop.close()
 
 
 @pytest.fixture(scope="module")
-def path(operator):
+def standing(operator):
     """One pipeline for all tests that leave it as it was."""
     with applied(document("path")) as made:
         until("the pipeline is Ready", 120, lambda: made.condition("Ready").get("status") == "True")
         yield made
+
+
+@pytest.fixture
+def path(standing, request):
+    yield standing
+    if request.node.failed:
+        standing.report()
 
 
 def send(path, count, rate, protocols=BOTH, **settings):
