@@ -137,7 +137,7 @@ chart: ## copy the CRDs into the chart, render manifests/install.yaml
 	@hack/chart-crds.sh && hack/render-manifests.sh
 
 # ---- checks
-check: unit asan analyze tidy headers layers banned format ## what must be clean before a commit
+check: unit asan analyze tidy headers layers banned format generated ## what must be clean before a commit
 analyze: $(ALL_SRC:%.c=$(BUILD)/%.analyzed) ## gcc -fanalyzer
 tidy: $(ALL_SRC:%.c=$(BUILD)/%.tidied) ## clang-tidy
 headers: $(HEADERS:%.h=$(BUILD)/%.alone) ## each header compiles alone
@@ -156,6 +156,8 @@ $(BUILD)/%.alone: %.h
 	@touch $@
 layers: ## includes point the right way, libraries have one door
 	@hack/check-layers.sh
+generated: ## the chart's CRD and manifests/install.yaml are what their sources make
+	@hack/chart-crds.sh --check && hack/render-manifests.sh --check
 mutants: ## every planted bug must be caught by a test
 	@hack/mutants.sh
 banned: build ## no object file calls a banned function
@@ -168,6 +170,6 @@ fmt: ## reformat
 	@clang-format-14 -i $$(find common controller sidecar tests -name '*.[ch]')
 clean: ## remove build output
 	rm -rf $(BUILD) compile_commands.json
-.PHONY: bench bench-edge chart build test demo try e2e deps images bed help unit replay fuzz fuzz-run component asan tsan check analyze headers layers mutants banned compdb tidy format fmt clean
+.PHONY: bench bench-edge chart generated build test demo try e2e deps images bed help unit replay fuzz fuzz-run component asan tsan check analyze headers layers mutants banned compdb tidy format fmt clean
 .SECONDARY:
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Renders the chart into manifests/install.yaml, for those without Helm: hack/render-manifests.sh [--check]
 #
-# --check only says whether the file is up to date. Needs helm: the test bed's (hack/bed/build helm), $HELM,
+# --check only says whether the file is up to date, and without helm that it was not compared. Needs helm: the test bed's (hack/bed/build helm), $HELM,
 # or one on the path.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -14,6 +14,10 @@ esac
 
 cache=${SURGETANK_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/surgetank}
 helm=${HELM:-$(command -v helm || find "$cache/bed/parts" -path '*/helm-*' -name helm -type f -perm -u+x 2>/dev/null | sort | tail -1)}
+if [ -z "$helm" ] && [ $check = yes ]; then
+    echo "no helm found (hack/bed/build helm makes one): manifests/install.yaml was not compared"
+    exit 0
+fi
 [ -n "$helm" ] || { echo "no helm found: run hack/bed/build helm, or set HELM" >&2; exit 1; }
 hack/chart-crds.sh --check
 

@@ -61,6 +61,7 @@ step "layers" build layers
 step "headers" build headers
 step "banned functions" build banned
 step "format" build format
+[ "${1:-}" != fast ] || step "generated files" build generated
 step "unit tests" build unit
 step "component tests" build component
 step "gcc's analyzer" build analyze
@@ -72,6 +73,7 @@ step "planted bugs" build mutants
 if [ "${1:-}" != fast ]; then
     step "images" build images
     step "bed builds" hack/bed/build
+    step "generated files" build generated
     trap take_down EXIT
     step "bed up" hack/bed/up
     step "end-to-end tests" end_to_end
