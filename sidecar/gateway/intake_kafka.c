@@ -1,16 +1,17 @@
-/* One partition here is one assignment of it: when it is given back or starts anew, what is under
- * way keeps pointing to the old one, which lives until its last parcel is done. */
+/* Repeats: only a message that says it may be one is looked for, among those read from its
+ * partition. After a fresh assignment the first such message that is not known makes the
+ * partition's past be read once, beside the group; what comes meanwhile is held, in order. */
 #include "common/assert.h"
 #include "common/clock.h"
 #include "common/contract/names.h"
 #include "common/log.h"
 #include "common/metrics.h"
+#include "common/num.h"
+#include "sidecar/gateway/assigned.h"
 #include "sidecar/gateway/dead_letters.h"
 #include "sidecar/gateway/intake.h"
-#include "sidecar/gateway/offsets.h"
-#include "sidecar/gateway/seen.h"
-#include "sidecar/kafka/consumer.h"
 #include "sidecar/kafka/kafka_access.h"
+#include "sidecar/kafka/look_back.h"
 #include "sidecar/net/net_loop.h"
 #include "sidecar/otlp/walk.h"
 
@@ -26,26 +27,7 @@ enum {
     MESSAGES_PER_POLL = 512,
     POLL_EVERY_MS = 1000, /* the group expects to be polled, whatever comes */
     POLL_SOON_MS = 20,    /* while memory is full or partitions are given back */
-    PARTITIONS_MAX = 16384,
-};
-
-struct partition {
-    struct consumer_position at; /* topic and number; the offset is not used */
-    struct offsets offsets;
-    struct seen seen;
-    int64_t committed;  /* what Kafka was told; -1: nothing yet */
-    uint32_t under_way; /* parcels not done */
-    bool started;       /* offsets is valid */
-    bool revoking;
-    bool gone; /* not ours any more: nothing is committed */
-};
-
-struct message {
-    struct parcel parcel;
-    struct consumer_message message;
-    struct partition *partition;
-    size_t bytes;
-    struct message *next, **place; /* of all that are under way */
+    LOOK_BACK_SLACK_MS = 60000,
 };
 
 struct intake_kafka {
@@ -58,8 +40,8 @@ struct intake_kafka {
     enum signal signals[CONSUMER_TOPICS_MAX];
     struct consumer *consumer;
     struct net_source source;
-    struct partition **partitions; /* ours now */
-    size_t len, cap;
+    struct assigned assigned;
+    struct look_back *look_back;
     size_t budget_bytes;
     uint64_t commit_at_ms;
     uint64_t revoke_until_ms; /* 0: nothing is being given back */
@@ -67,6 +49,7 @@ struct intake_kafka {
     bool stopped;
     struct intake_state state;
     struct metric *messages, *items, *repeats, *undecodable, *missed;
+    struct metric *looked_back, *looked_back_partly;
 };
 
 static const struct metric_desc messages_desc = {.name =
@@ -94,63 +77,51 @@ static const struct metric_desc missed_desc = {
     .help = "Messages that the topic's retention deleted before they were read.",
     .labels = {"gateway"}};
 
+static const struct metric_desc look_backs_desc = {
+    .name = "surgetank_gateway_look_backs_total",
+    .kind = METRIC_COUNTER,
+    .help = "Looks at what a partition held before it was taken over, for repeats of it.",
+    .labels = {"gateway", "outcome"}};
+
 /* ---- partitions */
 
-static struct partition *find(struct intake_kafka *intake, const struct consumer_position *at)
+static void release(struct message *message)
 {
-    for (size_t i = 0; i < intake->len; i++)
-        if (intake->partitions[i]->at.partition == at->partition &&
-            intake->partitions[i]->at.topic == at->topic)
-            return intake->partitions[i];
-    return NULL;
+    struct intake_kafka *intake = (struct intake_kafka *)message->parcel.intake;
+    struct partition *partition = message->partition;
+
+    *message->place = message->next;
+    if (message->next != NULL)
+        message->next->place = message->place;
+    intake->state.held_bytes -= message->bytes;
+    consumer_release(&message->message);
+    free(message);
+    partition_release(partition);
 }
 
-static void free_if_unused(struct partition *partition)
-{
-    if (!partition->gone || partition->under_way > 0)
-        return;
-    offsets_fini(&partition->offsets);
-    seen_fini(&partition->seen);
-    free(partition);
-}
-
+/* What is held is nobody's business but ours, and goes; the next owner reads it again. */
 static void drop(struct intake_kafka *intake, struct partition *partition)
 {
-    for (size_t i = 0; i < intake->len; i++) {
-        if (intake->partitions[i] == partition) {
-            intake->partitions[i] = intake->partitions[--intake->len];
-            break;
-        }
-    }
-    partition->gone = true;
-    free_if_unused(partition);
+    struct message *held = NULL;
+
+    look_back_forget(intake->look_back, partition);
+    partition->under_way++; /* it stays until we are through */
+    while ((held = partition_unhold(partition)) != NULL)
+        release(held);
+    assigned_drop(&intake->assigned, partition);
+    partition_release(partition);
 }
 
-static void start_at(struct partition *partition, int64_t offset)
-{
-    offsets_init(&partition->offsets, offset);
-    partition->started = true;
-}
-
-static void on_assigned(void *context, const struct consumer_position *at)
+static void on_assigned(void *context, const struct consumer_position *at, bool resumed)
 {
     struct intake_kafka *intake = context;
-    struct partition *partition = find(intake, at);
+    struct partition *partition = assigned_find(&intake->assigned, at);
 
     if (partition != NULL)
         drop(intake, partition);
-    if (intake->len == intake->cap) {
-        intake->cap = intake->cap == 0 ? 16 : 2 * intake->cap;
-        intake->partitions = realloc(intake->partitions, intake->cap * sizeof(struct partition *));
-    }
-    partition = calloc(1, sizeof *partition);
-    if (intake->partitions == NULL || partition == NULL)
-        abort(); /* a few bytes for each partition: start anew with more memory */
-    partition->at = *at;
-    partition->committed = -1;
-    if (at->offset >= 0)
-        start_at(partition, at->offset);
-    intake->partitions[intake->len++] = partition;
+    partition = assigned_add(&intake->assigned, at);
+    if (!resumed)
+        partition->past = PAST_KNOWN; /* nothing of it was delivered */
     LOG_INFO("Took over a partition", LOG_STR("topic", intake->topics[at->topic]),
              LOG_I64("partition", at->partition), LOG_I64("offset", at->offset));
 }
@@ -158,7 +129,7 @@ static void on_assigned(void *context, const struct consumer_position *at)
 static void on_revoking(void *context, const struct consumer_position *at)
 {
     struct intake_kafka *intake = context;
-    struct partition *partition = find(intake, at);
+    struct partition *partition = assigned_find(&intake->assigned, at);
 
     if (partition != NULL)
         partition->revoking = true;
@@ -169,7 +140,7 @@ static void on_revoking(void *context, const struct consumer_position *at)
 static void on_lost(void *context, const struct consumer_position *at)
 {
     struct intake_kafka *intake = context;
-    struct partition *partition = find(intake, at);
+    struct partition *partition = assigned_find(&intake->assigned, at);
 
     if (partition != NULL)
         drop(intake, partition);
@@ -182,7 +153,7 @@ static void on_reset(void *context, const struct consumer_position *at, int64_t 
 
     intake->state.missed += (uint64_t)missed;
     metric_add(intake->missed, (double)missed);
-    on_assigned(context, at);
+    on_assigned(context, at, true);
 }
 
 /* ---- commits */
@@ -193,8 +164,8 @@ static size_t gather(struct intake_kafka *intake, bool revoking_only, uint64_t n
     uint64_t settle_ms = (uint64_t)intake->options.gateway->settle_ms;
     size_t n = 0;
 
-    for (size_t i = 0; i < intake->len; i++) {
-        struct partition *partition = intake->partitions[i];
+    for (size_t i = 0; i < intake->assigned.len; i++) {
+        struct partition *partition = intake->assigned.items[i];
         if (!partition->started || (revoking_only && !partition->revoking))
             continue;
         int64_t offset = offsets_commit(&partition->offsets, now_ms, settle_ms);
@@ -209,7 +180,7 @@ static size_t gather(struct intake_kafka *intake, bool revoking_only, uint64_t n
 static void commit_some(struct intake_kafka *intake, bool revoking_only, uint32_t wait_ms,
                         uint64_t now_ms)
 {
-    struct consumer_position *positions = calloc(intake->len + 1, sizeof *positions);
+    struct consumer_position *positions = calloc(intake->assigned.len + 1, sizeof *positions);
     struct error error = {0};
 
     if (positions == NULL)
@@ -219,7 +190,7 @@ static void commit_some(struct intake_kafka *intake, bool revoking_only, uint32_
     if (err)
         LOG_WARN("Could not commit offsets", LOG_STR("error", error.text));
     for (size_t i = 0; i < n && !err; i++) {
-        struct partition *partition = find(intake, &positions[i]);
+        struct partition *partition = assigned_find(&intake->assigned, &positions[i]);
         if (partition != NULL)
             partition->committed = positions[i].offset;
     }
@@ -231,8 +202,8 @@ static void on_commit_failed(void *context)
 {
     struct intake_kafka *intake = context;
 
-    for (size_t i = 0; i < intake->len; i++)
-        intake->partitions[i]->committed = -1;
+    for (size_t i = 0; i < intake->assigned.len; i++)
+        intake->assigned.items[i]->committed = -1;
 }
 
 static void commit(struct intake *base, uint64_t now_ms)
@@ -250,35 +221,20 @@ static void finish_revoking(struct intake_kafka *intake, uint64_t now_ms)
 
     if (intake->revoke_until_ms == 0)
         return;
-    for (size_t i = 0; i < intake->len; i++)
-        if (intake->partitions[i]->revoking)
-            under_way += intake->partitions[i]->under_way;
+    for (size_t i = 0; i < intake->assigned.len; i++)
+        if (intake->assigned.items[i]->revoking)
+            under_way += intake->assigned.items[i]->under_way;
     if (under_way > 0 && now_ms < intake->revoke_until_ms)
         return;
     commit_some(intake, true, COMMIT_WAIT_MS, now_ms);
-    for (size_t i = intake->len; i-- > 0;)
-        if (intake->partitions[i]->revoking)
-            drop(intake, intake->partitions[i]);
+    for (size_t i = intake->assigned.len; i-- > 0;)
+        if (intake->assigned.items[i]->revoking)
+            drop(intake, intake->assigned.items[i]);
     intake->revoke_until_ms = 0;
     consumer_let_go(intake->consumer);
 }
 
 /* ---- messages */
-
-static void release(struct message *message)
-{
-    struct intake_kafka *intake = (struct intake_kafka *)message->parcel.intake;
-    struct partition *partition = message->partition;
-
-    *message->place = message->next;
-    if (message->next != NULL)
-        message->next->place = message->place;
-    intake->state.held_bytes -= message->bytes;
-    partition->under_way--;
-    consumer_release(&message->message);
-    free(message);
-    free_if_unused(partition);
-}
 
 static void done(struct intake *base, struct parcel *parcel, uint64_t now_ms)
 {
@@ -327,18 +283,76 @@ static void bury(struct intake_kafka *intake, struct message *message, const cha
     dead_letters_put(intake->options.dead_letters, &letter);
 }
 
-/* A message that says it may have been sent before, and was seen before. */
-static bool is_repeat(struct partition *partition, const struct consumer_message *message)
+/* Delivers it, unless it says that it may have been sent before, and was read before. */
+static void admit(struct intake_kafka *intake, struct message *message)
 {
-    struct bytes id = consumer_header(message, NAMES_HEADER_ID);
-    bool retry = consumer_header(message, NAMES_HEADER_RETRY).len > 0;
+    struct seen *seen = &message->partition->seen;
+    struct bytes id = consumer_header(&message->message, NAMES_HEADER_ID);
+    bool marked = consumer_header(&message->message, NAMES_HEADER_RETRY).len > 0;
 
-    return id.len > 0 && seen_before(&partition->seen, id) && retry;
+    if (marked && seen_knows(seen, id)) {
+        intake->state.repeats += message->parcel.items;
+        metric_add(intake->repeats, message->parcel.items);
+        done(&intake->intake, &message->parcel, clock_mono_ms());
+        return;
+    }
+    seen_add(seen, id);
+    if (message->parcel.items == 0)
+        done(&intake->intake, &message->parcel, clock_mono_ms());
+    else
+        intake->options.deliver(intake->options.context, &message->parcel);
+}
+
+static void on_found(void *context, void *whose, const struct consumer_message *message)
+{
+    struct partition *partition = whose;
+
+    (void)context;
+    seen_add(&partition->earlier, consumer_header(message, NAMES_HEADER_ID));
+}
+
+/* What was not found is delivered. */
+static void on_ended(void *context, void *whose, bool whole)
+{
+    struct intake_kafka *intake = context;
+    struct partition *partition = whose;
+    struct message *held = NULL;
+
+    metric_add(whole ? intake->looked_back : intake->looked_back_partly, 1);
+    seen_join(&partition->seen, &partition->earlier);
+    partition->past = PAST_KNOWN;
+    while ((held = partition_unhold(partition)) != NULL)
+        admit(intake, held);
+}
+
+/* The first try carries the time that the mark tells; only what others' clocks stamped differs. */
+static void look_back(struct intake_kafka *intake, const struct message *message)
+{
+    struct partition *partition = message->partition;
+    struct bytes id = consumer_header(&message->message, NAMES_HEADER_ID);
+    struct bytes mark = consumer_header(&message->message, NAMES_HEADER_RETRY);
+    struct error error = {0};
+    uint64_t first_ms = 0;
+    char text[24];
+
+    if (partition->past != PAST_UNKNOWN || mark.len == 0 || id.len == 0 ||
+        seen_knows(&partition->seen, id))
+        return;
+    snprintf(text, sizeof text, "%.*s", mark.len < sizeof text ? (int)mark.len : 0, mark.data);
+    if (!num_parse_u64(text, INT64_MAX, &first_ms) || first_ms < LOOK_BACK_SLACK_MS)
+        first_ms = LOOK_BACK_SLACK_MS;
+    partition->past = PAST_ASKED;
+    if (look_back_ask(intake->look_back, partition, intake->topics[partition->at.topic],
+                      partition->at.partition, (int64_t)(first_ms - LOOK_BACK_SLACK_MS),
+                      partition->began, &error)) {
+        LOG_WARN("Could not look back for repeats", LOG_STR("error", error.text));
+        on_ended(intake, partition, false);
+    }
 }
 
 static void take(struct intake_kafka *intake, const struct consumer_message *from)
 {
-    struct partition *partition = find(intake, &from->at);
+    struct partition *partition = assigned_find(&intake->assigned, &from->at);
     struct consumer_message copy = *from;
     struct message *message = NULL;
     struct otlp_summary summary = {0};
@@ -349,7 +363,7 @@ static void take(struct intake_kafka *intake, const struct consumer_message *fro
         return;
     }
     if (!partition->started)
-        start_at(partition, from->at.offset);
+        partition_start(partition, from->at.offset);
     enum err err = offsets_add(&partition->offsets, from->at.offset);
     if (!err)
         message = calloc(1, sizeof *message);
@@ -383,15 +397,11 @@ static void take(struct intake_kafka *intake, const struct consumer_message *fro
     }
     intake->state.consumed_items += summary.items;
     metric_add(intake->items, summary.items);
-    if (is_repeat(partition, from)) {
-        intake->state.repeats += summary.items;
-        metric_add(intake->repeats, summary.items);
-        done(&intake->intake, &message->parcel, clock_mono_ms());
-    } else if (summary.items == 0) {
-        done(&intake->intake, &message->parcel, clock_mono_ms());
-    } else {
-        intake->options.deliver(intake->options.context, &message->parcel);
-    }
+    look_back(intake, message);
+    if (partition->past == PAST_ASKED)
+        partition_hold(partition, message);
+    else
+        admit(intake, message);
 }
 
 /* Rebalances come through polling too, so it goes on when memory is full: paused partitions bring
@@ -423,6 +433,7 @@ static uint64_t poll(struct intake *base, uint64_t now_ms)
         consumer_pause(intake->consumer, true);
     else if (intake->state.held_bytes < intake->budget_bytes / 2 && !intake->stopped)
         consumer_pause(intake->consumer, false);
+    bool looking = look_back_poll(intake->look_back, now_ms);
     finish_revoking(intake, now_ms);
     if (consumer_is_dead(intake->consumer)) {
         LOG_ERROR(
@@ -434,7 +445,7 @@ static uint64_t poll(struct intake *base, uint64_t now_ms)
         intake->commit_at_ms = now_ms + COMMIT_EVERY_MS;
         commit_some(intake, false, 0, now_ms);
     }
-    if (full || intake->revoke_until_ms != 0)
+    if (full || looking || intake->revoke_until_ms != 0)
         return now_ms + POLL_SOON_MS;
     return more ? now_ms : now_ms + POLL_EVERY_MS;
 }
@@ -446,8 +457,8 @@ static void rewind_all(struct intake *base)
 
     if (intake->options.gateway->settle_ms == 0)
         return;
-    for (size_t i = intake->len; i-- > 0;) { /* backwards: the new ones join at the end */
-        struct partition *partition = intake->partitions[i];
+    for (size_t i = intake->assigned.len; i-- > 0;) { /* backwards: the new ones join at the end */
+        struct partition *partition = intake->assigned.items[i];
         struct consumer_position at = partition->at;
         if (!partition->started || partition->revoking || offsets_held(&partition->offsets) == 0)
             continue;
@@ -460,7 +471,7 @@ static void rewind_all(struct intake *base)
         LOG_WARN("Hands on once more what the backend may have lost",
                  LOG_STR("topic", intake->topics[at.topic]), LOG_I64("partition", at.partition),
                  LOG_I64("from", at.offset));
-        on_assigned(intake, &at); /* in place of the old one */
+        on_assigned(intake, &at, true); /* in place of the old one */
     }
 }
 
@@ -477,7 +488,7 @@ static void state(struct intake *base, struct intake_state *ret_state)
     struct intake_kafka *intake = (struct intake_kafka *)base;
     uint64_t since_ms = 0;
 
-    intake->state.partitions = intake->len;
+    intake->state.partitions = intake->assigned.len;
     snprintf(intake->state.protocol, sizeof intake->state.protocol, "%s",
              consumer_protocol(intake->consumer));
     kafka_health_read(consumer_health(intake->consumer), intake->state.trouble,
@@ -502,12 +513,13 @@ static void close_intake(struct intake *base)
 
     if (intake->consumer != NULL && intake->source.ready != NULL)
         net_source_forget(intake->options.loop, &intake->source);
-    while (intake->len > 0)
-        drop(intake, intake->partitions[0]);
+    while (intake->assigned.len > 0)
+        drop(intake, intake->assigned.items[0]);
     while (intake->under_way != NULL)
         release(intake->under_way);
-    free(intake->partitions);
+    free(intake->assigned.items);
     consumer_close(&intake->consumer);
+    look_back_destroy(&intake->look_back);
     arena_fini(&intake->arena);
     free(intake);
 }
@@ -568,12 +580,18 @@ enum err intake_kafka_open(const struct intake_options *options, struct intake *
     intake->repeats = metrics_series(&repeats_desc, name);
     intake->undecodable = metrics_series(&undecodable_desc, name);
     intake->missed = metrics_series(&missed_desc, name);
+    intake->looked_back = metrics_series(&look_backs_desc, name, "whole");
+    intake->looked_back_partly = metrics_series(&look_backs_desc, name, "partly");
     const char *client = pipeline_member_id(options->pipeline, options->gateway, &intake->arena);
     enum err err = client == NULL ? error_set(error, ERR_NOMEM, "open intake") : OK;
     if (!err)
         err = kafka_access_make(options->pipeline, options->secrets_dir, client,
                                 &options->gateway->consumer_properties, &intake->arena,
                                 &intake->access, error);
+    const struct look_back_options looks = {
+        .access = &intake->access, .context = intake, .found = on_found, .ended = on_ended};
+    if (!err)
+        err = look_back_create(&looks, &intake->look_back, error);
     if (!err)
         err = open_consumer(intake, error);
     if (err) {

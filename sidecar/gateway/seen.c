@@ -44,16 +44,28 @@ static void unlink_entry(struct seen *seen, uint32_t index)
     }
 }
 
-bool seen_before(struct seen *seen, struct bytes id)
+static bool find(const struct seen *seen, struct bytes id, uint32_t hash)
 {
-    if (id.len == 0 || id.len > SEEN_ID_MAX || (seen->ring == NULL && !make(seen)))
-        return false;
-    uint32_t hash = crc32c(0, id);
     for (uint32_t at = seen->heads[hash % HEADS]; at != 0; at = seen->ring[at - 1].chain) {
         const struct seen_entry *entry = &seen->ring[at - 1];
         if (entry->hash == hash && bytes_equal((struct bytes){entry->id, entry->len}, id))
             return true;
     }
+    return false;
+}
+
+bool seen_knows(const struct seen *seen, struct bytes id)
+{
+    return seen->ring != NULL && id.len > 0 && find(seen, id, crc32c(0, id));
+}
+
+void seen_add(struct seen *seen, struct bytes id)
+{
+    if (id.len == 0 || id.len > SEEN_ID_MAX || (seen->ring == NULL && !make(seen)))
+        return;
+    uint32_t hash = crc32c(0, id);
+    if (find(seen, id, hash))
+        return;
 
     uint32_t index = seen->next;
     struct seen_entry *entry = &seen->ring[index];
@@ -64,5 +76,15 @@ bool seen_before(struct seen *seen, struct bytes id)
     entry->chain = seen->heads[hash % HEADS];
     seen->heads[hash % HEADS] = index + 1;
     seen->next = (index + 1) % SEEN_MAX;
-    return false;
+}
+
+void seen_join(struct seen *seen, struct seen *earlier)
+{
+    for (uint32_t i = 0; seen->ring != NULL && i < SEEN_MAX; i++) {
+        const struct seen_entry *entry = &seen->ring[(seen->next + i) % SEEN_MAX];
+        seen_add(earlier, (struct bytes){entry->id, entry->len});
+    }
+    seen_fini(seen);
+    *seen = *earlier;
+    *earlier = (struct seen){0};
 }

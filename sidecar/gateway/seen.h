@@ -1,6 +1,6 @@
 /* seen: the ids of the messages last read from one partition, so that a message which was produced
  * twice is delivered once. The last SEEN_MAX are kept; unknown means deliver. Zero-initialised is
- * empty. One thread at a time.
+ * empty. Pure; one thread at a time.
  */
 #ifndef SIDECAR_GATEWAY_SEEN_H
 #define SIDECAR_GATEWAY_SEEN_H
@@ -18,8 +18,15 @@ struct seen {
     uint32_t next;
 };
 
-/* Whether the id is among those kept; it is from now on. Without memory nothing is known. */
-bool seen_before(struct seen *seen, struct bytes id);
+/* Whether the id is among those kept. */
+bool seen_knows(const struct seen *seen, struct bytes id);
+
+/* Keeps it. Without memory nothing is known. */
+void seen_add(struct seen *seen, struct bytes id);
+
+/* Puts what `earlier` keeps before what `seen` does, as if it had been read first, and empties it.
+ */
+void seen_join(struct seen *seen, struct seen *earlier);
 
 void seen_fini(struct seen *seen);
 

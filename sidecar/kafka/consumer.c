@@ -102,6 +102,7 @@ static void on_assign(struct consumer *consumer, rd_kafka_topic_partition_list_t
                  LOG_STR("reason", rd_kafka_err2str(code)));
     for (int i = 0; i < partitions->cnt; i++) {
         rd_kafka_topic_partition_t *at = &partitions->elems[i];
+        bool resumed = !consumer->options.latest || at->offset >= 0;
         struct consumer_position position;
 
         if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
@@ -112,7 +113,7 @@ static void on_assign(struct consumer *consumer, rd_kafka_topic_partition_list_t
             continue;
         if (position.offset < 0)
             position.offset = -1;
-        consumer->options.assigned(consumer->options.context, &position);
+        consumer->options.assigned(consumer->options.context, &position, resumed);
     }
     rd_kafka_error_t *failed = rd_kafka_incremental_assign(consumer->client, partitions);
     if (failed != NULL) {

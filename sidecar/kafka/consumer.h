@@ -43,8 +43,9 @@ struct consumer_options {
     size_t prefetch_bytes; /* bound of what waits inside the client */
 
     void *context;
-    /* Reading begins at at->offset; -1: at the first message that comes. */
-    void (*assigned)(void *context, const struct consumer_position *at);
+    /* Reading begins at at->offset; -1: at the first message that comes. `resumed`: the group is
+     * done with all before it; else it may have been left out (`latest`). */
+    void (*assigned)(void *context, const struct consumer_position *at, bool resumed);
     /* To be given back: finish what is under way, commit, then consumer_let_go() once for all that
      * were named since. No more messages of it come. */
     void (*revoking)(void *context, const struct consumer_position *at);

@@ -21,6 +21,7 @@ enum { PARTITIONS = 2, HELD_MAX = 256, DEADLINE_MS = 40000 };
 
 static struct mock_kafka kafka;
 static struct net_loop *loop;
+static bool begin_latest; /* the group of members opened from now on */
 
 /* A gateway without a backend: parcels pile up until the test says that they are done. */
 struct member {
@@ -84,12 +85,13 @@ static void open_member(struct member *member)
     member->topic = (struct pipeline_topic){
         .name = "t", .topic = "t", .signal = SIGNAL_LOGS, .dead_letter = "t.dlq"};
     member->from[0] = &member->topic;
-    member->gateway = (struct pipeline_gateway){.name = "g",
-                                                .from = member->from,
-                                                .from_count = 1,
-                                                .group_id = "g",
-                                                .initial_offset = PIPELINE_OFFSET_EARLIEST,
-                                                .memory_limit_bytes = 64 << 20};
+    member->gateway = (struct pipeline_gateway){
+        .name = "g",
+        .from = member->from,
+        .from_count = 1,
+        .group_id = "g",
+        .initial_offset = begin_latest ? PIPELINE_OFFSET_LATEST : PIPELINE_OFFSET_EARLIEST,
+        .memory_limit_bytes = 64 << 20};
     member->pipeline = (struct pipeline){
         .name = "p", .namespace = "ns", .kafka = &member->kafka, .topics = &member->topic};
     member->access =
@@ -257,6 +259,59 @@ static void test_leaves_out_what_it_has_read_before_if_it_says_that_it_may_be_a_
     assert_int_equal(committed(0), 6);
 }
 
+/* The first tries lie before the place where this member begins: it looks there, once, when a
+ * message says that it may be a repeat. */
+static void test_knows_the_first_try_of_a_repeat_that_was_read_by_another_member(void **state)
+{
+    (void)state;
+    struct member member;
+
+    put(0, 1, "a-1-0/1", NULL);
+    put(0, 2, "a-2-0/1", NULL);
+    put(0, 9, NULL, NULL);
+    peer_commit(kafka.bootstrap, "g", "t", 0, 3);
+    put(0, 4, "a-4-0/1", NULL);
+    put(0, 1, "a-1-0/1", "123"); /* a repeat */
+    put(0, 5, "a-5-0/1", NULL);
+    put(0, 3, "a-3-0/1", "123"); /* its first try never arrived */
+    put(0, 2, "a-2-0/1", "123"); /* a repeat */
+    put(0, 4, "a-4-0/1", "123"); /* a repeat of what came since */
+    open_member(&member);
+    await_parcels(&member, 3);
+    poll_for(&member, 300);
+    assert_int_equal(member.count, 3);
+    static const uint64_t want[] = {4, 5, 3};
+    for (unsigned i = 0; i < 3; i++) {
+        assert_int_equal(member.numbers[i], want[i]);
+        finish(&member, i);
+    }
+    assert_int_equal(state_of(&member).repeats, 3);
+    close_member(&member);
+    assert_int_equal(committed(0), 9);
+}
+
+/* What a group that began at the end left out was delivered by nobody. */
+static void test_takes_nothing_for_a_repeat_of_what_its_group_left_out(void **state)
+{
+    (void)state;
+    struct member member;
+
+    put(0, 1, "a-1-0/1", NULL);
+    begin_latest = true;
+    open_member(&member);
+    begin_latest = false;
+    for (uint64_t until_ms = clock_mono_ms() + DEADLINE_MS; state_of(&member).partitions < 2;) {
+        assert_true(clock_mono_ms() < until_ms);
+        poll_member(&member);
+    }
+    put(0, 1, "a-1-0/1", "123");
+    await_parcels(&member, 1);
+    assert_int_equal(member.numbers[0], 1);
+    assert_int_equal(state_of(&member).repeats, 0);
+    finish(&member, 0);
+    close_member(&member);
+}
+
 static void see_letter(void *context, const struct mock_message *message)
 {
     char text[200];
@@ -400,6 +455,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(test_commits_only_below_what_is_not_delivered),
         T(test_leaves_out_what_it_has_read_before_if_it_says_that_it_may_be_a_repeat),
+        T(test_knows_the_first_try_of_a_repeat_that_was_read_by_another_member),
+        T(test_takes_nothing_for_a_repeat_of_what_its_group_left_out),
         T(test_commits_past_what_it_can_not_read_once_that_is_a_dead_letter),
         T(test_says_why_dead_letters_wait),
         T(test_counts_what_retention_took_and_goes_on_at_the_earliest),
