@@ -8,8 +8,8 @@
 #include "sidecar/gateway/gateway.h"
 
 #include <limits.h>
+#include <pthread.h>
 #include <signal.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,8 +30,27 @@ struct process {
 
     struct edge *edge;
     struct gateway *gateways[PIPELINE_GATEWAYS_MAX];
-    atomic_size_t started; /* gateways; read by the HTTP server */
+    pthread_mutex_t lock; /* guards what follows: the HTTP server and the committer look at it */
+    size_t started;       /* gateways that are not about to end */
 };
+
+static void set_started(struct process *process, size_t started)
+{
+    pthread_mutex_lock(&process->lock);
+    process->started = started;
+    pthread_mutex_unlock(&process->lock);
+}
+
+/* The spool has something new, and the gateways of a single node read it. */
+static void kick_gateways(void *context)
+{
+    struct process *process = context;
+
+    pthread_mutex_lock(&process->lock);
+    for (size_t i = 0; i < process->started; i++)
+        gateway_kick(process->gateways[i]);
+    pthread_mutex_unlock(&process->lock);
+}
 
 /* ---- what is to run */
 
@@ -118,10 +137,12 @@ static void add_state(void *context, struct json *root)
     if (!process->single)
         return;
     struct json *list = json_set_array(root, "gateways");
-    for (size_t i = 0; i < atomic_load(&process->started); i++) {
+    pthread_mutex_lock(&process->lock);
+    for (size_t i = 0; i < process->started; i++) {
         struct json *state = gateway_state(process->gateways[i]);
         json_add(list, &state);
     }
+    pthread_mutex_unlock(&process->lock);
 }
 
 /* ---- start */
@@ -140,6 +161,8 @@ static struct edge_options edge_settings(struct process *process)
         .metrics_listen = options->metrics_listen,
         .more_state = add_state,
         .more_state_context = process,
+        .stored = process->single ? kick_gateways : NULL,
+        .stored_context = process,
     };
 }
 
@@ -206,7 +229,7 @@ static enum err start(struct process *process, struct error *error)
     for (size_t i = 0; i < process->wanted_gateways_len && !err; i++) {
         err = start_gateway(process, i, error);
         if (!err)
-            atomic_store(&process->started, i + 1);
+            set_started(process, i + 1);
     }
     return err;
 }
@@ -223,7 +246,7 @@ static void stop(struct process *process)
         edge_drain(process->edge, GRACE_MS / 3);
         left_ms = GRACE_MS / 2;
     }
-    atomic_store(&process->started, 0);
+    set_started(process, 0);
     for (size_t i = 0; i < started; i++)
         gateway_stop(&process->gateways[i], left_ms);
     edge_stop(&process->edge, process->single ? 0 : GRACE_MS);
@@ -279,7 +302,7 @@ static int usage_error(const char *what)
 
 int run_pipeline(const struct run_options *options)
 {
-    struct process process = {.options = options};
+    struct process process = {.options = options, .lock = PTHREAD_MUTEX_INITIALIZER};
     const struct verb *verb = NULL;
     int code = RUN_EXIT_USAGE;
 

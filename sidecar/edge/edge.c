@@ -203,6 +203,8 @@ static void on_stored(void *context)
     struct edge *edge = context;
     if (edge->produce != NULL)
         produce_kick(edge->produce);
+    if (edge->options.stored != NULL)
+        edge->options.stored(edge->options.stored_context);
 }
 
 /* ---- workers */

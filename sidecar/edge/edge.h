@@ -34,6 +34,10 @@ struct edge_options {
     /* Adds to /debug/state, on the HTTP server's thread; NULL: nothing to add. */
     void (*more_state)(void *context, struct json *root);
     void *more_state_context;
+    /* Something new can be read from the spool; on the committer's thread, quick. NULL: nobody
+     * asks. */
+    void (*stored)(void *context);
+    void *stored_context;
 };
 
 /* The directory of the edge's spool, made if absent; the arena's, or the one that `options` names.

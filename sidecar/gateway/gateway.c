@@ -14,6 +14,7 @@
 #include "sidecar/net/net_loop.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -33,6 +34,8 @@ struct gateway {
     pthread_t thread;
     bool running;
 
+    struct net_task kick;
+    atomic_bool kicked; /* posted and not run yet */
     struct net_task stop;
     uint32_t grace_ms;
     uint64_t stop_at_ms; /* 0: not stopping */
@@ -153,6 +156,20 @@ static void on_tick(struct net_timer *timer)
         next_ms = now_ms + BUSY_MS;
     /* Not within this round: other events have their turn. */
     net_timer_set(gateway->loop, timer, next_ms > now_ms ? next_ms : now_ms + 1);
+}
+
+static void on_kick(struct net_task *task)
+{
+    struct gateway *gateway = CONTAINER_OF(task, struct gateway, kick);
+
+    atomic_store(&gateway->kicked, false);
+    on_wake(gateway);
+}
+
+void gateway_kick(struct gateway *gateway)
+{
+    if (!atomic_exchange(&gateway->kicked, true))
+        net_loop_post(gateway->loop, &gateway->kick);
 }
 
 static void begin_stop(struct net_task *task)
@@ -349,6 +366,7 @@ enum err gateway_start(const struct gateway_options *options, struct gateway **r
 
     gateway->options = *options;
     gateway->tick.fire = on_tick;
+    gateway->kick.run = on_kick;
     gateway->ready = true;
     pthread_mutex_init(&gateway->lock, NULL);
     enum err err = net_loop_create(&gateway->loop, error);

@@ -47,6 +47,10 @@ NODISCARD enum err gateway_start(const struct gateway_options *options,
 /* Drains for at most `grace_ms` and frees. */
 void gateway_stop(struct gateway **gateway, uint32_t grace_ms);
 
+/* There is something new in the spool; any thread. Without it the spool is looked at now and then.
+ */
+void gateway_kick(struct gateway *gateway);
+
 /* What /debug/state says; any thread. The caller frees it.
  *
  *   {"role":"gateway","pipeline":"shop","gateway":"tempo","generation":3,"ready":true,

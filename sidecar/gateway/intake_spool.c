@@ -12,7 +12,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { FRAMES_PER_POLL = 64, POLL_EVERY_MS = 50 };
+enum {
+    FRAMES_PER_POLL = 64,
+    POLL_EVERY_MS = 200, /* unless woken; what was told before it could be read waits that long */
+};
 
 struct message {
     struct parcel parcel;
