@@ -47,11 +47,11 @@ take_down() { hack/bed/down >"$logs/bed-down.log" 2>&1 || cat "$logs/bed-down.lo
 in_the_bed() { hack/bed/in python3 -m pytest -q -o cache_dir="$PWD/build/pytest" tests/e2e "$@"; }
 
 # What failed is tried once more on a fresh bed: a busy machine can make a real cluster late. It is said.
-end_to_end() {
+end_to_end() { # ARGUMENTS of hack/bed/up...
     in_the_bed && return
     echo "Once more, on a fresh bed, what failed:"
     hack/bed/down
-    hack/bed/up
+    hack/bed/up "$@"
     in_the_bed --last-failed
 }
 
@@ -77,7 +77,10 @@ if [ "${1:-}" != fast ]; then
     trap take_down EXIT
     step "bed up" hack/bed/up
     step "end-to-end tests" end_to_end
-    trap - EXIT
     step "bed down" hack/bed/down
+    step "bed with three brokers of Kafka 3.9 up" hack/bed/up --kafka 3.9.2 --brokers 3
+    step "end-to-end tests with them" end_to_end --kafka 3.9.2 --brokers 3
+    trap - EXIT
+    step "bed with three brokers down" hack/bed/down
 fi
 echo "$passed passed, 0 failed"

@@ -1,8 +1,11 @@
 """The operator on a real API server and real Kafka: it makes what a document says, keeps it so, harms nothing."""
 
+import re
 import time
+import urllib.request
 
 import pytest
+from confluent_kafka import Consumer
 
 from cluster import OPERATOR, Failed, Shop, apply, condition, get, install, kubectl, leader, plugin, report, run
 from dataplane import HERE, ROOT, part, until
@@ -265,6 +268,24 @@ def test_node_access_is_only_for_namespaces_that_may_have_it(shop):
     assert s.children() == {}
 
 
+def test_a_member_that_is_not_ours_holds_scaling(shop):
+    s = shop("shared")
+    s.apply().wait_ready()
+    stranger = Consumer({"bootstrap.servers": s.bootstrap, "group.id": f"{s.namespace}.shop.jaeger", "client.id": "stranger"})
+    stranger.subscribe([f"{s.namespace}.shop.traces"])
+    try:
+        until("it is a member", 30, lambda: stranger.poll(0.5) or stranger.assignment())
+        found = until(
+            "scaling is held",
+            60,
+            lambda: stranger.poll(0.2) or ((c := condition(s.live(), "ScalingActive")).get("reason") == "GroupShared" and c),
+        )
+        assert found["status"] == "False" and "stranger" in found["message"] and "groupID" in found["message"]
+    finally:
+        stranger.close()
+    s.wait_condition("ScalingActive", "True", seconds=90)
+
+
 def test_a_missing_secret_is_named(shop):
     s = shop("secret")
     s.spec["kafka"]["sasl"] = {
@@ -305,14 +326,30 @@ def test_another_instance_takes_over(shop):
     assert leader() != old
 
 
-def test_goes_on_after_the_api_server_was_away(shop):
+def expired_watches():
+    """How often the instances of the operator had to list anew, for the server had forgotten where they stood."""
+    counted = 0
+    for pod in get("pods", "-n", OPERATOR, "-l", "app.kubernetes.io/name=surgetank"):
+        with urllib.request.urlopen(f"http://{pod['status']['podIP']}:8080/metrics", timeout=5) as answer:
+            lines = answer.read().decode().splitlines()
+        counted += sum(int(line.split()[-1]) for line in lines if EXPIRED.match(line))
+    return counted
+
+
+EXPIRED = re.compile(r'kube_watch_restarts_total\{.*reason="gone"')
+
+
+def test_goes_on_after_the_api_server_was_away_and_has_forgotten_where_its_watches_stood(shop):
     s = shop("apiserver")
     s.apply().wait_ready()
-    part("restart", "apiserver")
+    before = expired_watches()
+    part("stop", "apiserver")  # a server that starts anew remembers no event from before
+    part("start", "apiserver")
     until("the API server answers", 60, lambda: run("kubectl", "get", "--raw", "/readyz") == "ok")
     kubectl("delete", "service", "shop-edge", "-n", s.namespace)
     until("the Service is back", 60, lambda: s.child("service", "edge"))
     s.wait_ready()
+    until("watches were expired (410), and listed anew", 60, lambda: expired_watches() > before)
 
 
 # ---- scaling
