@@ -80,7 +80,7 @@ define test_rule
 $(BUILD)/$(1:.c=): $(BUILD)/$(1:.c=.o) $(call doubles,$(1)) $(BUILD)/tests/support/assert_mock.o $(ARCHIVES)
 	$$(LINK) $(call wraps,$(1)) $$(filter %.o,$$^) $(ARCHIVES) $$(LIBS) -lcmocka -o $$@
 endef
-$(foreach t,$(TEST_SRC) $(COMPONENT_SRC) $(wildcard tests/e2e/*.c tests/bench/*.c),$(eval $(call test_rule,$(t))))
+$(foreach t,$(TEST_SRC) $(COMPONENT_SRC) $(wildcard tests/e2e/*.c tests/bench/*.c tests/interop/*.c),$(eval $(call test_rule,$(t))))
 
 # A fuzz target is linked with replay.c, which feeds it its corpus, and with libFuzzer, which finds more.
 FUZZ_SRC  := $(sort $(wildcard tests/fuzz/fuzz_*.c))

@@ -1,14 +1,17 @@
 /* otlp_json: OTLP/JSON to protobuf bytes and back, in one pass and without a tree.
  *
- * Reading follows the OTLP mapping: lowerCamelCase names only; trace and span ids in hex of either
- * case, other bytes in base64 (also URL-safe, also without padding); enums as integers; 64-bit
- * integers as strings or numbers; "NaN", "Infinity" and "-Infinity"; unknown members are skipped;
- * null is absent. Integers may be written 1.0 or 1e3 if they are whole.
+ * Reading follows the OTLP mapping: trace and span ids in hex of either case, other bytes in base64
+ * (also URL-safe, also without padding); 64-bit integers as strings or numbers; "NaN", "Infinity"
+ * and "-Infinity"; unknown members are skipped; null is absent. Integers may be written 1.0 or 1e3
+ * if they are whole. Where OTLP is narrower than protobuf's own JSON, both are taken, as the
+ * Collector does: names in lowerCamelCase and in snake_case, enums by number and by name. OTLP
+ * would have the ones skipped and the others refused, and that is data lost. A name that an enum
+ * does not have is skipped like an unknown member.
  *
  * Refused, as ERR_INVALID with the path and the offset: bad JSON, anything behind the value, a
- * value of the wrong type or out of its range, an enum by name, null in a list, a member that comes
- * twice, two members of one oneof, nesting beyond the limit. A \u escape that is half of a pair, as
- * JavaScript cuts strings, becomes U+FFFD; invalid UTF-8 is refused.
+ * value of the wrong type or out of its range, null in a list, a member that comes twice, two
+ * members of one oneof, nesting beyond the limit. A \u escape that is half of a pair, as JavaScript
+ * cuts strings, becomes U+FFFD; invalid UTF-8 is refused.
  *
  *   resourceSpans[3].scopeSpans[0].spans[7].traceId: an odd number of hex digits at byte 1234
  *

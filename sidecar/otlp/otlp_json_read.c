@@ -267,8 +267,30 @@ static const char *parse_number(enum otlp_kind kind, struct bytes text, uint64_t
     return what;
 }
 
-static enum err read_bits(struct reader *reader, const struct otlp_field *field,
-                          const struct place *place, uint64_t *ret_bits)
+/* A number in quotes, a name, or a name that a newer OTLP has, which counts as 0. */
+static enum err read_enum_text(struct reader *reader, enum otlp_message_id id,
+                               const struct otlp_field *field, const struct place *place,
+                               uint64_t *ret_bits)
+{
+    struct bytes text = {0};
+    int64_t value = 0;
+    int32_t named = 0;
+
+    const uint8_t *start = reader->text.at;
+    enum err err = read_text(reader, place, &text);
+    if (err)
+        return err;
+    if (text.len == 0)
+        return fault_at(reader, place, "neither a number nor a name", start);
+    if (json_value_int(text, INT32_MIN, INT32_MAX, &value) != NULL)
+        value = otlp_enum_by_name(id, field, text, &named) ? named : 0;
+    *ret_bits = (uint64_t)value;
+    return OK;
+}
+
+static enum err read_bits(struct reader *reader, enum otlp_message_id id,
+                          const struct otlp_field *field, const struct place *place,
+                          uint64_t *ret_bits)
 {
     struct bytes text = {0};
 
@@ -281,8 +303,7 @@ static enum err read_bits(struct reader *reader, const struct otlp_field *field,
         return fault(reader, place, "not true or false");
     }
     if (field->kind == OTLP_KIND_ENUM && first == '"')
-        return fault(reader, place,
-                     "an enum by name, which OTLP/JSON does not have: give its number,");
+        return read_enum_text(reader, id, field, place, ret_bits);
     enum err err = read_number(reader, place, &text);
     if (err)
         return err;
@@ -318,12 +339,12 @@ static enum err put_bits(struct reader *reader, const struct otlp_field *field, 
     return OK;
 }
 
-static enum err read_scalar(struct reader *reader, const struct otlp_field *field,
-                            const struct place *place)
+static enum err read_scalar(struct reader *reader, enum otlp_message_id id,
+                            const struct otlp_field *field, const struct place *place)
 {
     uint64_t bits = 0;
 
-    enum err err = read_bits(reader, field, place, &bits);
+    enum err err = read_bits(reader, id, field, place, &bits);
     if (err || (bits == 0 && is_implicit(field)))
         return err;
     err = reserve(reader, WIRE_VARINT_MAX);
@@ -355,8 +376,8 @@ static enum err read_child(struct reader *reader, const struct otlp_field *field
     return err;
 }
 
-static enum err read_one(struct reader *reader, const struct otlp_field *field,
-                         const struct place *place, uint32_t depth)
+static enum err read_one(struct reader *reader, enum otlp_message_id id,
+                         const struct otlp_field *field, const struct place *place, uint32_t depth)
 {
     switch (field->kind) {
     case OTLP_KIND_MESSAGE:
@@ -382,21 +403,21 @@ static enum err read_one(struct reader *reader, const struct otlp_field *field,
     case OTLP_KIND_DOUBLE:
         break;
     }
-    return read_scalar(reader, field, place);
+    return read_scalar(reader, id, field, place);
 }
 
 /* An element of a list of numbers, packed. */
-static enum err read_packed(struct reader *reader, const struct otlp_field *field,
-                            const struct place *place)
+static enum err read_packed(struct reader *reader, enum otlp_message_id id,
+                            const struct otlp_field *field, const struct place *place)
 {
     uint64_t bits = 0;
 
-    enum err err = read_bits(reader, field, place, &bits);
+    enum err err = read_bits(reader, id, field, place, &bits);
     return err ? err : put_bits(reader, field, bits);
 }
 
-static enum err read_elements(struct reader *reader, const struct otlp_field *field,
-                              struct place *place, uint32_t depth)
+static enum err read_elements(struct reader *reader, enum otlp_message_id id,
+                              const struct otlp_field *field, struct place *place, uint32_t depth)
 {
     if (!json_text_take(&reader->text, '['))
         return fault(reader, place, "not a list");
@@ -405,8 +426,8 @@ static enum err read_elements(struct reader *reader, const struct otlp_field *fi
     for (;; place->index++) {
         if (json_text_peek(&reader->text) == 'n')
             return fault(reader, place, "null in a list");
-        enum err err = field->rule == OTLP_RULE_PACKED ? read_packed(reader, field, place)
-                                                       : read_one(reader, field, place, depth);
+        enum err err = field->rule == OTLP_RULE_PACKED ? read_packed(reader, id, field, place)
+                                                       : read_one(reader, id, field, place, depth);
         if (err)
             return err;
         if (json_text_take(&reader->text, ']'))
@@ -416,17 +437,17 @@ static enum err read_elements(struct reader *reader, const struct otlp_field *fi
     }
 }
 
-static enum err read_list(struct reader *reader, const struct otlp_field *field,
-                          struct place *place, uint32_t depth)
+static enum err read_list(struct reader *reader, enum otlp_message_id id,
+                          const struct otlp_field *field, struct place *place, uint32_t depth)
 {
     size_t before = reader->out->len, body = 0;
     unsigned len_size = 1;
 
     if (field->rule != OTLP_RULE_PACKED)
-        return read_elements(reader, field, place, depth);
+        return read_elements(reader, id, field, place, depth);
     enum err err = begin_len(reader, field, len_size, &body);
     if (err == OK)
-        err = read_elements(reader, field, place, depth);
+        err = read_elements(reader, id, field, place, depth);
     if (err)
         return err;
     if (reader->out->len == body) { /* an empty list is none */
@@ -472,8 +493,8 @@ static enum err read_member(struct reader *reader, enum otlp_message_id id, stru
     seen->fields |= bit;
     seen->alternative |= field->rule == OTLP_RULE_ALT;
     if (field->rule == OTLP_RULE_MANY || field->rule == OTLP_RULE_PACKED)
-        return read_list(reader, field, &place, depth);
-    return read_one(reader, field, &place, depth);
+        return read_list(reader, id, field, &place, depth);
+    return read_one(reader, id, field, &place, depth);
 }
 
 static enum err read_message(struct reader *reader, enum otlp_message_id id,

@@ -130,6 +130,8 @@ static enum err put_double(struct writer *writer, uint64_t bits)
         return put(writer, "\"NaN\"");
     if (isinf(value))
         return put(writer, value > 0 ? "\"Infinity\"" : "\"-Infinity\"");
+    if (bits == UINT64_C(1) << 63)
+        return put(writer, "-0.0"); /* "-0" is the whole number 0 to some */
     for (int digits = 15; digits <= 17; digits++) {
         snprintf(text, sizeof text, "%.*g", digits, value);
         if (strtod(text, NULL) == value)

@@ -303,9 +303,13 @@ const char *otlp_kind_name(enum otlp_kind kind);
 /* The message that a request of this signal is. */
 enum otlp_message_id otlp_request_id(enum signal signal);
 
-/* NULL: the message has no such field. */
+/* NULL: the message has no such field. A name may be in lowerCamelCase or in snake_case. */
 const struct otlp_field *otlp_field_by_number(enum otlp_message_id message, uint32_t number);
 const struct otlp_field *otlp_field_by_name(enum otlp_message_id message, struct bytes name);
+
+/* The number behind "SPAN_KIND_SERVER" for a field of kind ENUM. False: it has no such value. */
+bool otlp_enum_by_name(enum otlp_message_id message, const struct otlp_field *field,
+                       struct bytes name, int32_t *ret_value);
 
 /* Writes a field's name in snake_case, cut to `size`, and returns `to`. */
 char *otlp_field_snake(const struct otlp_field *field, char *to, size_t size);

@@ -106,6 +106,8 @@ def number(value, kind):
             return '"NaN"'
         if math.isinf(value):
             return '"Infinity"' if value > 0 else '"-Infinity"'
+        if value == 0 and math.copysign(1, value) < 0:
+            return "-0.0"
         return next(text for text in (f"{value:.{n}g}" for n in (15, 16, 17)) if float(text) == value)
     return str(value)
 

@@ -163,8 +163,8 @@ static void test_says_what_is_wrong_and_where(void **state)
         {SPAN("\"traceId\":5"), AT ".traceId: not a string at byte 57"},
         {SPAN("\"name\":\"\\x\""), AT ".name: an escape that JSON does not have at byte 55"},
         {SPAN("\"name\":\"\\u12g4\""), AT ".name: a broken \\u escape at byte 55"},
-        {SPAN("\"kind\":\"SPAN_KIND_SERVER\""),
-         AT ".kind: an enum by name, which OTLP/JSON does not have: give its number, at byte 54"},
+        {SPAN("\"kind\":\"\""), AT ".kind: neither a number nor a name at byte 54"},
+        {SPAN("\"trace_id\":\"\",\"traceId\":\"\""), AT ".traceId: comes twice at byte 61"},
         {SPAN("\"kind\":2147483648"), AT ".kind: a number out of its range at byte 54"},
         {SPAN("\"kind\":1.5"), AT ".kind: not a whole number at byte 54"},
         {SPAN("\"startTimeUnixNano\":\"-1\""),
@@ -197,6 +197,41 @@ static void test_says_what_is_wrong_and_where(void **state)
         assert_int_equal(out.len, 6);
         assert_int_equal(otlp_json_read(SIGNAL_TRACES, text_of(cases[i].text), NULL, &out, NULL),
                          ERR_INVALID);
+    }
+}
+
+/* What OTLP does not have and protobuf's own JSON has, and the Collector takes. */
+static void test_takes_enums_by_name_and_fields_in_snake_case(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *same;
+    } cases[] = {
+        {"\"kind\":\"SPAN_KIND_SERVER\"", "\"kind\":2"},
+        {"\"kind\":\"5\"", "\"kind\":5"},
+        {"\"kind\":\"99\"", "\"kind\":99"},
+        {"\"kind\":\"SPAN_KIND_FROM_THE_FUTURE\",\"name\":\"x\"", "\"name\":\"x\""},
+        {"\"kind\":\"STATUS_CODE_OK\"", ""},
+        {"\"kind\":\"SPAN_KIND_\"", ""},
+        {"\"status\":{\"code\":\"STATUS_CODE_ERROR\"}", "\"status\":{\"code\":2}"},
+        {"\"start_time_unix_nano\":7,\"dropped_links_count\":1",
+         "\"startTimeUnixNano\":\"7\",\"droppedLinksCount\":1"},
+        {"\"parent_span_id\":\"00000000000000Ab\"", "\"parentSpanId\":\"00000000000000ab\""},
+        {"\"_name\":\"x\",\"name_\":\"x\",\"na_me\":\"x\",\"_\":1", ""},
+        {"\"attributes\":[{\"key\":\"a\",\"value\":{\"string_value\":\"b\"}}]",
+         "\"attributes\":[{\"key\":\"a\",\"value\":{\"stringValue\":\"b\"}}]"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        AUTO(buf_fini) struct buf text = {0}, proto = {0}, got = {0}, want = {0};
+        struct error error = {0};
+        assert_ok(buf_printf(&text, "{\"resource_spans\":[{\"scopeSpans\":[{\"spans\":[{%s}]}]}]}",
+                             cases[i].text));
+        assert_ok(buf_printf(&want, "{\"resourceSpans\":[{\"scopeSpans\":[{\"spans\":[{%s}]}]}]}",
+                             cases[i].same));
+        if (otlp_json_read(SIGNAL_TRACES, buf_bytes(&text), NULL, &proto, &error) != OK)
+            fail_msg("case %zu: %s", i, error.text);
+        assert_ok(otlp_json_write(SIGNAL_TRACES, buf_bytes(&proto), &got, NULL));
+        assert_same_text(&got, &want);
     }
 }
 
@@ -419,6 +454,7 @@ int main(void)
         cmocka_unit_test(test_goes_there_and_back),
         cmocka_unit_test(test_makes_room_for_lengths_of_any_size),
         cmocka_unit_test(test_says_what_is_wrong_and_where),
+        cmocka_unit_test(test_takes_enums_by_name_and_fields_in_snake_case),
         cmocka_unit_test(test_refuses_a_text_that_is_cut_off),
         cmocka_unit_test(test_bounds_depth),
         cmocka_unit_test(test_bounds_the_depth_of_what_it_skips),
