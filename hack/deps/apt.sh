@@ -19,11 +19,11 @@ fail() {
 packages_of() {
     case $1 in
     build)
-        echo gcc libc6-dev make ca-certificates libwebsockets-dev libnghttp2-dev libhttp-parser-dev \
+        echo gcc libc6-dev make patch ca-certificates libwebsockets-dev libnghttp2-dev libhttp-parser-dev \
             libcurl4-openssl-dev libcjson-dev libyaml-dev libpcre2-dev libssl-dev libzstd-dev zlib1g-dev libxxhash-dev
         command -v npm >/dev/null || echo npm
         ;;
-    checks) echo libcmocka-dev clang-14 clang-tidy-14 clang-format-14 shellcheck nghttp2-client ;;
+    checks) echo git libcmocka-dev clang-14 clang-tidy-14 clang-format-14 shellcheck nghttp2-client ;;
     bed)
         echo containerd runc containernetworking-plugins iptables conntrack iproute2 procps kmod util-linux \
             busybox-static openssl jq curl binutils gcc libc6-dev

@@ -60,7 +60,7 @@ def test_one_namespace_with_rights_in_no_other_and_with_its_nodes(tmp_path):
             check_delivers(s)  # by a DaemonSet: the operator's own namespace may have one
             assert s.child("daemonset", "edge")["status"]["numberReady"] == 1
             assert not condition(other.live(), "Ready") and other.children() == {}
-            account = f"{s.namespace}:solo"
+            account = f"{s.namespace}:solo-surgetank"
             assert may(s.namespace, account, "create", "deployments.apps")
             assert not may(other.namespace, account, "get", "secrets")
             assert not may(other.namespace, account, "list", "telemetrypipelines.surgetank.dev")
