@@ -1,0 +1,693 @@
+/* lines_next() runs stages from the last to the first, until one has something to show:
+ *
+ *   cut_physical   chunk, held       -> physical      up to \n, or physical_max bytes of more
+ *   read_content   physical          -> now           by the format
+ *   use_content    now, track.partial -> ready, shown  joins parts, cuts what is too long
+ *   use_line       ready, track.group -> shown         asks the rules
+ *   flush          what is overdue, or at the end all of it
+ *
+ * A stage that runs out of memory has changed nothing and is run again. A record that is shown
+ * stops all of them; what it stands for is only let go of by lines_take(). So the mark is right at
+ * any time: whatever waits in one of these places holds it back.
+ *
+ * A physical line longer than physical_max is read in pieces of that size, of which the first has
+ * the head and decides what it is; `inside` then stands for its middle. Pieces end at the same
+ * places whatever the chunks are. */
+#include "sidecar/lines/lines.h"
+
+#include "common/assert.h"
+#include "sidecar/lines/content.h"
+#include "sidecar/lines/multiline.h"
+#include "sidecar/otlp/utf8.h"
+
+#include <stdlib.h>
+
+enum {
+    UTF8_MAX = 4, /* a piece shows whether a line that fills a record is cut inside a character */
+    CRI_HEAD_MAX = 256,
+    DOCKER_LINE_MAX = 132 << 10, /* 16 KiB of content with each byte escaped, and attributes */
+    KEPT_BYTES = 4 << 10,        /* of a buffer that is empty */
+};
+
+struct group {
+    bool open;
+    struct buf text;
+    struct multiline_state state;
+    uint64_t start, end, time_ns, touched_ms;
+    unsigned lines, severity;
+};
+
+/* One stream. */
+struct track {
+    struct lines_emitted emitted;
+    struct group group;
+
+    bool open; /* the start of a line waits in `partial`, which may be empty */
+    unsigned parts;
+    struct buf partial;
+    struct lines_emitted after; /* what `emitted` is once `partial` is */
+    uint64_t start, time_ns, touched_ms;
+    unsigned severity;
+};
+
+/* Bytes of the file up to a line end or as far as a piece goes. */
+struct physical {
+    bool there;
+    struct bytes text;
+    uint64_t at;
+    bool ended;
+};
+
+/* What the physical line at hand says. */
+struct now {
+    bool busy, ended, invalid;
+    bool passed;            /* it has been emitted before */
+    struct content content; /* its text is what is still to be used */
+    uint64_t at, end;       /* end: of what was read of it */
+    uint64_t used;          /* bytes of the content before the text */
+    uint64_t drop;          /* of it, that were emitted before */
+};
+
+struct lines {
+    struct lines_options options;
+    size_t physical_max;
+    bool offsets_are_content; /* no heads, no escapes: reading can go on inside a line */
+
+    struct bytes chunk;
+    uint64_t chunk_at; /* offset of its first byte */
+    uint64_t now_ms;
+    struct buf held; /* the start of a physical line */
+    bool held_used;  /* it is `physical`, or was */
+    struct buf scratch;
+    struct physical physical;
+    bool inside; /* the physical line goes on */
+    struct now now;
+    struct track tracks[LINES_STREAMS];
+
+    bool is_ready, is_decided;
+    struct line ready; /* a whole line, for the rules */
+    enum multiline_step decision;
+
+    bool is_shown, shows_group;
+    struct line shown;
+    size_t shown_bytes; /* of now.content.text that go with it */
+    struct lines_emitted shown_after;
+
+    bool finished;
+    uint64_t expire_ms; /* 0: nothing is overdue */
+};
+
+/* ---- memory */
+
+static void empty(struct buf *buf)
+{
+    if (buf->cap > KEPT_BYTES)
+        buf_fini(buf);
+    buf_clear(buf);
+}
+
+enum err lines_create(const struct lines_options *options, const struct lines_mark *mark,
+                      struct lines **ret_lines, struct error *error)
+{
+    AUTO(lines_destroy) struct lines *lines = calloc(1, sizeof *lines);
+
+    ASSERT(options->line_max >= LINES_LINE_MIN && options->line_max <= LINES_LINE_MAX);
+    if (lines == NULL)
+        return error_set(error, ERR_NOMEM, "follow the lines of a file");
+    lines->options = *options;
+    lines->offsets_are_content = options->format == LINES_RAW || options->format == LINES_JSON;
+    lines->physical_max = options->line_max + UTF8_MAX;
+    if (options->format == LINES_CRI)
+        lines->physical_max += CRI_HEAD_MAX;
+    if (options->format == LINES_DOCKER && lines->physical_max < DOCKER_LINE_MAX)
+        lines->physical_max = DOCKER_LINE_MAX;
+
+    if (mark != NULL) {
+        lines->chunk_at = mark->resume;
+        for (unsigned i = 0; i < LINES_STREAMS; i++)
+            lines->tracks[i].emitted = mark->streams[i];
+        lines->inside = lines->offsets_are_content && mark->streams[LINES_PLAIN].part > 0;
+        lines->now.invalid = lines->inside && options->format == LINES_JSON;
+    }
+    MOVE(*ret_lines, lines);
+    return OK;
+}
+
+void lines_destroy(struct lines **lines)
+{
+    if (*lines == NULL)
+        return;
+    for (unsigned i = 0; i < LINES_STREAMS; i++) {
+        buf_fini(&(*lines)->tracks[i].partial);
+        buf_fini(&(*lines)->tracks[i].group.text);
+    }
+    buf_fini(&(*lines)->held);
+    buf_fini(&(*lines)->scratch);
+    free(*lines);
+    *lines = NULL;
+}
+
+/* ---- physical lines */
+
+static void advance(struct lines *lines, size_t bytes)
+{
+    if (bytes == 0)
+        return;
+    lines->chunk.data += bytes;
+    lines->chunk.len -= bytes;
+    lines->chunk_at += bytes;
+}
+
+static void set_physical(struct lines *lines, struct bytes text, bool ended, size_t newline)
+{
+    advance(lines, newline);
+    lines->physical = (struct physical){true, text, lines->chunk_at - newline - text.len, ended};
+}
+
+/* Nothing more will come: what is held ends here, as does a line that is being read in pieces. */
+static enum err end_physical(struct lines *lines)
+{
+    if (!lines->finished || (lines->held.len == 0 && !lines->inside))
+        return ERR_AGAIN;
+    lines->held_used = true;
+    set_physical(lines, lines->held.len > 0 ? buf_bytes(&lines->held) : BYTES_LITERAL(""), true, 0);
+    return OK;
+}
+
+static enum err cut_physical(struct lines *lines)
+{
+    if (lines->held_used) {
+        empty(&lines->held);
+        lines->held_used = false;
+    }
+    size_t room = lines->physical_max - lines->held.len;
+    size_t look = lines->chunk.len <= room ? lines->chunk.len : room + 1;
+    const uint8_t *newline = look > 0 ? memchr(lines->chunk.data, '\n', look) : NULL;
+    bool full = newline == NULL && look > room;
+    struct bytes text = {lines->chunk.data, newline != NULL ? (size_t)(newline - lines->chunk.data)
+                                            : full          ? room
+                                                            : look};
+
+    if (look == 0)
+        return end_physical(lines);
+    if (lines->held.len == 0 && (newline != NULL || full)) {
+        advance(lines, text.len);
+        set_physical(lines, text, !full, full ? 0 : 1);
+        return OK;
+    }
+    if (buf_append(&lines->held, text))
+        return ERR_NOMEM;
+    advance(lines, text.len);
+    if (newline == NULL && !full)
+        return end_physical(lines);
+    lines->held_used = true;
+    set_physical(lines, buf_bytes(&lines->held), !full, full ? 0 : 1);
+    return OK;
+}
+
+/* ---- content */
+
+static enum err parse(struct lines *lines, struct bytes text, bool ended, struct content *content)
+{
+    switch (lines->options.format) {
+    case LINES_RAW:
+        break;
+    case LINES_JSON:
+        if (!ended || text.len > lines->options.line_max || !content_of_json(text, content))
+            return ERR_INVALID; /* also what will be cut, as its parts are no JSON */
+        return OK;
+    case LINES_CRI:
+        return content_of_cri(text, content) ? OK : ERR_INVALID;
+    case LINES_DOCKER:
+        return ended ? content_of_docker(text, &lines->scratch, content) : ERR_INVALID;
+    }
+    *content = (struct content){.text = text};
+    return OK;
+}
+
+static enum err begin_content(struct lines *lines)
+{
+    const struct physical *physical = &lines->physical;
+    struct now now = {.at = physical->at};
+
+    enum err err = parse(lines, physical->text, physical->ended, &now.content);
+    if (err == ERR_NOMEM)
+        return err;
+    if (err) {
+        now.invalid = true;
+        now.content = (struct content){.text = physical->text};
+    }
+    const struct lines_emitted *emitted = &lines->tracks[now.content.stream].emitted;
+    now.passed = now.at < emitted->to;
+    now.drop = now.at == emitted->to ? emitted->within : 0;
+    lines->options.counts->passed += now.passed;
+    lines->options.counts->invalid += now.invalid && !now.passed && now.drop == 0;
+    lines->now = now;
+    return OK;
+}
+
+static enum err read_content(struct lines *lines)
+{
+    struct now *now = &lines->now;
+
+    if (lines->inside) {
+        now->content.text = lines->physical.text;
+        if (lines->offsets_are_content) {
+            now->at = lines->physical.at;
+            now->used = 0;
+        }
+    } else {
+        enum err err = begin_content(lines);
+        if (err)
+            return err;
+    }
+    now->ended = lines->physical.ended;
+    now->end = lines->chunk_at;
+    now->busy = !now->passed;
+    size_t drop = now->drop < now->content.text.len ? now->drop : now->content.text.len;
+    now->content.text.data += drop;
+    now->content.text.len -= drop;
+    now->used += drop;
+    now->drop -= drop;
+    lines->inside = !now->ended;
+    lines->physical.there = false;
+    return OK;
+}
+
+/* ---- records */
+
+static struct bytes without_return(struct bytes text)
+{
+    if (text.len > 0 && text.data[text.len - 1] == '\r')
+        text.len--;
+    return text;
+}
+
+static void show(struct lines *lines, const struct line *line, const struct lines_emitted *after)
+{
+    lines->shown = *line;
+    lines->shown_after = *after;
+    lines->shown_bytes = 0;
+    lines->shows_group = false;
+    lines->is_shown = true;
+}
+
+static void show_group(struct lines *lines, enum lines_stream stream)
+{
+    const struct group *group = &lines->tracks[stream].group;
+
+    show(lines,
+         &(struct line){.body = buf_bytes(&group->text),
+                        .time_ns = group->time_ns,
+                        .start = group->start,
+                        .end = group->end,
+                        .stream = stream,
+                        .severity = group->severity},
+         &(struct lines_emitted){.to = group->end});
+    lines->shows_group = true;
+}
+
+void lines_take(struct lines *lines)
+{
+    struct track *track = &lines->tracks[lines->shown.stream];
+
+    ASSERT(lines->is_shown);
+    lines->is_shown = false;
+    track->emitted = lines->shown_after;
+    if (lines->shows_group) {
+        lines->options.counts->grouped += track->group.lines > 1;
+        track->group.open = false;
+        empty(&track->group.text);
+        return;
+    }
+    lines->options.counts->cut += lines->shown.part == 1;
+    lines->now.content.text.data += lines->shown_bytes;
+    lines->now.content.text.len -= lines->shown_bytes;
+    lines->now.used += lines->shown_bytes;
+    track->open = false;
+    empty(&track->partial);
+}
+
+/* ---- parts joined, long lines cut */
+
+/* What has been emitted once `bytes` more of the line at hand are. */
+static struct lines_emitted point(const struct lines *lines, size_t bytes)
+{
+    const struct now *now = &lines->now;
+
+    if (now->ended && bytes == now->content.text.len)
+        return (struct lines_emitted){.to = now->end};
+    if (lines->offsets_are_content)
+        return (struct lines_emitted){.to = now->at + now->used + bytes};
+    return (struct lines_emitted){.to = now->at, .within = now->used + bytes};
+}
+
+/* The record that the line at hand, or its next part, will be; `body` is left out. */
+static struct line line_of_now(const struct lines *lines)
+{
+    const struct now *now = &lines->now;
+    const struct track *track = &lines->tracks[now->content.stream];
+    bool at_start = !track->open && track->emitted.part == 0;
+
+    return (struct line){
+        .time_ns = track->open               ? track->time_ns
+                   : track->emitted.part > 0 ? track->emitted.time_ns
+                                             : now->content.time_ns,
+        .start =
+            track->open ? track->start : now->at + (lines->offsets_are_content ? now->used : 0),
+        .end = now->end,
+        .part = track->emitted.part > 0 ? track->emitted.part + 1 : 0,
+        .stream = now->content.stream,
+        .severity = at_start ? now->content.severity : track->severity,
+        .invalid = now->invalid,
+    };
+}
+
+static enum err add_to_partial(struct lines *lines, struct bytes text)
+{
+    struct track *track = &lines->tracks[lines->now.content.stream];
+    struct line line = line_of_now(lines);
+
+    if (buf_append(&track->partial, text))
+        return ERR_NOMEM;
+    track->parts = track->open ? track->parts + 1 : 1;
+    track->open = true;
+    track->start = line.start;
+    track->time_ns = line.time_ns;
+    track->severity = line.severity;
+    track->after = point(lines, text.len);
+    track->after.part = track->emitted.part + 1;
+    track->after.time_ns = line.time_ns;
+    track->touched_ms = lines->now_ms;
+    lines->now.content.text.data += text.len;
+    lines->now.content.text.len -= text.len;
+    lines->now.used += text.len;
+    return OK;
+}
+
+/* How much of the text fills a record to its limit: no more than `room`, no sequence broken if that
+ * can be had. */
+static size_t fitting(struct bytes text, size_t room)
+{
+    for (size_t back = 0; back < 4 && back < room; back++)
+        if ((text.data[room - back] & 0xc0) != 0x80)
+            return room - back;
+    return room;
+}
+
+/* The next part of a line that is too long. It goes past the rules; what they hold goes first. */
+static enum err cut_line(struct lines *lines, struct track *track, size_t room)
+{
+    struct bytes text = {lines->now.content.text.data, fitting(lines->now.content.text, room)};
+    struct line line = line_of_now(lines);
+    struct lines_emitted after = point(lines, text.len);
+
+    if (track->group.open) {
+        show_group(lines, line.stream);
+        return OK;
+    }
+    line.part = after.part = track->emitted.part + 1;
+    after.time_ns = line.time_ns;
+    if (!track->open) {
+        line.body = text;
+        line.end = line.start + text.len;
+        show(lines, &line, &after);
+        lines->shown_bytes = text.len;
+        return OK;
+    }
+    enum err err = add_to_partial(lines, text);
+    if (err)
+        return err;
+    line.body = buf_bytes(&track->partial);
+    show(lines, &line, &after);
+    return OK;
+}
+
+/* The line at hand ends with what is left of its text. */
+static enum err end_line(struct lines *lines, struct track *track)
+{
+    struct line line = line_of_now(lines);
+    bool past_rules = line.part > 0 || (line.invalid && !lines->offsets_are_content);
+
+    if (past_rules && track->group.open) {
+        show_group(lines, line.stream);
+        return OK;
+    }
+    line.body = lines->now.content.text;
+    if (track->open) {
+        enum err err = add_to_partial(lines, lines->now.content.text);
+        if (err)
+            return err;
+        line.body = buf_bytes(&track->partial);
+        lines->options.counts->joined += line.part == 0;
+    }
+    line.body = without_return(line.body);
+    lines->now.busy = false;
+    if (line.part > 0 && line.body.len == 0) { /* the cut was at its very end */
+        track->emitted = (struct lines_emitted){.to = line.end};
+        track->open = false;
+        empty(&track->partial);
+    } else if (past_rules || lines->options.multiline == NULL) {
+        show(lines, &line, &(struct lines_emitted){.to = line.end});
+    } else {
+        lines->ready = line;
+        lines->is_ready = true;
+    }
+    return OK;
+}
+
+static enum err use_content(struct lines *lines)
+{
+    struct now *now = &lines->now;
+    struct track *track = &lines->tracks[now->content.stream];
+    size_t room = lines->options.line_max - track->partial.len;
+
+    if (now->content.text.len > room)
+        return cut_line(lines, track, room);
+    if (now->ended && !now->content.partial)
+        return end_line(lines, track);
+    enum err err = add_to_partial(lines, now->content.text);
+    now->busy = err != OK;
+    return err;
+}
+
+/* ---- groups */
+
+static enum err add_to_group(struct lines *lines, struct track *track)
+{
+    struct group *group = &track->group;
+    const struct line *line = &lines->ready;
+
+    if (buf_reserve(&group->text, line->body.len + 1))
+        return ERR_NOMEM;
+    if (!group->open) {
+        group->open = true;
+        group->lines = 0;
+        group->start = line->start;
+        group->time_ns = line->time_ns;
+        group->severity = line->severity;
+    } else {
+        group->text.data[group->text.len++] = '\n';
+    }
+    if (line->body.len > 0)
+        memcpy(group->text.data + group->text.len, line->body.data, line->body.len);
+    group->text.len += line->body.len;
+    group->lines++;
+    group->end = line->end;
+    group->touched_ms = lines->now_ms;
+
+    lines->is_ready = false;
+    track->open = false;
+    empty(&track->partial);
+    return OK;
+}
+
+static bool group_is_full(const struct lines *lines, const struct group *group)
+{
+    return group->lines == LINES_GROUP_LINES_MAX ||
+           group->text.len + 1 + lines->ready.body.len > lines->options.line_max;
+}
+
+static enum err use_line(struct lines *lines)
+{
+    const struct line *line = &lines->ready;
+    struct track *track = &lines->tracks[line->stream];
+    struct group *group = &track->group;
+
+    if (!lines->is_decided)
+        lines->decision = multiline_step(lines->options.multiline, &group->state, line->body);
+    lines->is_decided = true;
+
+    bool goes_on = lines->decision == MULTILINE_GOES_ON || lines->decision == MULTILINE_ENDS;
+    if (group->open && (!goes_on || group_is_full(lines, group))) {
+        show_group(lines, line->stream);
+        return OK;
+    }
+    if (lines->decision == MULTILINE_ALONE) {
+        show(lines, line, &(struct lines_emitted){.to = line->end});
+        lines->is_ready = false;
+    } else {
+        enum err err = add_to_group(lines, track);
+        if (err)
+            return err;
+        if (lines->decision == MULTILINE_ENDS)
+            show_group(lines, lines->ready.stream);
+    }
+    lines->is_decided = false;
+    return OK;
+}
+
+/* ---- what has waited for long enough */
+
+static bool is_over(const struct lines *lines, uint64_t since_ms, uint64_t wait_ms)
+{
+    return lines->finished || (lines->expire_ms != 0 && lines->expire_ms >= since_ms + wait_ms);
+}
+
+static void show_partial(struct lines *lines, struct track *track, enum lines_stream stream)
+{
+    struct line line = {.body = buf_bytes(&track->partial),
+                        .time_ns = track->time_ns,
+                        .start = track->start,
+                        .end = lines->now.end,
+                        .part = track->after.part,
+                        .stream = stream,
+                        .severity = track->severity};
+
+    show(lines, &line, &track->after);
+}
+
+/* A file without heads may end in the middle of a line for long. */
+static bool end_held(struct lines *lines)
+{
+    if (lines->options.format != LINES_RAW || lines->held.len == 0 || lines->held_used ||
+        !is_over(lines, lines->now_ms, LINES_PART_WAIT_MS))
+        return false;
+    lines->held_used = true;
+    set_physical(lines, buf_bytes(&lines->held), false, 0);
+    return true;
+}
+
+static enum err flush(struct lines *lines)
+{
+    if (lines->expire_ms == 0 && !lines->finished)
+        return ERR_AGAIN;
+    if (end_held(lines))
+        return OK;
+    for (unsigned i = 0; i < LINES_STREAMS; i++) {
+        struct track *track = &lines->tracks[i];
+        bool partial_is_over = track->open && is_over(lines, track->touched_ms, LINES_PART_WAIT_MS);
+        if (track->group.open &&
+            (partial_is_over || is_over(lines, track->group.touched_ms, LINES_GROUP_WAIT_MS))) {
+            track->group.state = (struct multiline_state){0};
+            show_group(lines, (enum lines_stream)i);
+            return OK;
+        }
+        if (partial_is_over) {
+            show_partial(lines, track, (enum lines_stream)i);
+            return OK;
+        }
+    }
+    lines->expire_ms = 0;
+    return ERR_AGAIN;
+}
+
+/* ---- the surface */
+
+uint64_t lines_wants(const struct lines *lines)
+{
+    return lines->chunk_at;
+}
+
+void lines_feed(struct lines *lines, struct bytes chunk, uint64_t now_ms)
+{
+    ASSERT(lines->chunk.len == 0 && !lines->finished);
+    lines->chunk = chunk;
+    lines->now_ms = now_ms;
+}
+
+void lines_finish(struct lines *lines)
+{
+    lines->finished = true;
+}
+
+void lines_expire(struct lines *lines, uint64_t now_ms)
+{
+    lines->expire_ms = now_ms;
+}
+
+enum err lines_next(struct lines *lines, struct line *ret_line)
+{
+    while (!lines->is_shown) {
+        enum err err;
+        if (lines->is_ready)
+            err = use_line(lines);
+        else if (lines->now.busy)
+            err = use_content(lines);
+        else if (lines->physical.there)
+            err = read_content(lines);
+        else
+            err = cut_physical(lines);
+        if (err == ERR_AGAIN)
+            err = flush(lines);
+        if (err)
+            return err;
+    }
+    *ret_line = lines->shown;
+    return OK;
+}
+
+uint64_t lines_deadline_ms(const struct lines *lines)
+{
+    uint64_t deadline = UINT64_MAX;
+
+    if (lines->options.format == LINES_RAW && lines->held.len > 0 && !lines->held_used)
+        deadline = lines->now_ms + LINES_PART_WAIT_MS;
+    for (unsigned i = 0; i < LINES_STREAMS; i++) {
+        const struct track *track = &lines->tracks[i];
+        uint64_t part = track->open ? track->touched_ms + LINES_PART_WAIT_MS : UINT64_MAX;
+        uint64_t group =
+            track->group.open ? track->group.touched_ms + LINES_GROUP_WAIT_MS : UINT64_MAX;
+        deadline = part < deadline ? part : deadline;
+        deadline = group < deadline ? group : deadline;
+    }
+    return deadline;
+}
+
+static void hold_back(struct lines_mark *mark, bool is_there, uint64_t at)
+{
+    if (is_there && at < mark->resume)
+        mark->resume = at;
+}
+
+void lines_mark(const struct lines *lines, struct lines_mark *ret_mark)
+{
+    struct lines_mark mark = {.resume = lines->chunk_at};
+    const struct now *now = &lines->now;
+
+    hold_back(&mark, lines->held.len > 0 && !lines->held_used, lines->chunk_at - lines->held.len);
+    hold_back(&mark, lines->physical.there, lines->physical.at);
+    hold_back(&mark, now->busy, now->at + (lines->offsets_are_content ? now->used : 0));
+    hold_back(&mark, lines->inside && !lines->offsets_are_content, now->at);
+    hold_back(&mark, lines->is_ready, lines->ready.start);
+    hold_back(&mark, lines->is_shown, lines->shown.start);
+    for (unsigned i = 0; i < LINES_STREAMS; i++) {
+        hold_back(&mark, lines->tracks[i].open, lines->tracks[i].start);
+        hold_back(&mark, lines->tracks[i].group.open, lines->tracks[i].group.start);
+    }
+    for (unsigned i = 0; i < LINES_STREAMS; i++) {
+        struct lines_emitted emitted = lines->tracks[i].emitted;
+        if (emitted.to <= mark.resume && emitted.part == 0 && emitted.within == 0)
+            emitted = (struct lines_emitted){0};
+        mark.streams[i] = emitted;
+    }
+    *ret_mark = mark;
+}
+
+bool lines_is_idle(const struct lines *lines)
+{
+    struct lines_mark mark;
+
+    lines_mark(lines, &mark);
+    return mark.resume == lines->chunk_at && !lines->is_shown;
+}
