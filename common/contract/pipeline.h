@@ -85,6 +85,19 @@ enum pipeline_ownership {
     PIPELINE_OWNERSHIP_OBSERVE /* never touched */
 };
 
+enum pipeline_encoding {
+    PIPELINE_ENCODING_OTLP_PROTO, /* what a gateway reads */
+    PIPELINE_ENCODING_OTLP_JSON,
+    PIPELINE_ENCODING_FLUENTBIT_JSON, /* logs: a message for each record */
+};
+
+/* What keeps messages together in one partition. */
+enum pipeline_partition_by {
+    PIPELINE_PARTITION_BY_NONE,
+    PIPELINE_PARTITION_BY_TRACE_ID, /* not for metrics */
+    PIPELINE_PARTITION_BY_RESOURCE,
+};
+
 enum pipeline_deletion { PIPELINE_DELETION_RETAIN, PIPELINE_DELETION_DELETE };
 
 struct pipeline_topic {
@@ -100,6 +113,8 @@ struct pipeline_topic {
     int64_t min_insync_replicas;
     int64_t max_message_bytes;
     const char *compression; /* Kafka's word: compression.type */
+    enum pipeline_encoding encoding;
+    enum pipeline_partition_by partition_by;
     enum pipeline_deletion deletion_policy;
     struct pipeline_map config; /* further topic configs */
 };

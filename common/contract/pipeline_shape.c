@@ -59,6 +59,8 @@
 static const char *const signal_words[] = {"traces", "metrics", "logs", NULL};
 static const char *const sasl_words[] = {"PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", NULL};
 static const char *const ownership_words[] = {"Create", "Adopt", "Observe", NULL};
+static const char *const encoding_words[] = {"otlp_proto", "otlp_json", "fluentbit_json", NULL};
+static const char *const partition_by_words[] = {"none", "traceID", "resource", NULL};
 static const char *const deletion_words[] = {"Retain", "Delete", NULL};
 static const char *const mode_words[] = {"StatefulSet", "DaemonSet", NULL};
 static const char *const expose_words[] = {"Cluster", "NodeLocal", "HostPort", "LoadBalancer", NULL};
@@ -123,6 +125,8 @@ static const struct field topic_fields[] = {
     SIZE("maxMessageBytes", pipeline_topic, max_message_bytes, "10Mi", 64 * KI, 512 * MI),
     STRING("compression", pipeline_topic, compression, .fallback = "zstd", .syntax = topic_compression,
            .advice = "Write zstd, lz4, snappy, gzip, uncompressed or producer"),
+    WORD("encoding", pipeline_topic, encoding, "otlp_proto", encoding_words),
+    WORD("partitionBy", pipeline_topic, partition_by, "none", partition_by_words),
     WORD("deletionPolicy", pipeline_topic, deletion_policy, "Retain", deletion_words),
     MAP("config", pipeline_topic, config, 32, .value_max = 1024,
         .syntax = syntax_group, .advice = "Write the name of one of Kafka's topic configs"),

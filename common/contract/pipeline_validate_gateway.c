@@ -15,6 +15,10 @@ static void validate_from(const struct pipeline *pipeline, const struct pipeline
     fault_path(path, "from", at);
     if (gateway->from_count == 0 && !faults_at(faults, at))
         fault_add(faults, at, "Write the names of topics, as in [traces]", "is empty");
+    for (size_t i = 0; i < gateway->from_count; i++)
+        if (gateway->from[i]->encoding != PIPELINE_ENCODING_OTLP_PROTO)
+            fault_add(faults, at, "Give that topic encoding: otlp_proto, or leave it out here",
+                      "names %s, whose encoding gateways don't read yet", gateway->from[i]->name);
     for (size_t i = 1; i < gateway->from_count; i++)
         for (size_t j = 0; j < i; j++)
             if (gateway->from[i] == gateway->from[j])

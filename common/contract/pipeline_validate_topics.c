@@ -81,6 +81,16 @@ static void validate_topic(const struct pipeline_topic *topic, const char *path,
         fault_add(faults, at, "Choose a shorter name",
                   "is longer than %zu, so that " NAMES_DEAD_LETTER_SUFFIX " has no room behind it",
                   room);
+    if (topic->partition_by == PIPELINE_PARTITION_BY_TRACE_ID && topic->signal == SIGNAL_METRICS)
+        fault_add_below(faults, path, "partitionBy", "Write resource or none",
+                        "is traceID, and metrics have no trace ids");
+    if (topic->encoding == PIPELINE_ENCODING_FLUENTBIT_JSON && topic->signal != SIGNAL_LOGS)
+        fault_add_below(faults, path, "encoding", "Write otlp_proto or otlp_json",
+                        "is fluentbit_json, which is for logs");
+    if (topic->encoding == PIPELINE_ENCODING_FLUENTBIT_JSON &&
+        topic->partition_by != PIPELINE_PARTITION_BY_NONE)
+        fault_add_below(faults, path, "partitionBy", "Write none, or another encoding",
+                        "has no effect on fluentbit_json, whose records have no keys");
     validate_config(&topic->config, path, faults);
 }
 

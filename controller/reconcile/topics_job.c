@@ -136,6 +136,7 @@ enum err topics_job_create(const struct pipeline *pipeline, const struct json *s
             .partitions =
                 use->dead_letter ? DEAD_LETTER_PARTITIONS : (uint32_t)use->source->partitions,
             .replication_factor = (uint32_t)use->source->replication_factor,
+            .keyed = !use->dead_letter && use->source->partition_by != PIPELINE_PARTITION_BY_NONE,
         };
         if (!want_configs(job, use, wanted))
             return error_set(error, ERR_NOMEM, "plan topics of %s", key);

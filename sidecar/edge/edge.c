@@ -42,6 +42,7 @@ struct edge {
     struct receive_tokens *tokens;
     struct stamp *stamp_local, *stamp_remote;
     struct kafka_access access;
+    struct produce_route routes[PIPELINE_TOPICS_MAX];
     struct spool *spool;
     struct produce *produce;
     struct worker workers[WORKERS_MAX];
@@ -187,13 +188,12 @@ static enum err open_produce(struct edge *edge, struct error *error)
         .replicated = wanted->spool.acknowledge == PIPELINE_ACK_REPLICATED,
         .journal_path = journal,
         .source = source,
+        .routes = edge->routes,
     };
     for (int i = 0; i < SIGNAL_COUNT; i++) {
         const struct pipeline_topic *topic = pipeline_topic_of(pipeline, (enum signal)i);
-        if (topic == NULL)
-            continue;
-        options.lanes[i].topic = topic->topic;
-        options.lanes[i].dead_letter = topic->dead_letter;
+        if (topic != NULL)
+            edge->routes[options.route_count++] = (struct produce_route){.topic = topic};
     }
     return produce_open(&options, &edge->produce, error);
 }

@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { RECORD = 48, WHOLE_AT = 32, CRC_AT = 44, VERSION = 1, BOOT_ID_LEN = 36, NIBBLES = 32 };
+enum { RECORD = 48, WHOLE_AT = 32, CRC_AT = 44, VERSION = 2, BOOT_ID_LEN = 36, NIBBLES = 32 };
 
 static const uint8_t magic[4] = {'S', 'T', 'J', '1'};
 static const char boot_id_path[] = "/proc/sys/kernel/random/boot_id";
@@ -24,6 +24,7 @@ struct journal {
     uint64_t written; /* entries in the file */
     struct journal_entry *live;
     size_t len, cap;
+    uint64_t lowest[SIGNAL_COUNT], highest[SIGNAL_COUNT]; /* sequences that were ever noted */
 };
 
 static void seal(uint8_t record[RECORD])
@@ -46,6 +47,7 @@ static void encode(const struct journal_entry *entry, uint8_t record[RECORD])
     put_le32(record + 28, entry->part);
     put_le32(record + 32, entry->parts);
     put_le32(record + 36, (uint32_t)entry->lane);
+    put_le32(record + 40, entry->plan);
     seal(record);
 }
 
@@ -57,7 +59,8 @@ static bool decode(const uint8_t record[RECORD], struct journal_entry *ret_entry
                                         .partition = (int32_t)get_le32(record + 24),
                                         .part = get_le32(record + 28),
                                         .parts = get_le32(record + 32),
-                                        .lane = (enum signal)get_le32(record + 36)};
+                                        .lane = (enum signal)get_le32(record + 36),
+                                        .plan = get_le32(record + 40)};
     return is_sound(record) && get_le32(record + 36) < SIGNAL_COUNT &&
            ret_entry->part < ret_entry->parts;
 }
@@ -112,6 +115,10 @@ static enum err remember(struct journal *journal, const struct journal_entry *en
         journal->cap = cap;
     }
     journal->live[journal->len++] = *entry;
+    if (entry->seq < journal->lowest[entry->lane])
+        journal->lowest[entry->lane] = entry->seq;
+    if (entry->seq > journal->highest[entry->lane])
+        journal->highest[entry->lane] = entry->seq;
     return OK;
 }
 
@@ -181,6 +188,8 @@ enum err journal_open(const char *path, uint64_t incarnation, struct journal **r
     if (journal == NULL)
         return error_set(error, ERR_NOMEM, "open journal '%s'", path);
     journal->fd = -1;
+    for (int i = 0; i < SIGNAL_COUNT; i++)
+        journal->lowest[i] = UINT64_MAX;
     journal->path = strdup(path);
     if (journal->path == NULL)
         return error_set(error, ERR_NOMEM, "open journal '%s'", path);
@@ -230,10 +239,7 @@ enum err journal_note(struct journal *journal, const struct journal_entry *entry
                       struct error *error)
 {
     uint8_t record[RECORD];
-    struct journal_entry known;
 
-    if (journal_find(journal, entry->lane, entry->seq, entry->part, &known))
-        return OK;
     enum err err = remember(journal, entry, error);
     if (err) {
         journal->whole = false; /* for good: this one can't be written later either */
@@ -253,10 +259,13 @@ enum err journal_note(struct journal *journal, const struct journal_entry *entry
 bool journal_find(const struct journal *journal, enum signal lane, uint64_t seq, uint32_t part,
                   struct journal_entry *ret_entry)
 {
-    /* Newest last, and what is asked for is mostly new or mostly the oldest: few are alive. */
+    /* Asked for after a start only, of frames that are newer than most of the backlog. */
+    if (seq < journal->lowest[lane] || seq > journal->highest[lane])
+        return false;
     for (size_t i = journal->len; i-- > 0;) {
         const struct journal_entry *entry = &journal->live[i];
-        if (entry->seq == seq && entry->part == part && entry->lane == lane) {
+        if (entry->seq == seq && entry->lane == lane &&
+            (entry->part == part || part == JOURNAL_ANY_PART)) {
             *ret_entry = *entry;
             return true;
         }

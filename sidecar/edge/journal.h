@@ -2,10 +2,10 @@
  * whether they arrived. After a crash they are produced again identically.
  *
  *   file   := header entry*                                    48 bytes each, little endian
- *   header := magic "STJ1" (4)  version (4)  boot id (16)  incarnation (8)  whole (4)  zeros (8)
+ *   header := magic "STJ1" (4)  version 2 (4)  boot id (16)  incarnation (8)  whole (4)  zeros (8)
  *             crc32c (4)
  *   entry  := sequence (8)  first try, Unix ms (8)  cut, bytes (8)  partition (4)  part (4)
- *             parts (4)  lane (4)  zeros (4)  crc32c of it all (4)
+ *             parts (4)  lane (4)  plan (4)  crc32c of it all (4)
  *
  * It is written before each send and never synced: it has to outlive the process, not the node.
  * After a power cut it may be missing or torn; then journal_is_whole() is false, and whatever an
@@ -36,6 +36,7 @@ struct journal_entry {
     uint64_t cut_bytes;    /* limit by which the frame was cut */
     int32_t partition;
     uint32_t part, parts; /* 0-based */
+    uint32_t plan;        /* how the frame was cut, see outgoing.h */
     enum signal lane;
 };
 
@@ -52,12 +53,14 @@ bool journal_is_whole(const struct journal *journal);
  * costs a repeat after a crash. */
 NODISCARD enum err journal_vouch(struct journal *journal, struct error *error);
 
-/* Notes that a message is about to be sent. After a failure the file is not whole until a later
- * call could write it anew, and sending may go on: the cost is a repeat after a crash. */
+/* Notes that a message is about to be sent, once for each. After a failure the file is not whole
+ * until a later call could write it anew, and sending may go on: the cost is a repeat after a
+ * crash. */
 NODISCARD enum err journal_note(struct journal *journal, const struct journal_entry *entry,
                                 struct error *error);
 
-/* The entry of a part; false if there is none. */
+/* The latest entry of a part, or of any; false if there is none. */
+#define JOURNAL_ANY_PART UINT32_MAX
 bool journal_find(const struct journal *journal, enum signal lane, uint64_t seq, uint32_t part,
                   struct journal_entry *ret_entry);
 

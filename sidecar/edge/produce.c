@@ -87,9 +87,7 @@ static void publish(struct produce *produce)
     pthread_mutex_lock(&produce->lock);
     for (int i = 0; i < SIGNAL_COUNT; i++) {
         struct lane *lane = &produce->lanes[i];
-        lane->state.topic_known = lane->topic.known;
-        lane->state.partitions = lane->topic.described.partitions;
-        lane->state.message_max = lane->topic.message_max;
+        lane_describe(lane);
         produce->published.lanes[i] = lane->state;
     }
     kafka_health_read(producer_health(produce->producer), produce->published.kafka,
@@ -233,7 +231,7 @@ void produce_close(struct produce **produce, uint32_t drain_ms)
     for (int i = 0; i < SIGNAL_COUNT; i++)
         lane_close(&gone->lanes[i]);
     journal_close(&gone->journal);
-    otlp_slices_fini(&gone->slices);
+    outgoing_work_fini(&gone->work);
     pthread_cond_destroy(&gone->wake);
     pthread_mutex_destroy(&gone->lock);
     free(gone);

@@ -21,7 +21,7 @@
 #define SIDECAR_EDGE_PRODUCE_H
 
 #include "common/attr.h"
-#include "common/contract/signal.h"
+#include "common/contract/pipeline.h"
 #include "common/error.h"
 #include "sidecar/kafka/kafka_conf.h"
 #include "sidecar/spool/spool.h"
@@ -35,14 +35,19 @@
 
 struct produce;
 
+/* A topic, and which entries of the spool are for it: 0 is the default of its signal, which takes
+ * entries whose tag is not known too. */
+struct produce_route {
+    const struct pipeline_topic *topic;
+    uint32_t tag;
+};
+
 /* All pointers are loans for its life. */
 struct produce_options {
     struct spool *spool;
     const struct kafka_access *access;
-    struct {
-        const char *topic; /* NULL: nobody reads this signal, nothing is in its lane */
-        const char *dead_letter;
-    } lanes[SIGNAL_COUNT];
+    const struct produce_route *routes; /* a signal that has none is read by nobody */
+    size_t route_count;
     const char *compression;
     int compression_level;
     size_t in_flight_bytes; /* frames held in memory until Kafka has them */
@@ -63,9 +68,9 @@ void produce_kick(struct produce *produce);
 void produce_close(struct produce **produce, uint32_t drain_ms);
 
 struct produce_lane_state {
-    bool topic_known;
-    int32_t partitions;
-    size_t message_max;    /* bytes of a value that the topic takes */
+    bool topic_known;      /* all of the signal's */
+    int32_t partitions;    /* of its default topic */
+    size_t message_max;    /* bytes of a message that all of its topics take */
     uint64_t in_flight;    /* messages */
     uint64_t waiting;      /* of them, for another try */
     uint64_t delivered;    /* messages since start */

@@ -20,13 +20,15 @@
 
 struct lane {
     enum signal signal;
-    struct produce_topic topic; /* its name is NULL: nobody reads this signal */
+    struct produce_topic *topics; /* the default one first; none: nobody reads this signal */
+    size_t topic_count;
+    uint32_t plan;
     struct spool_reader *reader;
     struct outgoing *oldest, **end; /* frames not stored whole yet, in order */
     struct spool_frame *uncut;      /* read, but there was no memory for its messages */
     uint64_t old_frames;            /* left by an earlier run and not read yet */
     struct produce_lane_state state;
-    struct metric *items, *messages, *bytes, *retries, *dead_letters, *dropped;
+    struct metric *items, *messages, *bytes, *retries, *dead_letters, *dropped, *keyless;
 };
 
 struct produce {
@@ -34,9 +36,11 @@ struct produce {
     struct producer *producer;
     struct journal *journal;
     struct lane lanes[SIGNAL_COUNT];
-    struct otlp_slices slices;
+    struct outgoing_work work;
+    uint64_t ask_again_ms;   /* nobody answers: no questions before that */
     struct message *waiting; /* for another try */
     size_t held_bytes;       /* of frames in memory */
+    size_t encoded_bytes;    /* of records that were encoded to be sent */
     bool vouched;            /* the journal tells all that an earlier run may have sent */
     uint64_t clients;
     uint64_t reopen_at_ms;
@@ -69,6 +73,9 @@ bool lane_feed(struct produce *produce, struct lane *lane);
 
 /* Frames that are stored whole, from the oldest on, move the cursor. */
 void lane_advance(struct produce *produce, struct lane *lane);
+
+/* Brings what `state` says of the topics up to date. */
+void lane_describe(struct lane *lane);
 
 /* Says why nothing moves; "": it does. */
 void lane_trouble(struct lane *lane, const char *text);

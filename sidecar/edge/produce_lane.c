@@ -1,11 +1,17 @@
 /* The frames of one signal, from the spool to the end of their way. */
 #include "sidecar/edge/produce_internal.h"
 
+#include "common/assert.h"
+#include "common/clock.h"
 #include "common/log.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
-enum { IN_FLIGHT_MAX = 4096 }; /* messages, so that the journal's searches stay short */
+enum {
+    IN_FLIGHT_MAX = 4096, /* messages; one frame alone may be more */
+    ASK_AGAIN_MS = 1000,  /* after nobody answered */
+};
 
 static const struct metric_desc items_desc = {.name = "surgetank_edge_produced_items_total",
                                               .kind = METRIC_COUNTER,
@@ -36,6 +42,26 @@ static const struct metric_desc dropped_desc = {
     .help = "Items of which only a pointer could be put into the dead-letter topic.",
     .labels = {"signal"}};
 
+static const struct metric_desc keyless_desc = {
+    .name = "surgetank_edge_keyless_items_total",
+    .kind = METRIC_COUNTER,
+    .help = "Items sent without a key, because repeating their headers by key would be too much.",
+    .labels = {"signal"}};
+
+void lane_describe(struct lane *lane)
+{
+    lane->state.topic_known = lane->topic_count > 0;
+    lane->state.message_max = 0;
+    for (size_t i = 0; i < lane->topic_count; i++) {
+        const struct produce_topic *topic = &lane->topics[i];
+        lane->state.topic_known &= topic->known;
+        if (i == 0 || topic->message_max < lane->state.message_max)
+            lane->state.message_max = topic->message_max;
+    }
+    if (lane->topic_count > 0)
+        lane->state.partitions = lane->topics[0].described.partitions;
+}
+
 void lane_trouble(struct lane *lane, const char *text)
 {
     snprintf(lane->state.trouble, sizeof lane->state.trouble, "%.*s",
@@ -59,7 +85,8 @@ void lane_advance(struct produce *produce, struct lane *lane)
 
 /* ---- from the spool */
 
-/* What an earlier run may have sent goes out as it went out then. */
+/* What an earlier run may have sent goes out as it went out then. Cut by another plan it is another
+ * message, of which each item may be a repeat. */
 static void restore(struct produce *produce, struct outgoing *outgoing, bool old)
 {
     for (struct message *at = outgoing->messages; at != NULL; at = at->next) {
@@ -67,8 +94,9 @@ static void restore(struct produce *produce, struct outgoing *outgoing, bool old
         if (journal_find(produce->journal, outgoing->frame->lane, outgoing->frame->seq, at->part,
                          &entry)) {
             at->retry = true;
-            at->partition = entry.partition;
             at->first_try_ms = entry.first_try_ms;
+            at->noted = entry.plan == outgoing->plan;
+            at->partition = at->noted ? entry.partition : -1;
         } else if (old && !journal_is_whole(produce->journal)) {
             at->retry = true;
             at->first_try_ms = outgoing->frame->accepted_ns / 1000000;
@@ -76,11 +104,23 @@ static void restore(struct produce *produce, struct outgoing *outgoing, bool old
     }
 }
 
+/* One limit for all parts of a frame, that of the topic which takes least. */
+static size_t cut_limit(const struct lane *lane)
+{
+    size_t limit = SIZE_MAX;
+
+    for (size_t i = 0; i < lane->topic_count; i++)
+        if (produce_topic_cut_limit(&lane->topics[i]) < limit)
+            limit = produce_topic_cut_limit(&lane->topics[i]);
+    return limit;
+}
+
 static enum err take_frame(struct produce *produce, struct lane *lane, struct error *error)
 {
     struct spool_frame *frame = NULL;
     struct outgoing *outgoing = NULL;
     struct journal_entry entry;
+    struct outgoing_plan plan = {lane->topics, lane->topic_count, lane->plan, cut_limit(lane)};
     bool old = lane->old_frames > 0;
 
     enum err err = OK;
@@ -89,18 +129,16 @@ static enum err take_frame(struct produce *produce, struct lane *lane, struct er
         err = spool_reader_next(lane->reader, 0, &frame, error);
     if (err)
         return err;
-    size_t limit = journal_find(produce->journal, lane->signal, frame->seq, 0, &entry)
-                       ? (size_t)entry.cut_bytes
-                       : produce_topic_cut_limit(&lane->topic);
-    err = outgoing_cut(&frame, limit, &produce->slices, &outgoing, error);
-    if (err == ERR_INVALID) /* cannot be: it was checked at the door; keep it whole all the same */
-        err = outgoing_cut(&frame, SIZE_MAX, &produce->slices, &outgoing, error);
+    if (journal_find(produce->journal, lane->signal, frame->seq, JOURNAL_ANY_PART, &entry))
+        plan.cut_bytes = (size_t)entry.cut_bytes;
+    err = outgoing_cut(&frame, &plan, &produce->work, &outgoing, error);
     if (err) {
         MOVE(lane->uncut, frame);
         return err;
     }
     lane->old_frames -= old;
     produce->held_bytes += outgoing->frame->data.len;
+    metric_add(lane->keyless, (double)outgoing->keyless_items);
     *lane->end = outgoing;
     lane->end = &outgoing->next;
     restore(produce, outgoing, old);
@@ -113,18 +151,33 @@ static enum err take_frame(struct produce *produce, struct lane *lane, struct er
 }
 
 /* Knows the topic, or says what is in the way. */
-static bool know_topic(struct produce *produce, struct lane *lane)
+static bool know_topic(struct produce *produce, struct lane *lane, struct produce_topic *topic)
 {
     struct error error = {0};
-    bool known = lane->topic.known;
+    bool known = topic->known;
 
-    if (produce_topic_refresh(&lane->topic, produce->producer, &error))
+    if (clock_mono_ms() < produce->ask_again_ms)
+        return known;
+    enum err err = produce_topic_refresh(topic, produce->producer, &error);
+    if (err == ERR_AGAIN)
+        produce->ask_again_ms = clock_mono_ms() + ASK_AGAIN_MS;
+    if (err)
         lane_trouble(lane, error.text);
-    else if (!known && lane->topic.known)
+    else if (!known && topic->known)
         lane_trouble(lane, "");
-    if (lane->topic.known && lane->topic.message_max < produce->batch_wanted)
-        produce->batch_wanted = lane->topic.message_max;
-    return lane->topic.known;
+    if (topic->known && topic->message_max < produce->batch_wanted)
+        produce->batch_wanted = topic->message_max;
+    return topic->known;
+}
+
+/* One that is missing holds up the lane: its messages would fill what may be in flight anyway. */
+static bool know_topics(struct produce *produce, struct lane *lane)
+{
+    bool known = true;
+
+    for (size_t i = 0; i < lane->topic_count; i++)
+        known &= know_topic(produce, lane, &lane->topics[i]);
+    return known;
 }
 
 bool lane_feed(struct produce *produce, struct lane *lane)
@@ -132,12 +185,12 @@ bool lane_feed(struct produce *produce, struct lane *lane)
     struct error error = {0};
     bool any = false;
 
-    if (lane->topic.name == NULL || !produce_is_fit(produce))
+    if (lane->topic_count == 0 || !produce_is_fit(produce))
         return false;
     for (int i = 0; i < 64; i++) {
         if (produce->held_bytes >= produce->options.in_flight_bytes ||
             producer_in_flight(produce->producer) + lane->state.waiting >= IN_FLIGHT_MAX ||
-            !know_topic(produce, lane) || !produce_is_fit(produce))
+            !know_topics(produce, lane) || !produce_is_fit(produce))
             break;
         enum err err = take_frame(produce, lane, &error);
         if (err == ERR_AGAIN)
@@ -155,6 +208,31 @@ bool lane_feed(struct produce *produce, struct lane *lane)
 
 /* ---- opening and closing */
 
+static enum err open_topics(const struct produce *produce, struct lane *lane, struct error *error)
+{
+    const struct produce_options *options = &produce->options;
+    size_t count = 0, rest = 1;
+
+    for (size_t i = 0; i < options->route_count; i++)
+        count += options->routes[i].topic->signal == lane->signal;
+    if (count == 0)
+        return OK;
+    lane->topics = calloc(count, sizeof *lane->topics);
+    if (lane->topics == NULL)
+        return error_set(error, ERR_NOMEM, "%zu topics", count);
+    for (size_t i = 0; i < options->route_count; i++) {
+        const struct produce_route *route = &options->routes[i];
+        if (route->topic->signal != lane->signal)
+            continue;
+        size_t at = route->tag == 0 ? 0 : rest++;
+        ASSERT(at < count); /* one of them is the default */
+        produce_topic_init(&lane->topics[at], route->topic, route->tag);
+    }
+    lane->topic_count = count;
+    lane->plan = outgoing_plan_id(lane->topics, count);
+    return OK;
+}
+
 enum err lane_open(struct produce *produce, enum signal signal, struct error *error)
 {
     struct lane *lane = &produce->lanes[signal];
@@ -166,14 +244,13 @@ enum err lane_open(struct produce *produce, enum signal signal, struct error *er
                           .bytes = metrics_series(&bytes_desc, signal_name(signal)),
                           .retries = metrics_series(&retries_desc, signal_name(signal)),
                           .dead_letters = metrics_series(&dead_desc, signal_name(signal)),
-                          .dropped = metrics_series(&dropped_desc, signal_name(signal))};
+                          .dropped = metrics_series(&dropped_desc, signal_name(signal)),
+                          .keyless = metrics_series(&keyless_desc, signal_name(signal))};
     lane->end = &lane->oldest;
-    produce_topic_init(&lane->topic, produce->options.lanes[signal].topic,
-                       produce->options.lanes[signal].dead_letter);
-    if (lane->topic.name == NULL)
-        return OK;
-    enum err err =
-        spool_reader_open(produce->options.spool, signal, PRODUCE_READER, &lane->reader, error);
+    enum err err = open_topics(produce, lane, error);
+    if (err || lane->topic_count == 0)
+        return err;
+    err = spool_reader_open(produce->options.spool, signal, PRODUCE_READER, &lane->reader, error);
     if (err)
         return err;
     spool_stats(produce->options.spool, &stats);
@@ -192,4 +269,5 @@ void lane_close(struct lane *lane)
     }
     spool_frame_release(&lane->uncut);
     spool_reader_close(&lane->reader);
+    free(lane->topics);
 }

@@ -8,8 +8,13 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 
-enum { DEAD_LETTERS_PARTITION = -1 }; /* RD_KAFKA_PARTITION_UA: any */
+enum {
+    DEAD_LETTERS_PARTITION = -1, /* RD_KAFKA_PARTITION_UA: any */
+    REASON_MAX = 200,
+    ROOM_MS = 20, /* until a record that has not been encoded for want of room is looked at */
+};
 
 static const struct backoff retry_backoff = {
     .initial_ms = 200, .max_ms = 30000, .multiplier_percent = 200, .jitter_percent = 30};
@@ -26,16 +31,22 @@ static uint32_t next_random(struct produce *produce)
 }
 
 /* Puts the message on the list of those that wait for another try. */
-static void wait_and_retry(struct produce *produce, struct message *message)
+static void wait_until(struct produce *produce, struct message *message, uint64_t due_ms)
 {
-    message->due_ms =
-        clock_mono_ms() + backoff_delay_ms(&retry_backoff, message->attempts, next_random(produce));
+    message->due_ms = due_ms;
     message->next_waiting = produce->waiting;
     produce->waiting = message;
     message_lane(produce, message)->state.waiting++;
 }
 
-static void note(struct produce *produce, const struct message *message)
+static void wait_and_retry(struct produce *produce, struct message *message)
+{
+    wait_until(produce, message,
+               clock_mono_ms() +
+                   backoff_delay_ms(&retry_backoff, message->attempts, next_random(produce)));
+}
+
+static void note(struct produce *produce, struct message *message)
 {
     struct error error = {0};
     const struct journal_entry entry = {.seq = message->outgoing->frame->seq,
@@ -43,31 +54,42 @@ static void note(struct produce *produce, const struct message *message)
                                         .cut_bytes = message->outgoing->cut_bytes,
                                         .partition = message->partition,
                                         .part = message->part,
-                                        .parts = message->parts,
+                                        .parts = message->outgoing->parts,
+                                        .plan = message->outgoing->plan,
                                         .lane = message->outgoing->frame->lane};
-    if (!message->halved && journal_note(produce->journal, &entry, &error))
+    if (message->noted)
+        return;
+    message->noted = true;
+    if (journal_note(produce->journal, &entry, &error))
         LOG_WARN("Could not note a message in the journal", LOG_STR("error", error.text));
 }
 
+/* What headers point to. */
+struct header_texts {
+    char id[OUTGOING_ID_MAX], accepted[24], first_try[24];
+};
+
 static size_t make_headers(const struct produce *produce, const struct message *message,
-                           char texts[2][24], struct producer_header headers[PRODUCER_HEADERS_MAX])
+                           struct header_texts *texts,
+                           struct producer_header headers[PRODUCER_HEADERS_MAX])
 {
     const struct spool_frame *frame = message->outgoing->frame;
+    const char *reason = message->reason != NULL ? message->reason : "";
     size_t n = 0;
 #define TEXT(s) ((struct bytes){(const uint8_t *)(s), strlen(s)})
-    snprintf(texts[0], 24, "%" PRIu64, frame->accepted_ns / 1000000);
-    snprintf(texts[1], 24, "%" PRIu64, message->first_try_ms);
-    headers[n++] = (struct producer_header){NAMES_HEADER_ID, TEXT(message->id)};
-    headers[n++] = (struct producer_header){NAMES_HEADER_ACCEPTED, TEXT(texts[0])};
+    outgoing_id(message, texts->id);
+    snprintf(texts->accepted, sizeof texts->accepted, "%" PRIu64, frame->accepted_ns / 1000000);
+    snprintf(texts->first_try, sizeof texts->first_try, "%" PRIu64, message->first_try_ms);
+    headers[n++] = (struct producer_header){NAMES_HEADER_ID, TEXT(texts->id)};
+    headers[n++] = (struct producer_header){NAMES_HEADER_ACCEPTED, TEXT(texts->accepted)};
     headers[n++] = (struct producer_header){NAMES_HEADER_SIGNAL, TEXT(signal_name(frame->lane))};
     if (message->retry)
-        headers[n++] = (struct producer_header){NAMES_HEADER_RETRY, TEXT(texts[1])};
+        headers[n++] = (struct producer_header){NAMES_HEADER_RETRY, TEXT(texts->first_try)};
     if (message->destination != TO_TOPIC) {
-        headers[n++] = (struct producer_header){NAMES_HEADER_DLQ_REASON, TEXT(message->reason)};
+        headers[n++] = (struct producer_header){NAMES_HEADER_DLQ_REASON, TEXT(reason)};
         headers[n++] =
             (struct producer_header){NAMES_HEADER_DLQ_GATEWAY, TEXT(produce->options.source)};
-        headers[n++] = (struct producer_header){NAMES_HEADER_DLQ_TOPIC,
-                                                TEXT(produce->lanes[frame->lane].topic.name)};
+        headers[n++] = (struct producer_header){NAMES_HEADER_DLQ_TOPIC, TEXT(message->topic->name)};
     }
     if (message->destination == TO_DEAD_LETTERS_POINTER)
         headers[n++] = (struct producer_header){NAMES_HEADER_DLQ_POINTER, TEXT("1")};
@@ -75,29 +97,66 @@ static size_t make_headers(const struct produce *produce, const struct message *
     return n;
 }
 
+/* Records of their own make good batches only if those of a frame stay together. */
+static int32_t choose_partition(struct message *message, struct bytes key)
+{
+    struct outgoing *outgoing = message->outgoing;
+    bool together = key.len == 0 && message->topic->encoding == PIPELINE_ENCODING_FLUENTBIT_JSON;
+
+    if (together && produce_topic_has(message->topic, outgoing->partition))
+        return outgoing->partition;
+    outgoing->partition = produce_topic_choose(message->topic, key);
+    return outgoing->partition;
+}
+
 static void put_aside(struct produce *produce, struct message *message, const char *why);
+
+/* False: not now, it waits. */
+static bool encode(struct produce *produce, struct message *message)
+{
+    struct error error = {0};
+    size_t bytes = 0;
+
+    if (message->unencoded && produce->encoded_bytes >= produce->options.in_flight_bytes) {
+        wait_until(produce, message, clock_mono_ms() + ROOM_MS);
+        return false;
+    }
+    enum err err = outgoing_encode(message, &produce->work, &bytes, &error);
+    produce->encoded_bytes += bytes;
+    if (err == ERR_NOMEM) {
+        wait_and_retry(produce, message);
+    } else if (err) { /* cannot be: it was checked at the door */
+        message->unencoded = false;
+        put_aside(produce, message, error.text);
+    }
+    return err == OK;
+}
 
 void message_send(struct produce *produce, struct message *message)
 {
     struct lane *lane = message_lane(produce, message);
     struct producer_header headers[PRODUCER_HEADERS_MAX];
-    char texts[2][24];
+    struct header_texts texts;
     struct error error = {0};
 
-    if (!produce_topic_has(&lane->topic, message->partition))
-        message->partition = produce_topic_choose(&lane->topic);
+    const struct bytes key = {message->key, message->key_len};
+    if (!encode(produce, message))
+        return;
+    if (!produce_topic_has(message->topic, message->partition))
+        message->partition = choose_partition(message, key);
     if (message->first_try_ms == 0)
         message->first_try_ms = clock_wall_ms();
     note(produce, message);
 
     bool aside = message->destination != TO_TOPIC;
     const struct producer_message send = {
-        .topic = aside ? lane->topic.dead_letter : lane->topic.name,
+        .topic = aside ? message->topic->dead_letter : message->topic->name,
         .partition = aside ? DEAD_LETTERS_PARTITION : message->partition,
+        .key = key,
         .value =
             message->destination == TO_DEAD_LETTERS_POINTER ? (struct bytes){0} : message->value,
         .headers = headers,
-        .headers_len = make_headers(produce, message, texts, headers),
+        .headers_len = make_headers(produce, message, &texts, headers),
         .timestamp_ms = (int64_t)clock_wall_ms(),
         .message = message};
 
@@ -121,6 +180,7 @@ void message_send(struct produce *produce, struct message *message)
 static void put_aside(struct produce *produce, struct message *message, const char *why)
 {
     struct message *halves[2];
+    char id[OUTGOING_ID_MAX];
     struct lane *lane = message_lane(produce, message);
     enum err err =
         message->destination == TO_TOPIC ? outgoing_halve(message, halves, NULL) : ERR_NOTFOUND;
@@ -136,16 +196,18 @@ static void put_aside(struct produce *produce, struct message *message, const ch
     }
     if (message->destination == TO_DEAD_LETTERS_POINTER) {
         LOG_ERROR("Kafka refuses even a pointer in the dead letters",
-                  LOG_STR("topic", lane->topic.dead_letter), LOG_STR("why", why));
+                  LOG_STR("topic", message->topic->dead_letter), LOG_STR("why", why));
         lane_trouble(lane, why);
         wait_and_retry(produce, message);
         return;
     }
     message->destination =
         message->destination == TO_TOPIC ? TO_DEAD_LETTERS : TO_DEAD_LETTERS_POINTER;
-    snprintf(message->reason, sizeof message->reason, "%.*s", (int)sizeof message->reason - 1, why);
-    LOG_WARN("Put a message into the dead letters", LOG_STR("topic", lane->topic.dead_letter),
-             LOG_STR("id", message->id), LOG_U64("items", message->items), LOG_STR("why", why));
+    free(message->reason);
+    message->reason = strndup(why, REASON_MAX);
+    outgoing_id(message, id);
+    LOG_WARN("Put a message into the dead letters", LOG_STR("topic", message->topic->dead_letter),
+             LOG_STR("id", id), LOG_U64("items", message->items), LOG_STR("why", why));
     message_send(produce, message);
 }
 
@@ -166,10 +228,10 @@ static void count_stored(struct lane *lane, const struct message *message)
 
 /* By what we know, the topic takes it: then the limit was lowered since, and its batch was too
  * large rather than the message. */
-static bool should_fit(const struct lane *lane, const struct message *message)
+static bool should_fit(const struct message *message)
 {
     return message->destination == TO_TOPIC && !message->doubted &&
-           message->value.len <= produce_topic_cut_limit(&lane->topic);
+           message->value.len <= produce_topic_cut_limit(message->topic);
 }
 
 void message_report(void *context, void *opaque, bool stored, int32_t partition, int64_t offset,
@@ -185,6 +247,8 @@ void message_report(void *context, void *opaque, bool stored, int32_t partition,
     if (stored) {
         lane_trouble(lane, "");
         count_stored(lane, message);
+        if (message->topic->encoding == PIPELINE_ENCODING_FLUENTBIT_JSON && message->owned != NULL)
+            produce->encoded_bytes -= message->value.len;
         outgoing_message_done(message);
         lane_advance(produce, lane);
         return;
@@ -192,9 +256,9 @@ void message_report(void *context, void *opaque, bool stored, int32_t partition,
     lane_trouble(lane, why);
     switch (verdict) {
     case KAFKA_TOO_LARGE:
-        if (should_fit(lane, message)) {
+        if (should_fit(message)) {
             message->doubted = true;
-            produce_topic_doubt(&lane->topic);
+            produce_topic_doubt(message->topic);
             wait_and_retry(produce, message);
             break;
         }
@@ -208,7 +272,7 @@ void message_report(void *context, void *opaque, bool stored, int32_t partition,
         wait_and_retry(produce, message);
         break;
     case KAFKA_RETRY:
-        produce_topic_doubt(&lane->topic);
+        produce_topic_doubt(message->topic);
         wait_and_retry(produce, message);
         break;
     }

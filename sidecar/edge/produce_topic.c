@@ -12,10 +12,16 @@ enum {
     DESCRIBE_EVERY_MS = 60000,
 };
 
-void produce_topic_init(struct produce_topic *topic, const char *name, const char *dead_letter)
+void produce_topic_init(struct produce_topic *topic, const struct pipeline_topic *wanted,
+                        uint32_t tag)
 {
-    *topic = (struct produce_topic){
-        .name = name, .dead_letter = dead_letter, .message_max = UNKNOWN_MAX};
+    *topic = (struct produce_topic){.name = wanted->topic,
+                                    .dead_letter = wanted->dead_letter,
+                                    .signal = wanted->signal,
+                                    .tag = tag,
+                                    .key = wanted->partition_by,
+                                    .encoding = wanted->encoding,
+                                    .message_max = UNKNOWN_MAX};
 }
 
 /* Where it can't be asked, what was known before counts, else the default. */
@@ -71,10 +77,24 @@ bool produce_topic_has(const struct produce_topic *topic, int32_t partition)
     return partition >= 0 && partition < topic->described.partitions;
 }
 
-int32_t produce_topic_choose(struct produce_topic *topic)
+/* As sarama hashes keys, whose way the Collector's exporter keeps: FNV-1a of 32 bits, taken for a
+ * signed number. */
+static int32_t partition_of_key(struct bytes key, int32_t partitions)
+{
+    uint32_t hash = 2166136261u;
+
+    for (size_t i = 0; i < key.len; i++)
+        hash = (hash ^ key.data[i]) * 16777619u;
+    int32_t partition = (int32_t)hash % partitions;
+    return partition < 0 ? -partition : partition;
+}
+
+int32_t produce_topic_choose(struct produce_topic *topic, struct bytes key)
 {
     int32_t partitions = topic->described.partitions;
 
+    if (key.len > 0)
+        return partition_of_key(key, partitions);
     for (int32_t i = 0; i < partitions; i++) {
         int32_t at = (topic->next_partition + i) % partitions;
         if (topic->described.leaders[at]) {

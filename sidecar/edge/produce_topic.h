@@ -8,6 +8,8 @@
 #define SIDECAR_EDGE_PRODUCE_TOPIC_H
 
 #include "common/attr.h"
+#include "common/bytes.h"
+#include "common/contract/pipeline.h"
 #include "common/error.h"
 #include "sidecar/kafka/producer.h"
 
@@ -17,6 +19,10 @@
 
 struct produce_topic {
     const char *name, *dead_letter; /* loans */
+    enum signal signal;
+    uint32_t tag; /* of the spool's entries that are for it; 0: the default of its signal */
+    enum pipeline_partition_by key;
+    enum pipeline_encoding encoding;
     bool known;
     size_t message_max; /* bytes of a message that it takes */
 
@@ -25,7 +31,8 @@ struct produce_topic {
     int32_t next_partition;
 };
 
-void produce_topic_init(struct produce_topic *topic, const char *name, const char *dead_letter);
+void produce_topic_init(struct produce_topic *topic, const struct pipeline_topic *wanted,
+                        uint32_t tag);
 
 /* Asks the cluster if it is time to; `topic->known` says whether it was ever told. ERR_NOTFOUND:
  * there is no such topic now. ERR_AGAIN: no answer; what was known before still counts. */
@@ -40,7 +47,8 @@ size_t produce_topic_cut_limit(const struct produce_topic *topic);
 
 bool produce_topic_has(const struct produce_topic *topic, int32_t partition);
 
-/* The next partition that has a leader, in turn; the one whose turn it is if none has. */
-int32_t produce_topic_choose(struct produce_topic *topic);
+/* Without a key: the next partition that has a leader, in turn; the one whose turn it is if none
+ * has. With one: the partition where the Collector's Kafka exporter would put it, leader or not. */
+int32_t produce_topic_choose(struct produce_topic *topic, struct bytes key);
 
 #endif

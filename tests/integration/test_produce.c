@@ -68,13 +68,16 @@ static void open_edge(struct edge *edge)
         .dir = dir, .size_bytes = 64 << 20, .segment_bytes = 1 << 20, .save_interval_ms = 100};
     static const struct kafka_access access = {.bootstrap_servers = kafka.bootstrap,
                                                .client_id = "test"};
-    const struct produce_options options = {
-        .access = &access,
-        .lanes = {[SIGNAL_LOGS] = {.topic = "t", .dead_letter = "t.dlq"}},
-        .compression = "none",
-        .in_flight_bytes = 8 << 20,
-        .journal_path = journal,
-        .source = "ns/test/edge"};
+    static const struct pipeline_topic topic = {
+        .signal = SIGNAL_LOGS, .topic = "t", .dead_letter = "t.dlq"};
+    static const struct produce_route route = {.topic = &topic};
+    const struct produce_options options = {.access = &access,
+                                            .routes = &route,
+                                            .route_count = 1,
+                                            .compression = "none",
+                                            .in_flight_bytes = 8 << 20,
+                                            .journal_path = journal,
+                                            .source = "ns/test/edge"};
     struct produce_options with_spool = options;
 
     assert_ok(spool_open(&config, &edge->spool, NULL));

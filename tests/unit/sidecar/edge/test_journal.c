@@ -21,6 +21,7 @@ static struct journal_entry entry_of(uint64_t n)
                                   .partition = (int32_t)(n % 12),
                                   .part = (uint32_t)(n % 3),
                                   .parts = 3,
+                                  .plan = (uint32_t)(n * 7),
                                   .lane = (enum signal)(n % SIGNAL_COUNT)};
 }
 
@@ -56,6 +57,7 @@ static bool knows(const struct journal *journal, uint64_t n)
     assert_int_equal(found.cut_bytes, want.cut_bytes);
     assert_int_equal(found.partition, want.partition);
     assert_int_equal(found.parts, want.parts);
+    assert_int_equal(found.plan, want.plan);
     return true;
 }
 
