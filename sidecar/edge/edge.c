@@ -11,6 +11,7 @@
 #include "sidecar/edge/receive.h"
 #include "sidecar/edge/receive_metrics.h"
 #include "sidecar/edge/receive_tokens.h"
+#include "sidecar/edge/routes.h"
 #include "sidecar/kafka/kafka_access.h"
 #include "sidecar/net/net_loop.h"
 #include "sidecar/otlp/stamp.h"
@@ -190,10 +191,10 @@ static enum err open_produce(struct edge *edge, struct error *error)
         .source = source,
         .routes = edge->routes,
     };
-    for (int i = 0; i < SIGNAL_COUNT; i++) {
-        const struct pipeline_topic *topic = pipeline_topic_of(pipeline, (enum signal)i);
-        if (topic != NULL)
-            edge->routes[options.route_count++] = (struct produce_route){.topic = topic};
+    for (size_t i = 0; i < pipeline->topic_count; i++) {
+        const struct pipeline_topic *topic = &pipeline->topics[i];
+        edge->routes[options.route_count++] =
+            (struct produce_route){topic, routes_tag(pipeline, topic)};
     }
     return produce_open(&options, &edge->produce, error);
 }
