@@ -68,7 +68,7 @@ void produce_kick(struct produce *produce);
 void produce_close(struct produce **produce, uint32_t drain_ms);
 
 struct produce_lane_state {
-    bool topic_known;      /* all of the signal's */
+    bool topic_known;      /* the default one */
     int32_t partitions;    /* of its default topic */
     size_t message_max;    /* bytes of a message that all of its topics take */
     uint64_t in_flight;    /* messages */

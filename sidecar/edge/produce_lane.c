@@ -50,11 +50,10 @@ static const struct metric_desc keyless_desc = {
 
 void lane_describe(struct lane *lane)
 {
-    lane->state.topic_known = lane->topic_count > 0;
+    lane->state.topic_known = lane->topic_count > 0 && lane->topics[0].known;
     lane->state.message_max = 0;
     for (size_t i = 0; i < lane->topic_count; i++) {
         const struct produce_topic *topic = &lane->topics[i];
-        lane->state.topic_known &= topic->known;
         if (i == 0 || topic->message_max < lane->state.message_max)
             lane->state.message_max = topic->message_max;
     }
@@ -170,14 +169,14 @@ static bool know_topic(struct produce *produce, struct lane *lane, struct produc
     return topic->known;
 }
 
-/* One that is missing holds up the lane: its messages would fill what may be in flight anyway. */
+/* The default one has to be there. Another is asked about once a message is for it, which waits
+ * until it is there: what may be in flight fills up then, and the lane stands. */
 static bool know_topics(struct produce *produce, struct lane *lane)
 {
-    bool known = true;
-
-    for (size_t i = 0; i < lane->topic_count; i++)
-        known &= know_topic(produce, lane, &lane->topics[i]);
-    return known;
+    for (size_t i = 1; i < lane->topic_count; i++)
+        if (lane->topics[i].wanted)
+            know_topic(produce, lane, &lane->topics[i]);
+    return know_topic(produce, lane, &lane->topics[0]);
 }
 
 bool lane_feed(struct produce *produce, struct lane *lane)
@@ -185,12 +184,12 @@ bool lane_feed(struct produce *produce, struct lane *lane)
     struct error error = {0};
     bool any = false;
 
-    if (lane->topic_count == 0 || !produce_is_fit(produce))
+    if (lane->topic_count == 0 || !produce_is_fit(produce) || !know_topics(produce, lane))
         return false;
     for (int i = 0; i < 64; i++) {
         if (produce->held_bytes >= produce->options.in_flight_bytes ||
             producer_in_flight(produce->producer) + lane->state.waiting >= IN_FLIGHT_MAX ||
-            !know_topics(produce, lane) || !produce_is_fit(produce))
+            !produce_is_fit(produce))
             break;
         enum err err = take_frame(produce, lane, &error);
         if (err == ERR_AGAIN)

@@ -13,7 +13,8 @@
 enum {
     DEAD_LETTERS_PARTITION = -1, /* RD_KAFKA_PARTITION_UA: any */
     REASON_MAX = 200,
-    ROOM_MS = 20, /* until a record that has not been encoded for want of room is looked at */
+    UNKNOWN_MS = 200, /* until a message for a topic that is not known is looked at again */
+    ROOM_MS = 20,     /* until a record that has not been encoded for want of room is looked at */
 };
 
 static const struct backoff retry_backoff = {
@@ -111,6 +112,15 @@ static int32_t choose_partition(struct message *message, struct bytes key)
 
 static void put_aside(struct produce *produce, struct message *message, const char *why);
 
+/* False: its topic is not known yet. */
+static bool has_topic(struct produce *produce, struct message *message)
+{
+    message->topic->wanted = true;
+    if (!message->topic->known)
+        wait_until(produce, message, clock_mono_ms() + UNKNOWN_MS);
+    return message->topic->known;
+}
+
 /* False: not now, it waits. */
 static bool encode(struct produce *produce, struct message *message)
 {
@@ -140,7 +150,7 @@ void message_send(struct produce *produce, struct message *message)
     struct error error = {0};
 
     const struct bytes key = {message->key, message->key_len};
-    if (!encode(produce, message))
+    if (!has_topic(produce, message) || !encode(produce, message))
         return;
     if (!produce_topic_has(message->topic, message->partition))
         message->partition = choose_partition(message, key);

@@ -23,6 +23,7 @@ struct produce_topic {
     uint32_t tag; /* of the spool's entries that are for it; 0: the default of its signal */
     enum pipeline_partition_by key;
     enum pipeline_encoding encoding;
+    bool wanted; /* a message is for it: it has to be known */
     bool known;
     size_t message_max; /* bytes of a message that it takes */
 

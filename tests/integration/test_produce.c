@@ -25,10 +25,14 @@ enum {
     NUMBERS = 20000,
     PRODUCE = 0,
     INIT_PRODUCER_ID = 22,
-    DEADLINE_MS = 60000
+    DEADLINE_MS = 60000,
+    TAG = 7, /* of what is for the second topic */
 };
 
 static struct mock_kafka kafka;
+static struct pipeline_topic topics[2];
+static const struct produce_route routes[2] = {{&topics[0], 0}, {&topics[1], TAG}};
+static size_t route_count;
 static char dir[64], journal[80];
 
 struct edge {
@@ -46,6 +50,11 @@ static int begin(void **state)
     snprintf(journal, sizeof journal, "%s/journal", dir);
     snprintf(command, sizeof command, "rm -rf %s", dir);
     assert_int_equal(system(command), 0);
+    topics[0] =
+        (struct pipeline_topic){.signal = SIGNAL_LOGS, .topic = "t", .dead_letter = "t.dlq"};
+    topics[1] =
+        (struct pipeline_topic){.signal = SIGNAL_LOGS, .topic = "u", .dead_letter = "t.dlq"};
+    route_count = 1;
     mock_kafka_start(&kafka);
     assert_int_equal(rd_kafka_mock_topic_create(kafka.cluster, "t", PARTITIONS, 1), 0);
     assert_int_equal(rd_kafka_mock_topic_create(kafka.cluster, "t.dlq", 1, 1), 0);
@@ -68,12 +77,9 @@ static void open_edge(struct edge *edge)
         .dir = dir, .size_bytes = 64 << 20, .segment_bytes = 1 << 20, .save_interval_ms = 100};
     static const struct kafka_access access = {.bootstrap_servers = kafka.bootstrap,
                                                .client_id = "test"};
-    static const struct pipeline_topic topic = {
-        .signal = SIGNAL_LOGS, .topic = "t", .dead_letter = "t.dlq"};
-    static const struct produce_route route = {.topic = &topic};
     const struct produce_options options = {.access = &access,
-                                            .routes = &route,
-                                            .route_count = 1,
+                                            .routes = routes,
+                                            .route_count = route_count,
                                             .compression = "none",
                                             .in_flight_bytes = 8 << 20,
                                             .journal_path = journal,
@@ -106,7 +112,7 @@ static void on_done(struct spool_waiter *waiter, enum err err, const struct erro
 }
 
 /* Appends a request of `count` numbers; true once the spool has promised them. */
-static bool append(struct edge *edge, unsigned count, size_t padding)
+static bool append_tagged(struct edge *edge, unsigned count, size_t padding, uint32_t tag)
 {
     AUTO(buf_fini) struct buf value = {0};
     struct ack ack = {.waiter = {.done = on_done}};
@@ -115,13 +121,18 @@ static bool append(struct edge *edge, unsigned count, size_t padding)
     edge->next += count;
     const struct bytes part = buf_bytes(&value);
     const struct spool_request request = {
-        .lane = SIGNAL_LOGS, .parts = &part, .part_count = 1, .items = count};
+        .lane = SIGNAL_LOGS, .parts = &part, .part_count = 1, .items = count, .tag = tag};
     if (spool_append(edge->spool, &request, &ack.waiter, NULL))
         return false;
     while (atomic_load(&ack.answered) == 0)
         sched_yield();
     produce_kick(edge->produce);
     return atomic_load(&ack.answered) == 1 + OK;
+}
+
+static bool append(struct edge *edge, unsigned count, size_t padding)
+{
+    return append_tagged(edge, count, padding, 0);
 }
 
 static void append_all(struct edge *edge, unsigned requests, unsigned count, size_t padding)
@@ -365,6 +376,96 @@ static void test_drains_before_it_closes(void **state)
     free(found);
 }
 
+/* ---- several topics, other encodings, dead letters */
+
+static void test_sends_entries_to_the_topic_of_their_tag(void **state)
+{
+    (void)state;
+    struct edge edge = {0};
+
+    route_count = 2;
+    open_edge(&edge);
+    for (int i = 0; i < 60; i++) /* odd ones to the second topic, which is not there yet */
+        assert_true(append_tagged(&edge, 1, 10, i % 2 == 1 ? TAG : 0));
+    peer_wait(1500);
+    assert_true(waiting_items(&edge) > 0);
+    assert_int_equal(rd_kafka_mock_topic_create(kafka.cluster, "u", PARTITIONS, 1), 0);
+    await_empty(&edge);
+    close_edge(&edge, 0);
+    struct found *found = read_topic("t", PARTITIONS), *other = read_topic("u", PARTITIONS);
+    for (uint64_t i = 0; i < edge.next; i++) {
+        assert_int_equal(found->seen[i], i % 2 == 0);
+        assert_int_equal(other->seen[i], i % 2 == 1);
+    }
+    free(found);
+    free(other);
+}
+
+enum { LINES = 50 };
+
+static void see_line(void *context, const struct mock_message *message)
+{
+    unsigned *seen = context, number = 0;
+    char text[256] = "";
+
+    assert_true(message->value.len < sizeof text);
+    memcpy(text, message->value.data, message->value.len);
+    assert_int_equal(sscanf(text, "{\"@timestamp\":0.%06u,\"log\":\"", &number), 1);
+    assert_true(number < LINES);
+    seen[number]++;
+}
+
+static void test_writes_a_document_for_each_record(void **state)
+{
+    (void)state;
+    struct edge edge = {0};
+    unsigned seen[LINES] = {0};
+
+    topics[0].encoding = PIPELINE_ENCODING_FLUENTBIT_JSON;
+    open_edge(&edge);
+    for (unsigned i = 0; i < LINES; i++) {
+        edge.next = 1000u * i; /* nanoseconds, and microseconds come out */
+        assert_true(append(&edge, 1, 10));
+    }
+    await_empty(&edge);
+    close_edge(&edge, 0);
+    assert_int_equal(mock_kafka_read(&kafka, "t", PARTITIONS, see_line, seen), LINES);
+    for (unsigned i = 0; i < LINES; i++)
+        assert_int_equal(seen[i], 1);
+}
+
+/* What Kafka will never take waits for the dead-letter topic, over a restart with Kafka away. */
+static void test_keeps_dead_letters_until_their_topic_is_there(void **state)
+{
+    (void)state;
+    struct edge edge = {0};
+
+    topics[0].dead_letter = "later.dlq";
+    open_edge(&edge);
+    append_all(&edge, 1, 1, 10);
+    await_empty(&edge);
+    rd_kafka_mock_push_request_errors(kafka.cluster, PRODUCE, 1, RD_KAFKA_RESP_ERR_INVALID_RECORD);
+    append_all(&edge, 1, 1, 10);
+    peer_wait(1500);
+    assert_int_equal(waiting_items(&edge), 1);
+    rd_kafka_mock_broker_set_down(kafka.cluster, 1);
+    close_edge(&edge, 0);
+    open_edge(&edge);
+    peer_wait(500);
+    assert_int_equal(waiting_items(&edge), 1);
+    assert_int_equal(rd_kafka_mock_topic_create(kafka.cluster, "later.dlq", 1, 1), 0);
+    rd_kafka_mock_push_request_errors(kafka.cluster, PRODUCE, 1, RD_KAFKA_RESP_ERR_INVALID_RECORD);
+    rd_kafka_mock_broker_set_up(kafka.cluster, 1);
+    await_empty(&edge);
+    close_edge(&edge, 0);
+    struct found *found = read_topic("t", PARTITIONS), *dead = read_topic("later.dlq", 1);
+    assert_int_equal(found->seen[0], 1);
+    assert_int_equal(dead->seen[1], 1);
+    assert_true(dead->reason[0] != '\0');
+    free(found);
+    free(dead);
+}
+
 /* ---- kill -9 */
 
 /* The child: appends, and writes each number to the pipe once it is acknowledged. Never more than
@@ -432,8 +533,10 @@ static void test_loses_nothing_acknowledged_however_often_it_is_killed(void **st
     free(found);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+    if (argc > 1) /* a pattern of names */
+        cmocka_set_test_filter(argv[1]);
 #define T(name) cmocka_unit_test_setup_teardown(name, begin, end)
     const struct CMUnitTest tests[] = {
         T(test_brings_every_item_to_kafka_once),
@@ -444,6 +547,9 @@ int main(void)
         T(test_sends_again_under_the_same_name_after_a_restart),
         T(test_avoids_a_partition_without_a_leader),
         T(test_drains_before_it_closes),
+        T(test_sends_entries_to_the_topic_of_their_tag),
+        T(test_writes_a_document_for_each_record),
+        T(test_keeps_dead_letters_until_their_topic_is_there),
         T(test_loses_nothing_acknowledged_however_often_it_is_killed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
