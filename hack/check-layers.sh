@@ -13,6 +13,7 @@ may_include() { # file -> folders
     sidecar/otlp/*)           echo "common sidecar/otlp" ;;
     sidecar/kafka/*)          echo "common sidecar/kafka" ;;
     sidecar/confine/*)        echo "common sidecar/confine" ;;
+    sidecar/live/*)           echo "common sidecar/live" ;;
     sidecar/process/*)        echo "common sidecar/otlp sidecar/process" ;;
     sidecar/export/*)         echo "common sidecar/net sidecar/otlp sidecar/export" ;;
     sidecar/edge/*)           echo "common sidecar/net sidecar/otlp sidecar/spool sidecar/kafka sidecar/process sidecar/export sidecar/edge" ;;

@@ -34,6 +34,10 @@ static const char help[] =
     "  --log-format FORMAT          logfmt, json                 (default logfmt)\n"
     "  --unconfined                 keep the rights that the process gives up at start\n"
     "\n"
+    "The document is followed: what a process can change while it runs it takes over within "
+    "seconds\n"
+    "(SIGHUP: at once); what it can't is named in the log and in /debug/state, and needs a "
+    "restart.\n"
     "SIGTERM drains: what is open is answered, what is spooled is sent as far as time allows, and\n"
     "the rest is sent after the next start. Try it: manifests/samples/single-node.yaml\n";
 

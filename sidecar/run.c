@@ -1,11 +1,14 @@
 #include "sidecar/run.h"
 
+#include "common/contract/names.h"
 #include "common/contract/pipeline.h"
 #include "common/json.h"
 #include "common/log.h"
 #include "sidecar/confine/confine.h"
 #include "sidecar/edge/edge.h"
 #include "sidecar/gateway/gateway.h"
+#include "sidecar/live/document.h"
+#include "sidecar/live/follow.h"
 
 #include <limits.h>
 #include <pthread.h>
@@ -13,12 +16,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 enum { GRACE_MS = 25000 };
 
 struct process {
     const struct run_options *options;
-    struct pipeline *pipeline;
+    struct document *document;
+    struct pipeline *pipeline;    /* at start; what was taken over since is with the stages */
+    bool candidate;               /* it is the candidate */
+    struct error candidate_error; /* why it is not, though it was to be */
+    struct follow *follow;
     struct arena arena;
     struct confine_state confinement;
 
@@ -54,23 +62,38 @@ static void kick_gateways(void *context)
 
 /* ---- what is to run */
 
-/* Loads the document; faults go to the log, one line each. */
-static struct pipeline *load(const char *path)
+static void tell_faults(const char *path, struct faults *faults, const struct error *error)
 {
-    struct pipeline *pipeline = NULL;
+    if (faults->count == 0)
+        LOG_ERROR("Could not load the pipeline", LOG_STR("file", path),
+                  LOG_STR("error", error->text));
+    for (size_t i = 0; i < faults->count; i++)
+        LOG_ERROR("Fault in the pipeline", LOG_STR("file", path),
+                  LOG_STR("path", faults->items[i].path), LOG_STR("fault", faults->items[i].what),
+                  LOG_STR("advice", faults->items[i].advice));
+}
+
+/* Loads the document; faults go to the log, one line each. A candidate that can't be read is not
+ * waited for. */
+static enum err load(struct process *process)
+{
     struct faults faults = {0};
     struct error error = {0};
 
-    enum err err = pipeline_load(path, &pipeline, &faults, &error);
-    if (err && faults.count == 0)
-        LOG_ERROR("Could not load the pipeline", LOG_STR("file", path),
-                  LOG_STR("error", error.text));
-    for (size_t i = 0; err && i < faults.count; i++)
-        LOG_ERROR("Fault in the pipeline", LOG_STR("file", path),
-                  LOG_STR("path", faults.items[i].path), LOG_STR("fault", faults.items[i].what),
-                  LOG_STR("advice", faults.items[i].advice));
+    enum err err = document_open(process->options->pipeline, getenv(NAMES_POD_ENV),
+                                 &process->document, &error);
+    if (!err)
+        err = document_read(process->document, &process->pipeline, &process->candidate, &faults,
+                            &error);
+    if (err && process->candidate) {
+        process->candidate_error = error;
+        process->candidate = false;
+        err = document_read_current(process->document, &process->pipeline, &faults, &error);
+    }
+    if (err)
+        tell_faults(process->options->pipeline, &faults, &error);
     faults_fini(&faults);
-    return pipeline;
+    return err;
 }
 
 /* The choose functions return what is wrong with the command line and the document together; NULL:
@@ -130,6 +153,7 @@ static void add_state(void *context, struct json *root)
     const struct confine_state *confinement = &process->confinement;
     struct json *part = json_set_object(root, "confinement");
 
+    follow_add_state(process->follow, root);
     json_set_bool(part, "noNewPrivileges", confinement->no_new_privileges);
     json_set_number(part, "landlock", confinement->landlock);
     json_set_bool(part, "systemCalls", confinement->system_calls);
@@ -164,6 +188,46 @@ static struct edge_options edge_settings(struct process *process)
         .stored = process->single ? kick_gateways : NULL,
         .stored_context = process,
     };
+}
+
+/* Takes a changed document over in all that runs here, or in nothing of it. */
+static enum err change(void *context, const struct pipeline *pipeline, struct error *error)
+{
+    struct process *process = context;
+    size_t changed = 0, count = process->wanted_gateways_len;
+    enum err err = OK;
+
+    while (changed < count && !err) {
+        err = gateway_change(process->gateways[changed], pipeline, error);
+        changed += !err;
+    }
+    if (!err && process->edge != NULL)
+        err = edge_change(process->edge, pipeline, error);
+    for (size_t i = 0; err && i < changed; i++) {
+        struct error again = {0};
+        if (gateway_change(process->gateways[i], follow_running(process->follow), &again))
+            LOG_ERROR("Could not go back to the last good document", LOG_STR("error", again.text));
+    }
+    return err;
+}
+
+static enum err follow(struct process *process, struct error *error)
+{
+    struct follow_options options = {.document = process->document,
+                                     .running = process->pipeline,
+                                     .candidate = process->candidate,
+                                     .gateways_len = process->wanted_gateways_len,
+                                     .change = change,
+                                     .context = process};
+
+    if (process->wanted_edge != NULL)
+        options.edge = process->wanted_edge->name;
+    for (size_t i = 0; i < process->wanted_gateways_len; i++)
+        options.gateways[i] = process->wanted_gateways[i].name;
+    enum err err = follow_open(&options, &process->follow, error);
+    if (!err && process->candidate_error.code != OK)
+        follow_refused_at_start(process->follow, process->candidate_error.text);
+    return err;
 }
 
 /* Before there is any thread: see confine.h. */
@@ -224,6 +288,8 @@ static enum err start(struct process *process, struct error *error)
     }
     if (!err)
         err = confine(process, error);
+    if (!err)
+        err = follow(process, error);
     if (!err && process->wanted_edge != NULL)
         err = edge_start(&edge, &process->edge, error);
     for (size_t i = 0; i < process->wanted_gateways_len && !err; i++) {
@@ -262,19 +328,20 @@ static void block_signals(sigset_t *ret_set)
     pthread_sigmask(SIG_BLOCK, ret_set, NULL);
 }
 
-static void wait_for_end(const sigset_t *signals)
+/* Follows the document until it is time to go. */
+static void wait_for_end(const struct process *process, const sigset_t *signals)
 {
+    static const struct timespec look = {.tv_sec = FOLLOW_EVERY_MS / 1000,
+                                         .tv_nsec = FOLLOW_EVERY_MS % 1000 * 1000000};
+
     for (;;) {
-        int number = 0;
-        if (sigwait(signals, &number) != 0 || number == SIGPIPE)
-            continue;
-        if (number == SIGHUP) {
-            LOG_WARN("A changed document needs a restart; certificates are followed by themselves");
-            continue;
+        int number = sigtimedwait(signals, NULL, &look);
+        if (number == SIGTERM || number == SIGINT) {
+            LOG_INFO("Stopping", LOG_STR("signal", number == SIGTERM ? "SIGTERM" : "SIGINT"),
+                     LOG_U64("grace_ms", GRACE_MS));
+            return;
         }
-        LOG_INFO("Stopping", LOG_STR("signal", number == SIGTERM ? "SIGTERM" : "SIGINT"),
-                 LOG_U64("grace_ms", GRACE_MS));
-        return;
+        follow_look(process->follow, number == SIGHUP);
     }
 }
 
@@ -288,7 +355,7 @@ static int run(struct process *process)
     if (err)
         LOG_ERROR("Could not start", LOG_STR("error", error.text));
     else
-        wait_for_end(&signals);
+        wait_for_end(process, &signals);
     stop(process);
     LOG_INFO("Stopped");
     return err ? EXIT_FAILURE : EXIT_SUCCESS;
@@ -311,11 +378,12 @@ int run_pipeline(const struct run_options *options)
             verb = &verbs[i];
     if (verb == NULL)
         return usage_error("no such verb");
-    process.pipeline = load(options->pipeline);
-    if (process.pipeline != NULL) {
+    if (load(&process) == OK) {
         const char *wrong = verb->choose(&process);
         code = wrong != NULL ? usage_error(wrong) : run(&process);
     }
+    follow_close(&process.follow);
+    document_close(&process.document);
     pipeline_free(&process.pipeline);
     arena_fini(&process.arena);
     return code;

@@ -1,11 +1,13 @@
 #include "sidecar/edge/edge.h"
 
+#include "common/assert.h"
 #include "common/clock.h"
 #include "common/contract/names.h"
 #include "common/http_server.h"
 #include "common/log.h"
 #include "common/metrics.h"
 #include "common/tls.h"
+#include "sidecar/edge/edge_live.h"
 #include "sidecar/edge/edge_state.h"
 #include "sidecar/edge/produce.h"
 #include "sidecar/edge/receive.h"
@@ -14,7 +16,6 @@
 #include "sidecar/edge/routes.h"
 #include "sidecar/kafka/kafka_access.h"
 #include "sidecar/net/net_loop.h"
-#include "sidecar/otlp/stamp.h"
 #include "sidecar/spool/spool.h"
 
 #include <pthread.h>
@@ -29,7 +30,7 @@ struct worker {
     struct edge *edge;
     struct net_loop *loop;
     struct receive *receive;
-    struct net_task drain;
+    struct net_task drain, change;
     struct net_timer refresh;
     pthread_t thread;
     bool running;
@@ -41,7 +42,7 @@ struct edge {
     struct net_budget budget;
     struct tls_context *tls;
     struct receive_tokens *tokens;
-    struct stamp *stamp_local, *stamp_remote;
+    struct edge_live *live;
     struct kafka_access access;
     struct produce_route routes[PIPELINE_TOPICS_MAX];
     struct spool *spool;
@@ -53,6 +54,7 @@ struct edge {
     uint64_t drain_until_ms;
     bool drained;
     atomic_size_t draining; /* workers that have not finished */
+    atomic_size_t changing; /* the same, of a change */
 };
 
 static enum err no_memory(struct error *error)
@@ -62,70 +64,35 @@ static enum err no_memory(struct error *error)
 
 /* ---- what the document says, as the stages want it */
 
+static struct spool_policy policy_of(const struct pipeline_edge *edge)
+{
+    return (struct spool_policy){
+        .size_bytes = (uint64_t)edge->spool.size_bytes,
+        .min_free_percent = (unsigned)edge->spool.min_free_percent,
+        .when_full =
+            edge->spool.when_full == PIPELINE_FULL_DROP_OLDEST ? SPOOL_DROP_OLDEST : SPOOL_BLOCK,
+        .max_age_ms = (uint64_t)edge->spool.max_age_ms,
+    };
+}
+
 static enum err open_spool(struct edge *edge, struct error *error)
 {
-    const struct pipeline_spool *wanted = &edge->options.edge->spool;
     const char *dir = NULL;
 
     enum err err = edge_make_dir(&edge->options, &edge->arena, &dir, error);
     if (err)
         return error_prefix(error, err, "spool");
+    const struct spool_policy policy = policy_of(edge->options.edge);
     const struct spool_config config = {
         .dir = dir,
-        .size_bytes = (uint64_t)wanted->size_bytes,
-        .min_free_percent = (unsigned)wanted->min_free_percent,
-        .when_full =
-            wanted->when_full == PIPELINE_FULL_DROP_OLDEST ? SPOOL_DROP_OLDEST : SPOOL_BLOCK,
-        .max_age_ms = (uint64_t)wanted->max_age_ms,
+        .size_bytes = policy.size_bytes,
+        .min_free_percent = policy.min_free_percent,
+        .when_full = policy.when_full,
+        .max_age_ms = policy.max_age_ms,
         .pending_max_bytes = (size_t)edge->options.edge->memory_limit_bytes / 4,
     };
     edge->options.spool_dir = dir;
     return spool_open(&config, &edge->spool, error);
-}
-
-/* What is stamped on what comes from this node, or on the rest. */
-static enum err make_stamp(struct edge *edge, bool local, const char *node,
-                           struct stamp **ret_stamp, struct error *error)
-{
-    static const enum stamp_action actions[] = {[PIPELINE_ACTION_INSERT] = STAMP_INSERT,
-                                                [PIPELINE_ACTION_UPDATE] = STAMP_UPDATE,
-                                                [PIPELINE_ACTION_UPSERT] = STAMP_UPSERT,
-                                                [PIPELINE_ACTION_DELETE] = STAMP_DELETE};
-    const struct pipeline_edge *wanted = edge->options.edge;
-    struct stamp_rule *rules =
-        arena_zalloc(&edge->arena, (wanted->resource_attribute_count + 1) * sizeof *rules);
-    size_t n = 0;
-
-    if (rules == NULL)
-        return no_memory(error);
-    for (size_t i = 0; i < wanted->resource_attribute_count; i++) {
-        const struct pipeline_attribute *attribute = &wanted->resource_attributes[i];
-        if (attribute->from_node && !local)
-            continue;
-        rules[n++] = (struct stamp_rule){.key = attribute->key,
-                                         .value = attribute->from_node ? node : attribute->value,
-                                         .action = actions[attribute->action]};
-    }
-    if (edge->options.pipeline->cluster_name != NULL)
-        rules[n++] = (struct stamp_rule){.key = "k8s.cluster.name",
-                                         .value = edge->options.pipeline->cluster_name,
-                                         .action = STAMP_INSERT};
-    return stamp_create(rules, n, ret_stamp, error);
-}
-
-static enum err make_stamps(struct edge *edge, struct error *error)
-{
-    char host[256] = "";
-    const char *node = getenv(NAMES_NODE_ENV);
-
-    if (node == NULL || node[0] == '\0') {
-        gethostname(host, sizeof host - 1);
-        node = host;
-    }
-    enum err err = make_stamp(edge, true, node, &edge->stamp_local, error);
-    if (!err)
-        err = make_stamp(edge, false, node, &edge->stamp_remote, error);
-    return err ? error_prefix(error, err, "resourceAttributes") : OK;
 }
 
 static enum err open_tls(struct edge *edge, struct error *error)
@@ -284,14 +251,9 @@ static void receive_settings(struct edge *edge, struct receive_options *ret_opti
         .address = edge->options.listen_address,
         .grpc_port = (uint16_t)otlp->grpc_port,
         .http_port = (uint16_t)otlp->http_port,
-        .grpc_body_max = (size_t)otlp->grpc_max_request_bytes,
-        .http_body_max = (size_t)otlp->http_max_request_bytes,
-        .stamp_local = edge->stamp_local,
-        .stamp_remote = edge->stamp_remote,
+        .limits = edge->live->limits,
         .tokens = edge->tokens,
         .all_local = wanted->mode == PIPELINE_DAEMONSET,
-        .cors_origins = otlp->cors_allowed_origins.items,
-        .cors_origins_len = otlp->cors_allowed_origins.count,
         .stored = on_stored,
         .context = edge,
     };
@@ -392,7 +354,7 @@ enum err edge_start(const struct edge_options *options, struct edge **ret_edge, 
 
     enum err err = open_spool(edge, error);
     if (!err)
-        err = make_stamps(edge, error);
+        err = edge_live_make(options->pipeline, options->edge, &edge->live, error);
     if (!err)
         err = open_tls(edge, error);
     if (!err)
@@ -419,6 +381,68 @@ enum err edge_start(const struct edge_options *options, struct edge **ret_edge, 
     return OK;
 }
 
+/* Waits until `done` or the time is up; there is nothing to be woken by but the clock. */
+static void wait_until(uint64_t until_ms, bool (*done)(const struct edge *edge),
+                       const struct edge *edge)
+{
+    const struct timespec pause = {.tv_nsec = 2000000};
+    while (!done(edge) && clock_mono_ms() < until_ms)
+        nanosleep(&pause, NULL);
+}
+
+/* ---- changes */
+
+static bool workers_have_changed(const struct edge *edge)
+{
+    return atomic_load(&edge->changing) == 0;
+}
+
+static void change_worker(struct net_task *task)
+{
+    struct worker *worker = CONTAINER_OF(task, struct worker, change);
+
+    receive_change(worker->receive, &worker->edge->live->limits);
+    atomic_fetch_sub(&worker->edge->changing, 1);
+}
+
+/* On each worker's thread; when this returns none of them uses the one before. */
+static void change_workers(struct edge *edge, struct edge_live **live)
+{
+    struct edge_live *before = edge->live;
+
+    (*live)->retired = before;
+    MOVE(edge->live, *live);
+    atomic_store(&edge->changing, edge->workers_len);
+    for (size_t i = 0; i < edge->workers_len; i++) {
+        edge->workers[i].change.run = change_worker;
+        net_loop_post(edge->workers[i].loop, &edge->workers[i].change);
+    }
+    wait_until(UINT64_MAX, workers_have_changed, edge);
+    edge_live_retire(before);
+}
+
+enum err edge_change(struct edge *edge, const struct pipeline *pipeline, struct error *error)
+{
+    const char *name = edge->options.edge->name;
+    const struct pipeline_edge *wanted = pipeline_edge(pipeline, name);
+    struct edge_live *live = NULL;
+
+    ASSERT(wanted != NULL);
+    const struct spool_policy policy = policy_of(wanted);
+    enum err err = edge_live_make(pipeline, wanted, &live, error);
+    if (!err)
+        err = spool_set_policy(edge->spool, &policy, error);
+    if (err) {
+        edge_live_free(&live);
+        return error_prefix(error, err, "edge '%s'", name);
+    }
+    if (edge->produce != NULL)
+        produce_set_compression(edge->produce, compressions[wanted->producer.compression],
+                                (int)wanted->producer.compression_level);
+    change_workers(edge, &live);
+    return OK;
+}
+
 static void worker_drained(void *context)
 {
     struct edge *edge = context;
@@ -438,15 +462,6 @@ static size_t in_spool(const struct edge *edge)
         if (edge->workers[i].receive != NULL)
             n += receive_in_spool(edge->workers[i].receive);
     return n;
-}
-
-/* Waits until `done` or the time is up; there is nothing to be woken by but the clock. */
-static void wait_until(uint64_t until_ms, bool (*done)(const struct edge *edge),
-                       const struct edge *edge)
-{
-    const struct timespec pause = {.tv_nsec = 2000000};
-    while (!done(edge) && clock_mono_ms() < until_ms)
-        nanosleep(&pause, NULL);
 }
 
 static bool workers_are_drained(const struct edge *edge)
@@ -518,8 +533,7 @@ void edge_stop(struct edge **edge, uint32_t grace_ms)
         edge_state_fini(&gone->state);
     spool_close(&gone->spool); /* answers whoever still waits */
     close_workers(gone);
-    stamp_destroy(&gone->stamp_local);
-    stamp_destroy(&gone->stamp_remote);
+    edge_live_free(&gone->live);
     tls_context_close(&gone->tls);
     receive_tokens_close(&gone->tokens);
     arena_fini(&gone->arena);

@@ -48,6 +48,13 @@ NODISCARD enum err edge_make_dir(const struct edge_options *options, struct aren
 NODISCARD enum err edge_start(const struct edge_options *options, struct edge **ret_edge,
                               struct error *error);
 
+/* Takes over what of a changed document an edge can change while it runs: what is stamped, CORS,
+ * how large requests may be, the spool's policy, the producer's compression. Returns when all of it
+ * holds, but for the compression, which waits for a new client. `pipeline` has this edge; nothing
+ * of it is kept. ERR_INVALID, ERR_NOMEM: nothing has changed. */
+NODISCARD enum err edge_change(struct edge *edge, const struct pipeline *pipeline,
+                               struct error *error);
+
 /* The first step of stopping: no new requests, and answers to those that are open. */
 void edge_drain(struct edge *edge, uint32_t grace_ms);
 

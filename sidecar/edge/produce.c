@@ -6,6 +6,7 @@
 #include "sidecar/edge/produce_internal.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 enum {
     REOPEN_MS = 1000, /* between two clients */
@@ -19,7 +20,8 @@ enum {
 
 bool produce_is_fit(const struct produce *produce)
 {
-    return !producer_is_dead(produce->producer) && produce->batch_bytes <= produce->batch_wanted;
+    return !producer_is_dead(produce->producer) && !produce->is_stale &&
+           produce->batch_bytes <= produce->batch_wanted;
 }
 
 /* Once nothing of an earlier run is left to be read, the journal tells all of it. */
@@ -53,12 +55,14 @@ static enum err open_client(struct produce *produce, struct error *error)
     if (err)
         return err;
     produce->batch_bytes = options.batch_bytes;
+    produce->is_stale = false;
     produce->clients++;
     return OK;
 }
 
 /* A dead client can't be mended: everything under way is reported, and a new one takes it over. One
- * whose batches are too large is replaced when nothing is under way. */
+ * whose batches are too large, or that is to compress in another way, is replaced when nothing is
+ * under way. */
 static void replace_client(struct produce *produce)
 {
     bool died = producer_is_dead(produce->producer);
@@ -77,8 +81,9 @@ static void replace_client(struct produce *produce)
         LOG_WARN("Replaced the Kafka client after a fatal error",
                  LOG_U64("clients", produce->clients));
     else
-        LOG_INFO("Opened a Kafka client with smaller batches",
-                 LOG_U64("bytes", produce->batch_bytes));
+        LOG_INFO("Opened a Kafka client with other settings",
+                 LOG_U64("batch_bytes", produce->batch_bytes),
+                 LOG_STR("compression", produce->options.compression));
     producer_close(&dead, 0);
 }
 
@@ -145,6 +150,20 @@ static uint32_t poll_ms(const struct produce *produce, bool fed, bool waiting)
     return clock_mono_ms() < produce->moved_ms + QUIET_AFTER_MS ? BUSY_POLL_MS : QUIET_POLL_MS;
 }
 
+static void take_changes(struct produce *produce)
+{
+    pthread_mutex_lock(&produce->lock);
+    if (produce->compression != NULL) {
+        produce->is_stale = produce->is_stale ||
+                            strcmp(produce->compression, produce->options.compression) != 0 ||
+                            produce->compression_level != produce->options.compression_level;
+        produce->options.compression = produce->compression;
+        produce->options.compression_level = produce->compression_level;
+        produce->compression = NULL;
+    }
+    pthread_mutex_unlock(&produce->lock);
+}
+
 static void *run(void *context)
 {
     struct produce *produce = context;
@@ -154,6 +173,7 @@ static void *run(void *context)
     while (!should_stop(produce, idle)) {
         bool fed = false;
 
+        take_changes(produce);
         if (producer_is_dead(produce->producer) ||
             (!produce_is_fit(produce) && producer_in_flight(produce->producer) == 0))
             replace_client(produce);
@@ -202,6 +222,15 @@ enum err produce_open(const struct produce_options *options, struct produce **re
     produce->running = true;
     *ret_produce = produce;
     return OK;
+}
+
+void produce_set_compression(struct produce *produce, const char *compression, int level)
+{
+    pthread_mutex_lock(&produce->lock);
+    produce->compression = compression;
+    produce->compression_level = level;
+    pthread_mutex_unlock(&produce->lock);
+    produce_kick(produce);
 }
 
 void produce_kick(struct produce *produce)

@@ -63,6 +63,10 @@ NODISCARD enum err produce_open(const struct produce_options *options, struct pr
 /* Something new may be in the spool. Cheap; any thread. */
 void produce_kick(struct produce *produce);
 
+/* Another compression, by a new client once nothing is under way; until then nothing more is sent.
+ * `compression` is a literal. Any thread. */
+void produce_set_compression(struct produce *produce, const char *compression, int level);
+
 /* Goes on until the spool is empty, at most `drain_ms`, then ends the thread and frees. What is
  * left is in the spool and will be sent after the next start. */
 void produce_close(struct produce **produce, uint32_t drain_ms);

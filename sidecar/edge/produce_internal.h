@@ -45,6 +45,7 @@ struct produce {
     uint64_t clients;
     uint64_t reopen_at_ms;
     size_t batch_bytes, batch_wanted; /* the client's, and what the smallest topic takes */
+    bool is_stale;                    /* the client compresses as it was told before */
     uint64_t moved_ms;                /* when something was last sent or reported */
     uint64_t kicked_ms;
     uint32_t random;
@@ -56,6 +57,8 @@ struct produce {
     pthread_cond_t wake;
     bool kicked, sleeping, stopping;
     uint32_t drain_ms;
+    const char *compression; /* what options are to be; NULL: what they are */
+    int compression_level;
     struct produce_state published;
 };
 

@@ -107,8 +107,8 @@ static bool is_local(const struct receive *receive, const struct net_request *re
 static void store(struct receive *receive, struct net_request *request, const struct answer *answer,
                   struct bytes message, uint32_t items)
 {
-    const struct stamp *stamp =
-        is_local(receive, request) ? receive->options.stamp_local : receive->options.stamp_remote;
+    const struct stamp *stamp = is_local(receive, request) ? receive->options.limits.stamp_local
+                                                           : receive->options.limits.stamp_remote;
     struct error error = {0};
     enum err err = stamp_apply(stamp, message, spool_request_max(receive->options.spool),
                                &receive->slices, &error);
@@ -225,8 +225,8 @@ static const char *allowed_origin(const struct receive *receive, const struct ne
 {
     struct bytes origin = net_request_header(request, NET_HEADER_ORIGIN);
 
-    for (size_t i = 0; origin.len > 0 && i < receive->options.cors_origins_len; i++) {
-        const char *allowed = receive->options.cors_origins[i];
+    for (size_t i = 0; origin.len > 0 && i < receive->options.limits.cors_origins_len; i++) {
+        const char *allowed = receive->options.limits.cors_origins[i];
         if (strcmp(allowed, "*") == 0 ||
             (strlen(allowed) == origin.len && memcmp(allowed, origin.data, origin.len) == 0))
             return allowed;
@@ -276,7 +276,7 @@ static bool open_http(struct port *port, struct net_request **request, struct an
     struct error error = {0};
 
     answer->allow_origin = allowed_origin(port->receive, *request);
-    answer->vary_origin = port->receive->options.cors_origins_len > 0;
+    answer->vary_origin = port->receive->options.limits.cors_origins_len > 0;
     bool json =
         !otlp_encoding_of(net_request_header(*request, NET_HEADER_CONTENT_TYPE), &answer->encoding);
     if (json)
@@ -389,15 +389,29 @@ enum err receive_open(struct net_loop *loop, const struct receive_options *optio
     receive->options = *options;
     receive->loop = loop;
 
-    enum err err =
-        open_port(receive, &receive->grpc, options->grpc_port, options->grpc_body_max, error);
+    enum err err = open_port(receive, &receive->grpc, options->grpc_port,
+                             options->limits.grpc_body_max, error);
     if (err)
         return error_prefix(error, err, "OTLP/gRPC");
-    err = open_port(receive, &receive->http, options->http_port, options->http_body_max, error);
+    err = open_port(receive, &receive->http, options->http_port, options->limits.http_body_max,
+                    error);
     if (err)
         return error_prefix(error, err, "OTLP/HTTP");
     MOVE(*ret_receive, receive);
     return OK;
+}
+
+static void set_body_max(struct port *port, size_t body_max)
+{
+    port->body_max = body_max;
+    net_server_set_body_max(port->server, body_max);
+}
+
+void receive_change(struct receive *receive, const struct receive_limits *limits)
+{
+    receive->options.limits = *limits;
+    set_body_max(&receive->grpc, limits->grpc_body_max);
+    set_body_max(&receive->http, limits->http_body_max);
 }
 
 uint16_t receive_grpc_port(const struct receive *receive)

@@ -34,7 +34,19 @@ struct tls_context;
 #define RECEIVE_RETRY_MS    1000
 #define RECEIVE_RETRY_AFTER "1"
 
-/* All pointers are loans for the receiver's life. */
+/* What may change while requests come in. Pointers are loans until the next receive_change(), but
+ * the origins for the receiver's life. */
+struct receive_limits {
+    size_t grpc_body_max, http_body_max; /* bytes, decompressed too */
+
+    const struct stamp *stamp_local;  /* for what comes from this node */
+    const struct stamp *stamp_remote; /* for the rest */
+
+    const char *const *cors_origins; /* "*" or exact */
+    size_t cors_origins_len;
+};
+
+/* All other pointers are loans for the receiver's life. */
 struct receive_options {
     struct spool *spool;
     struct net_budget *budget;
@@ -43,16 +55,11 @@ struct receive_options {
 
     const char *address; /* NULL: all */
     uint16_t grpc_port, http_port;
-    size_t grpc_body_max, http_body_max; /* bytes, decompressed too */
+    struct receive_limits limits;
+    bool all_local; /* everything comes from this node */
 
-    const struct stamp *stamp_local;  /* for what comes from this node */
-    const struct stamp *stamp_remote; /* for the rest */
-    bool all_local;                   /* everything does */
-
-    bool serves[SIGNAL_COUNT];       /* false: nobody reads it, so it is refused for good */
-    struct receive_tokens *tokens;   /* NULL: nobody is asked for one */
-    const char *const *cors_origins; /* "*" or exact */
-    size_t cors_origins_len;
+    bool serves[SIGNAL_COUNT];     /* false: nobody reads it, so it is refused for good */
+    struct receive_tokens *tokens; /* NULL: nobody is asked for one */
 
     /* Somebody may want to read the spool: when a request is in it, on the committer's thread; if
      * the acknowledgement waits for the reader, when it was handed over, on the loop's. */
@@ -62,6 +69,9 @@ struct receive_options {
 
 NODISCARD enum err receive_open(struct net_loop *loop, const struct receive_options *options,
                                 struct receive **ret_receive, struct error *error);
+
+/* From the next request on. Its loop's thread. */
+void receive_change(struct receive *receive, const struct receive_limits *limits);
 
 /* The ports in use, for port 0. */
 uint16_t receive_grpc_port(const struct receive *receive);

@@ -37,6 +37,7 @@ struct delivery {
     struct backoff backoff;
     uint64_t gate_ms; /* nothing is sent before */
     uint32_t random;
+    bool paused;
     bool was_up;          /* answered with success since the last loss */
     uint64_t outages;     /* failures counted; those of requests sent before the last one are not */
     uint64_t held;        /* requests */
@@ -491,7 +492,7 @@ uint64_t delivery_run(struct delivery *delivery, uint64_t now_ms)
             next_ms = filling->since_ms + timeout;
         }
     }
-    for (;;) {
+    while (!delivery->paused) {
         uint32_t at_once = delivery->state.failing > 0 ? 1 : delivery->in_flight_max;
         if (delivery->gate_ms > now_ms) {
             next_ms = delivery->gate_ms < next_ms ? delivery->gate_ms : next_ms;
@@ -510,6 +511,14 @@ uint64_t delivery_run(struct delivery *delivery, uint64_t now_ms)
 
 /* ---- opening and closing */
 
+static struct backoff backoff_of(const struct pipeline_gateway *gateway)
+{
+    return (struct backoff){.initial_ms = (uint64_t)gateway->retry_initial_ms,
+                            .max_ms = (uint64_t)gateway->retry_max_ms,
+                            .multiplier_percent = 200,
+                            .jitter_percent = 30};
+}
+
 enum err delivery_open(const struct delivery_options *options, struct delivery **ret_delivery,
                        struct error *error)
 {
@@ -522,15 +531,31 @@ enum err delivery_open(const struct delivery_options *options, struct delivery *
     delivery->ready_end = &delivery->ready;
     delivery->in_flight_max = IN_FLIGHT_FIRST;
     delivery->random = (uint32_t)clock_wall_ns();
-    delivery->backoff = (struct backoff){.initial_ms = (uint64_t)options->gateway->retry_initial_ms,
-                                         .max_ms = (uint64_t)options->gateway->retry_max_ms,
-                                         .multiplier_percent = 200,
-                                         .jitter_percent = 30};
+    delivery->backoff = backoff_of(options->gateway);
     delivery->items = metrics_series(&items_desc, name);
     delivery->rejected = metrics_series(&rejected_desc, name);
     delivery->dead = metrics_series(&dead_desc, name);
     *ret_delivery = delivery;
     return OK;
+}
+
+void delivery_pause(struct delivery *delivery, bool paused)
+{
+    delivery->paused = paused;
+}
+
+void delivery_change(struct delivery *delivery, const struct pipeline_gateway *gateway,
+                     struct export *export)
+{
+    delivery->options.gateway = gateway;
+    delivery->backoff = backoff_of(gateway);
+    delivery->gate_ms = 0;
+    if (export == NULL)
+        return;
+    ASSERT(delivery->state.in_flight == 0);
+    delivery->options.export = export;
+    delivery->was_up = false;
+    delivery->in_flight_max = IN_FLIGHT_FIRST;
 }
 
 static void forget(struct request *request)

@@ -70,6 +70,14 @@ NODISCARD enum err delivery_open(const struct delivery_options *options,
  * are their intake's. */
 void delivery_close(struct delivery **delivery);
 
+/* Nothing is sent while it is paused; what is under way is answered. */
+void delivery_pause(struct delivery *delivery, bool paused);
+
+/* Another document's settings, and another exporter if it is not NULL: then nothing may be in
+ * flight. What waits is tried at once. `gateway` as in the options. */
+void delivery_change(struct delivery *delivery, const struct pipeline_gateway *gateway,
+                     struct export *export);
+
 void delivery_add(struct delivery *delivery, struct parcel *parcel, uint64_t now_ms);
 
 /* Sends what is due. Returns when to call again at the latest (monotonic ms). */

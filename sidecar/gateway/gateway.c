@@ -1,7 +1,10 @@
 #include "sidecar/gateway/gateway.h"
 
+#include "common/assert.h"
 #include "common/clock.h"
+#include "common/cond.h"
 #include "common/contract/names.h"
+#include "common/contract/pipeline_live.h"
 #include "common/http_server.h"
 #include "common/json.h"
 #include "common/log.h"
@@ -18,7 +21,18 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { BUSY_MS = 20, COMMIT_LAST_MS = 5000 };
+enum { BUSY_MS = 20, COMMIT_LAST_MS = 5000, CHANGE_WAIT_MS = 10000 };
+
+/* A changed document on its way in; lives on the stack of gateway_change(). */
+struct change {
+    struct net_task task;
+    struct gateway *gateway;
+    struct pipeline *pipeline, *pipeline_of_export; /* two copies: they are let go of apart */
+    struct export *export;                          /* NULL: the backend stays as it is */
+    uint64_t until_ms; /* then what is in flight is given up, and sent again */
+    struct error error;
+    bool done; /* guarded by the gateway's lock */
+};
 
 struct gateway {
     struct gateway_options options;
@@ -26,6 +40,9 @@ struct gateway {
     struct kafka_access access;
     struct net_loop *loop;
     struct export *export;
+    struct pipeline *taken,
+        *taken_of_export;  /* what delivery and export were changed to, or NULL */
+    struct change *change; /* waits for an idle moment */
     struct delivery *delivery;
     struct dead_letters *dead_letters;
     struct intake *intake;
@@ -40,7 +57,8 @@ struct gateway {
     uint32_t grace_ms;
     uint64_t stop_at_ms; /* 0: not stopping */
 
-    pthread_mutex_t lock; /* guards what follows */
+    pthread_cond_t changed;
+    pthread_mutex_t lock; /* guards what follows, and the pipeline in `options` */
     struct delivery_state delivery_state;
     struct intake_state intake_state;
     uint64_t dead_count, dead_waiting;
@@ -126,6 +144,120 @@ static void publish(struct gateway *gateway)
     metric_set(metrics_series(&held_desc, name), (double)gateway->intake_state.held_bytes);
 }
 
+/* ---- changes */
+
+static const struct pipeline_gateway *find_self(const struct gateway *gateway,
+                                                const struct pipeline *pipeline)
+{
+    const struct pipeline_gateway *self =
+        pipeline_gateway(pipeline, gateway->options.gateway->name);
+    ASSERT(self != NULL);
+    return self;
+}
+
+static void end_change(struct gateway *gateway, struct change *change)
+{
+    pthread_mutex_lock(&gateway->lock);
+    change->done = true;
+    pthread_cond_signal(&gateway->changed);
+    pthread_mutex_unlock(&gateway->lock);
+}
+
+static void swap(struct gateway *gateway, struct change *change)
+{
+    const struct pipeline_gateway *self = find_self(gateway, change->pipeline);
+    struct pipeline *before = gateway->taken;
+
+    delivery_change(gateway->delivery, self, change->export);
+    if (change->export != NULL) {
+        pipeline_free(&gateway->taken_of_export);
+        MOVE(gateway->taken_of_export, change->pipeline_of_export);
+        MOVE(gateway->export, change->export);
+    }
+    pthread_mutex_lock(&gateway->lock);
+    MOVE(gateway->taken, change->pipeline);
+    gateway->options.pipeline = gateway->taken;
+    gateway->options.gateway = self;
+    pthread_mutex_unlock(&gateway->lock);
+    pipeline_free(&before);
+}
+
+/* Requests go to the new backend once those to the old one are answered: so none is sent twice. */
+static void finish_change(struct gateway *gateway, uint64_t now_ms)
+{
+    struct change *change = gateway->change;
+    struct delivery_state delivery;
+
+    delivery_state(gateway->delivery, &delivery);
+    if (change->export != NULL && delivery.in_flight > 0 && now_ms < change->until_ms)
+        return;
+    if (change->export != NULL)
+        export_close(&gateway->export);
+    swap(gateway, change);
+    gateway->change = NULL;
+    delivery_pause(gateway->delivery, false);
+    end_change(gateway, change);
+}
+
+static void begin_change(struct net_task *task)
+{
+    struct change *change = CONTAINER_OF(task, struct change, task);
+    struct gateway *gateway = change->gateway;
+
+    if (change->pipeline_of_export != NULL &&
+        export_open(
+            &(struct export_options){.loop = gateway->loop,
+                                     .settings =
+                                         &find_self(gateway, change->pipeline_of_export)->export,
+                                     .secrets_dir = gateway->options.secrets_dir,
+                                     .user_agent = "surgetank"},
+            &change->export, &change->error)) {
+        end_change(gateway, change);
+        return;
+    }
+    change->until_ms = clock_mono_ms() + CHANGE_WAIT_MS;
+    gateway->change = change;
+    delivery_pause(gateway->delivery, change->export != NULL);
+    net_timer_set(gateway->loop, &gateway->tick, net_loop_now_ms(gateway->loop));
+}
+
+static enum err copy_pipeline(const struct pipeline *pipeline, struct pipeline **ret_copy,
+                              struct error *error)
+{
+    AUTO(json_free) struct json *document = pipeline_to_json(pipeline);
+    struct faults faults = {0};
+
+    enum err err = pipeline_read(document, ret_copy, &faults, error);
+    faults_fini(&faults);
+    return err;
+}
+
+enum err gateway_change(struct gateway *gateway, const struct pipeline *pipeline,
+                        struct error *error)
+{
+    const char *name = gateway->options.gateway->name;
+    struct change change = {.gateway = gateway, .task = {.run = begin_change}};
+
+    enum err err = copy_pipeline(pipeline, &change.pipeline, error);
+    if (!err && !pipeline_same_at(gateway->options.pipeline, pipeline, false, name, "export"))
+        err = copy_pipeline(pipeline, &change.pipeline_of_export, error);
+    if (!err) {
+        net_loop_post(gateway->loop, &change.task);
+        pthread_mutex_lock(&gateway->lock);
+        while (!change.done)
+            pthread_cond_wait(&gateway->changed, &gateway->lock);
+        pthread_mutex_unlock(&gateway->lock);
+        err = change.error.code;
+        if (err && error != NULL)
+            *error = change.error;
+    }
+    pipeline_free(&change.pipeline);
+    pipeline_free(&change.pipeline_of_export);
+    return err ? error_prefix(error, err, "gateway '%s'", name) : OK;
+}
+
+/* ---- the rounds */
+
 /* True: nothing is under way any more, or time is up. */
 static bool is_drained(struct gateway *gateway, uint64_t now_ms)
 {
@@ -143,6 +275,8 @@ static void on_tick(struct net_timer *timer)
 
     uint64_t intake_ms = gateway->intake->kind->poll(gateway->intake, now_ms);
     dead_letters_poll(gateway->dead_letters, now_ms);
+    if (gateway->change != NULL)
+        finish_change(gateway, now_ms);
     uint64_t next_ms = delivery_run(gateway->delivery, now_ms);
     publish(gateway);
     if (gateway->stop_at_ms != 0 && is_drained(gateway, now_ms)) {
@@ -150,7 +284,8 @@ static void on_tick(struct net_timer *timer)
         net_loop_stop(gateway->loop);
         return;
     }
-    bool busy = gateway->stop_at_ms != 0 || dead_letters_waiting(gateway->dead_letters) > 0;
+    bool busy = gateway->stop_at_ms != 0 || gateway->change != NULL ||
+                dead_letters_waiting(gateway->dead_letters) > 0;
     next_ms = intake_ms < next_ms ? intake_ms : next_ms;
     if (busy && next_ms > now_ms + BUSY_MS)
         next_ms = now_ms + BUSY_MS;
@@ -369,6 +504,7 @@ enum err gateway_start(const struct gateway_options *options, struct gateway **r
     gateway->kick.run = on_kick;
     gateway->ready = true;
     pthread_mutex_init(&gateway->lock, NULL);
+    cond_init(&gateway->changed);
     enum err err = net_loop_create(&gateway->loop, error);
     if (!err)
         err = open_export(gateway, error);
@@ -415,7 +551,10 @@ void gateway_stop(struct gateway **gateway, uint32_t grace_ms)
     if (gone->intake != NULL)
         gone->intake->kind->close(gone->intake);
     net_loop_destroy(&gone->loop);
+    pthread_cond_destroy(&gone->changed);
     pthread_mutex_destroy(&gone->lock);
+    pipeline_free(&gone->taken);
+    pipeline_free(&gone->taken_of_export);
     arena_fini(&gone->arena);
     free(gone);
     *gateway = NULL;

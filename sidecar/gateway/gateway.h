@@ -44,6 +44,13 @@ struct gateway_options {
 NODISCARD enum err gateway_start(const struct gateway_options *options,
                                  struct gateway **ret_gateway, struct error *error);
 
+/* Takes over what of a changed document a gateway can change while it runs: batch, retry, holdAbove
+ * and the backend. Returns when it holds: for another backend, when what was under way to the old
+ * one has been answered, at most 10 s later. `pipeline` has this gateway; it is copied. An error,
+ * as of gateway_start(): nothing has changed. */
+NODISCARD enum err gateway_change(struct gateway *gateway, const struct pipeline *pipeline,
+                                  struct error *error);
+
 /* Drains for at most `grace_ms` and frees. */
 void gateway_stop(struct gateway **gateway, uint32_t grace_ms);
 

@@ -302,6 +302,11 @@ static void on_drain_timer(struct net_timer *timer)
     tell_drained(server);
 }
 
+void net_server_set_body_max(struct net_server *server, size_t body_max)
+{
+    server->options.body_max = body_max;
+}
+
 void net_server_drain(struct net_server *server, uint64_t deadline_ms)
 {
     struct net_conn *next;

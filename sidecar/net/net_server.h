@@ -74,6 +74,9 @@ void net_server_close(struct net_server **server);
 
 uint16_t net_server_port(const struct net_server *server);
 
+/* Another limit for bodies, from the next check on. */
+void net_server_set_body_max(struct net_server *server, size_t body_max);
+
 /* See above. Returns at once; on_drained() tells the end, at the latest `deadline_ms` (monotonic).
  */
 void net_server_drain(struct net_server *server, uint64_t deadline_ms);

@@ -67,18 +67,20 @@ static void open_edge(struct edge *edge, const char *tokens)
     assert_ok(stamp_create(NULL, 0, &edge->stamp, NULL));
     assert_ok(spool_open(&config, &edge->spool, NULL));
     assert_ok(spool_reader_open(edge->spool, SIGNAL_LOGS, "test", &edge->reader, NULL));
-    const struct receive_options options = {.spool = edge->spool,
-                                            .budget = &edge->budget,
-                                            .ack = SPOOL_ACK_SYNCED,
-                                            .address = "127.0.0.1",
-                                            .grpc_body_max = BODY_MAX,
-                                            .http_body_max = BODY_MAX,
-                                            .stamp_local = edge->stamp,
-                                            .stamp_remote = edge->stamp,
-                                            .serves = {[SIGNAL_LOGS] = true},
-                                            .tokens = edge->tokens,
-                                            .cors_origins = origins,
-                                            .cors_origins_len = 1};
+    const struct receive_options options = {
+        .spool = edge->spool,
+        .budget = &edge->budget,
+        .ack = SPOOL_ACK_SYNCED,
+        .address = "127.0.0.1",
+        .limits = {.grpc_body_max = BODY_MAX,
+                   .http_body_max = BODY_MAX,
+                   .stamp_local = edge->stamp,
+                   .stamp_remote = edge->stamp,
+                   .cors_origins = origins,
+                   .cors_origins_len = 1},
+        .serves = {[SIGNAL_LOGS] = true},
+        .tokens = edge->tokens,
+    };
     assert_ok(receive_open(edge->loop, &options, &edge->receive, NULL));
 }
 
