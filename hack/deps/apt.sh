@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that are missing: hack/deps/apt.sh [build] [checks] [bed]
 #
-#   build    compiler and libraries of the programs, and npm for the pinned librdkafka
+#   build    compiler and libraries of the programs; npm, patch and g++ for the pinned librdkafka
 #   checks   clang, clang-tidy, clang-format, shellcheck, cmocka, h2load
 #   bed      containerd, runc and the rest of what the test bed runs on
 #
@@ -19,7 +19,7 @@ fail() {
 packages_of() {
     case $1 in
     build)
-        echo gcc libc6-dev make patch ca-certificates libwebsockets-dev libnghttp2-dev libhttp-parser-dev \
+        echo gcc g++ libc6-dev make patch ca-certificates libwebsockets-dev libnghttp2-dev libhttp-parser-dev \
             libcurl4-openssl-dev libcjson-dev libyaml-dev libpcre2-dev libssl-dev libzstd-dev zlib1g-dev libxxhash-dev
         command -v npm >/dev/null || echo npm
         ;;

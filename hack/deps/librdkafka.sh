@@ -29,15 +29,15 @@ tar -xzf "$tarball" package/deps/librdkafka
 cd package/deps/librdkafka
 patch --quiet --strip=1 <"$patch"
 chmod +x configure configure.self lds-gen.py 2>/dev/null || true
-{
+{ # one chain: to the left of || a failed command alone would not end it
     ./configure --prefix="$prefix.new" --disable-syslog --disable-gssapi --disable-c11threads \
-        --enable-static --CFLAGS="-O2 -fPIE -fstack-protector-strong -D_FORTIFY_SOURCE=2"
-    make -j"$(nproc)" -C src librdkafka.a
-    install -D -m 644 src/librdkafka.a "$prefix.new/lib/librdkafka.a"
-    install -D -m 644 src/rdkafka.h "$prefix.new/include/librdkafka/rdkafka.h"
-    install -D -m 644 src/rdkafka_mock.h "$prefix.new/include/librdkafka/rdkafka_mock.h"
-    install -D -m 644 LICENSE "$prefix.new/LICENSE"
-    cp config.h "$prefix.new/"
+        --enable-static --CFLAGS="-O2 -fPIE -fstack-protector-strong -D_FORTIFY_SOURCE=2" &&
+        make -j"$(nproc)" -C src librdkafka.a &&
+        install -D -m 644 src/librdkafka.a "$prefix.new/lib/librdkafka.a" &&
+        install -D -m 644 src/rdkafka.h "$prefix.new/include/librdkafka/rdkafka.h" &&
+        install -D -m 644 src/rdkafka_mock.h "$prefix.new/include/librdkafka/rdkafka_mock.h" &&
+        install -D -m 644 LICENSE "$prefix.new/LICENSE" &&
+        cp config.h "$prefix.new/"
 } >"$work/build.log" 2>&1 || { tail -30 "$work/build.log" >&2; exit 1; }
 rm -rf "$prefix"
 mv "$prefix.new" "$prefix"
