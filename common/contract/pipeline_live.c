@@ -41,7 +41,20 @@ static const char *const not_in_program[] = {
 };
 
 static const char *const of_spec[] = {"kafka", "topics", "edges", "gateways", NULL};
-static const char *const of_topic[] = {"name", "signal", "topic", NULL};
+/* How the controller makes a topic. */
+static const char *const not_in_topic[] = {
+    "ownership",
+    "partitions",
+    "replicationFactor",
+    "retention",
+    "retentionSize",
+    "minInsyncReplicas",
+    "maxMessageBytes",
+    "compression",
+    "deletionPolicy",
+    "config",
+    NULL,
+};
 
 static const char *last_key(const char *path)
 {
@@ -129,7 +142,7 @@ struct json *pipeline_start_part(const struct pipeline *pipeline, bool edge, con
     if (!edge)
         keep_read(spec, json_get(self, "from"));
     JSON_EACH(topic, json_get(spec, "topics"))
-    keep_only(topic, of_topic);
+    remove_all(topic, not_in_topic);
     remove_all(self, not_in_program);
     remove_all(self, edge ? edge_live : gateway_live);
     json_set(spec, edge ? "edge" : "gateway", &self);

@@ -447,9 +447,13 @@ static void append(struct spool *spool, unsigned count)
 static void test_compresses_otherwise_by_another_client(void **state)
 {
     static struct mock_kafka kafka;
+    const struct pipeline_topic topic = {
+        .signal = SIGNAL_LOGS, .topic = "t", .dead_letter = "t.dlq"};
+    const struct produce_route route = {.topic = &topic};
     struct kafka_access access = {.client_id = "test"};
     struct produce_options options = {.access = &access,
-                                      .lanes = {[SIGNAL_LOGS] = {"t", "t.dlq"}},
+                                      .routes = &route,
+                                      .route_count = 1,
                                       .compression = "none",
                                       .in_flight_bytes = 8 << 20,
                                       .source = "ns/p/edge"};
