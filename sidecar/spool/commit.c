@@ -18,28 +18,11 @@
 
 #include <stdio.h>
 
-/* A segment with room for `len` bytes, active. */
-static enum err make_active(struct store *store, enum signal lane_id, size_t len,
-                            struct error *error)
-{
-    const struct lane *lane = &store->lanes[lane_id];
-
-    if (lane->active != NULL && len <= lane->active->size - lane->active->used)
-        return OK;
-    if (lane->active != NULL)
-        store_seal(store, lane_id);
-    return store_take_segment(store, lane_id, error);
-}
-
 static void stamp(struct store *store, struct lane *lane, struct frame_buf *frame)
 {
     struct frame_header *header = &frame->header;
 
-    if (!frame->sealed)
-        pending_seal(frame);
-    if (!frame->numbered)
-        header->seq = lane->next_seq++;
-    frame->numbered = true;
+    header->seq = lane->next_seq++;
     header->incarnation = store->incarnation;
     header->generation = lane->active->generation;
     header->number = lane->active->number;
@@ -47,24 +30,22 @@ static void stamp(struct store *store, struct lane *lane, struct frame_buf *fram
     header->lane_end = lane->active->lane_end;
     header->synced = lane->synced;
     header->items_before = lane->items;
+    header->flags = lane->active->used == 0 ? FRAME_ALL_MARKS : 0;
     frame_encode(header, frame->bytes);
 }
 
+/* Writes the frame into the active segment, which has room for it. */
 static enum err write_frame(struct store *store, enum signal lane_id, struct frame_buf *frame,
                             struct error *error)
 {
     struct lane *lane = &store->lanes[lane_id];
-
-    if (!frame->sealed)
-        pending_seal(frame);
-    enum err err = make_active(store, lane_id, frame->len, error);
-    if (err)
-        return err;
-    stamp(store, lane, frame);
-
     struct segment *segment = lane->active;
+
+    ASSERT(frame->len <= segment->size - segment->used);
+    stamp(store, lane, frame);
     segment->dirty = true;
-    err = os_write_at(segment->fd, (struct bytes){frame->bytes, frame->len}, segment->used, error);
+    enum err err =
+        os_write_at(segment->fd, (struct bytes){frame->bytes, frame->len}, segment->used, error);
 
     pthread_mutex_lock(&store->lock);
     if (!err) {
@@ -85,16 +66,61 @@ static enum err write_frame(struct store *store, enum signal lane_id, struct fra
     return error_prefix(error, err, "segment %u of '%s'", (unsigned)segment->slot, store->dir);
 }
 
-/* Writes from *at on, and leaves *at at the first frame that was not written. */
-static enum err write_frames(struct store *store, enum signal lane, struct frame_buf **at,
+/* Puts a frame with all marks of the lane into its new segment, so that it does not take the older
+ * ones to know them. Everything before is synced, and so are the marks. */
+static enum err write_checkpoint(struct store *store, enum signal lane_id, uint64_t now_ns,
+                                 struct error *error)
+{
+    struct lane *lane = &store->lanes[lane_id];
+    struct frame_buf *frame = lane->checkpoint;
+
+    ASSERT(lane->end == lane->synced);
+    pending_reset(frame);
+    frame->header.lane = lane_id;
+    frame->header.accepted_ns = now_ns;
+    frame->header.marks_len = (uint32_t)marks_len(lane->marks);
+    marks_encode(lane->marks, frame->marks);
+    pending_seal(frame);
+    return write_frame(store, lane_id, frame, error);
+}
+
+static enum err begin_segment(struct store *store, enum signal lane_id, uint64_t now_ns,
+                              struct error *error)
+{
+    if (store->lanes[lane_id].active != NULL)
+        store_seal(store, lane_id);
+    enum err err = store_take_segment(store, lane_id, error);
+    if (err || atomic_load(&store->lanes[lane_id].mark_count) == 0)
+        return err;
+    return write_checkpoint(store, lane_id, now_ns, error);
+}
+
+static bool fits_active(const struct lane *lane, const struct frame_buf *frame)
+{
+    return lane->active != NULL && frame->len <= lane->active->size - lane->active->used;
+}
+
+/* Writes from *at on, and leaves *at at the first frame that was not written. A segment is begun
+ * only when all before it is synced: what was written is to be synced first then. */
+static enum err write_frames(struct store *store, enum signal lane_id, struct frame_buf **at,
                              struct error *error)
 {
-    for (; *at != NULL; *at = (*at)->next) {
-        enum err err = write_frame(store, lane, *at, error);
-        if (err)
-            return err;
+    const struct lane *lane = &store->lanes[lane_id];
+    enum err err = OK;
+
+    for (; *at != NULL && !err; *at = err ? *at : (*at)->next) {
+        struct frame_buf *frame = *at;
+        if (!frame->sealed)
+            pending_seal(frame);
+        if (!fits_active(lane, frame)) {
+            if (lane->end != lane->synced)
+                return OK;
+            err = begin_segment(store, lane_id, frame->header.accepted_ns, error);
+        }
+        if (!err)
+            err = write_frame(store, lane_id, frame, error);
     }
-    return OK;
+    return err;
 }
 
 static void count_sync(struct store *store, uint64_t took_ns, enum err err)
@@ -116,10 +142,12 @@ static void count_sync(struct store *store, uint64_t took_ns, enum err err)
 static enum err sync_lane(struct store *store, enum signal lane_id, struct error *error)
 {
     struct lane *lane = &store->lanes[lane_id];
+    uint64_t marks_from = lane->marks_from;
 
     for (struct segment *s = lane->segments; s != NULL; s = s->next) {
         if (!s->dirty || s->retired)
             continue;
+        marks_from = s->base_seq;
         uint64_t start_ns = clock_mono_ns();
         enum err err = os_sync(s->fd, error);
         count_sync(store, clock_mono_ns() - start_ns, err);
@@ -132,6 +160,9 @@ static enum err sync_lane(struct store *store, enum signal lane_id, struct error
     pthread_mutex_lock(&store->lock);
     lane->synced = lane->end;
     lane->synced_items = lane->items;
+    if (marks_from != lane->marks_from)
+        store->freeable = true; /* a segment may have been kept for its marks only */
+    lane->marks_from = marks_from;
     pthread_cond_broadcast(&store->readable);
     pthread_mutex_unlock(&store->lock);
     return OK;
@@ -157,6 +188,23 @@ static void rewind_lane(struct store *store, enum signal lane_id)
     }
     pthread_mutex_unlock(&store->lock);
     store_discard_empty(store, lane_id);
+}
+
+/* What the frames say of marks is durable. */
+static void apply_marks(struct store *store, enum signal lane_id, const struct frame_buf *at,
+                        const struct frame_buf *end)
+{
+    struct lane *lane = &store->lanes[lane_id];
+
+    for (; at != end; at = at->next) {
+        if (at->header.marks_len == 0)
+            continue;
+        pthread_mutex_lock(&store->lock);
+        bool applied = marks_apply(lane->marks, (struct bytes){at->marks, at->header.marks_len});
+        ASSERT(applied); /* spool_append() has seen to it that they fit */
+        atomic_store(&lane->mark_count, marks_count(lane->marks));
+        pthread_mutex_unlock(&store->lock);
+    }
 }
 
 static void settle(struct frame_buf *at, const struct frame_buf *end, enum err verdict)
@@ -186,6 +234,7 @@ void store_commit(struct store *store, enum signal lane, struct frame_buf *frame
             err = sync_lane(store, lane, error);
         }
         if (!err) {
+            apply_marks(store, lane, at, rest);
             settle(at, rest, OK);
             at = rest;
             continue;

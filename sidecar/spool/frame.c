@@ -26,6 +26,8 @@ void frame_encode(const struct frame_header *header, uint8_t into[static FRAME_H
     put_le32(into + 96, header->meta_len);
     put_le32(into + 100, header->body_crc);
     into[104] = (uint8_t)header->lane;
+    into[105] = header->flags;
+    put_le32(into + 108, header->marks_len);
     put_le32(into + HEADER_CRC_AT, crc32c(0, (struct bytes){into, HEADER_CRC_AT}));
 }
 
@@ -51,6 +53,8 @@ bool frame_decode(const uint8_t from[static FRAME_HEADER], struct frame_header *
         .meta_len = get_le32(from + 96),
         .body_crc = get_le32(from + 100),
         .lane = from[104],
+        .flags = from[105],
+        .marks_len = get_le32(from + 108),
     };
     /* Nothing here ever counts so far; so sums of them can't overflow. */
     uint64_t largest = header.seq | header.lane_end | header.synced | header.items_before |
@@ -79,7 +83,8 @@ struct frame_entry frame_entry_decode(const uint8_t from[static FRAME_ENTRY])
 
 uint64_t frame_body_len(const struct frame_header *header)
 {
-    return (uint64_t)header->data_len + (uint64_t)header->entries * FRAME_ENTRY + header->meta_len;
+    return (uint64_t)header->data_len + (uint64_t)header->entries * FRAME_ENTRY + header->meta_len +
+           header->marks_len;
 }
 
 uint64_t frame_len(const struct frame_header *header)

@@ -2,6 +2,7 @@
 
 #include "common/assert.h"
 #include "common/crc32c.h"
+#include "sidecar/spool/marks.h"
 
 #include <stdlib.h>
 
@@ -10,15 +11,16 @@ static uint32_t smaller(uint64_t a, uint64_t b)
     return (uint32_t)(a < b ? a : b);
 }
 
-struct pending_limits pending_limits(uint64_t segment_bytes)
+struct pending_limits pending_limits(uint64_t room)
 {
-    /* A quarter each for data, index and meta leaves room for the header. */
-    uint64_t quarter = segment_bytes / 4 - FRAME_HEADER;
+    /* A quarter each for data, index, meta and marks leaves room for the header. */
+    uint64_t quarter = room / 4 - FRAME_HEADER;
 
     return (struct pending_limits){
         .data = smaller(SPOOL_FRAME_BYTES, quarter),
         .entries = smaller(PENDING_ENTRIES_MAX, quarter / FRAME_ENTRY),
         .meta = smaller(PENDING_META_MAX, quarter),
+        .marks = smaller(PENDING_MARKS_MAX, quarter),
     };
 }
 
@@ -28,11 +30,14 @@ struct frame_buf *pending_create(struct pending_limits limits)
     if (frame == NULL)
         return NULL;
     frame->limits = limits;
-    frame->bytes = malloc(frame_align(FRAME_HEADER + (uint64_t)limits.data +
-                                      (uint64_t)limits.entries * FRAME_ENTRY + limits.meta));
+    frame->bytes =
+        malloc(frame_align(FRAME_HEADER + (uint64_t)limits.data +
+                           (uint64_t)limits.entries * FRAME_ENTRY + limits.meta + limits.marks));
     frame->entries = malloc(limits.entries * sizeof *frame->entries);
     frame->meta = malloc(limits.meta + 1u);
-    if (frame->bytes == NULL || frame->entries == NULL || frame->meta == NULL)
+    frame->marks = malloc(limits.marks + 1u);
+    if (frame->bytes == NULL || frame->entries == NULL || frame->meta == NULL ||
+        frame->marks == NULL)
         pending_destroy(&frame);
     else
         pending_reset(frame);
@@ -47,6 +52,7 @@ void pending_destroy(struct frame_buf **frame)
     free((*frame)->bytes);
     free((*frame)->entries);
     free((*frame)->meta);
+    free((*frame)->marks);
     free(*frame);
     *frame = NULL;
 }
@@ -56,30 +62,42 @@ void pending_reset(struct frame_buf *frame)
     frame->next = NULL;
     frame->len = 0;
     frame->header = (struct frame_header){0};
-    frame->sealed = frame->numbered = false;
+    frame->sealed = false;
     frame->err = OK;
     frame->waiters = NULL;
     frame->waiters_tail = &frame->waiters;
     frame->requests = 0;
     frame->written_items = 0;
+    frame->marks_set = 0;
 }
 
-bool pending_fits(const struct frame_buf *frame, size_t data_len, size_t meta_len)
+bool pending_fits(const struct frame_buf *frame, size_t data_len, size_t meta_len, size_t marks_len)
 {
     return data_len <= frame->limits.data - frame->header.data_len &&
            meta_len <= frame->limits.meta - frame->header.meta_len &&
+           marks_len <= frame->limits.marks - frame->header.marks_len &&
            frame->header.entries < frame->limits.entries;
 }
 
-void pending_add(struct frame_buf *frame, const struct spool_request *request, size_t data_len,
-                 uint64_t now_ns, struct spool_waiter *waiter)
+static void add_marks(struct frame_buf *frame, const struct spool_request *request)
+{
+    struct frame_header *header = &frame->header;
+
+    for (size_t i = 0; i < request->mark_count; i++) {
+        size_t len = mark_len(&request->marks[i]);
+        ASSERT(len <= frame->limits.marks - header->marks_len);
+        mark_encode(&request->marks[i], frame->marks + header->marks_len);
+        header->marks_len += (uint32_t)len;
+        frame->marks_set += !request->marks[i].forget;
+    }
+}
+
+/* What readers will get of it. */
+static void add_entry(struct frame_buf *frame, const struct spool_request *request, size_t data_len)
 {
     struct frame_header *header = &frame->header;
     uint8_t *at = frame->bytes + FRAME_HEADER + header->data_len;
 
-    ASSERT(pending_fits(frame, data_len, request->meta.len));
-    if (header->entries == 0)
-        header->accepted_ns = now_ns;
     for (size_t i = 0; i < request->part_count; i++) {
         if (request->parts[i].len > 0)
             memcpy(at, request->parts[i].data, request->parts[i].len);
@@ -94,10 +112,23 @@ void pending_add(struct frame_buf *frame, const struct spool_request *request, s
                              .items = request->items,
                              .tag = request->tag,
                              .meta_len = (uint32_t)request->meta.len};
-    header->lane = request->lane;
     header->data_len += (uint32_t)data_len;
     header->meta_len += (uint32_t)request->meta.len;
     header->items += request->items;
+}
+
+void pending_add(struct frame_buf *frame, const struct spool_request *request, size_t data_len,
+                 uint64_t now_ns, struct spool_waiter *waiter)
+{
+    struct frame_header *header = &frame->header;
+
+    ASSERT(pending_fits(frame, data_len, request->meta.len, 0));
+    if (frame->requests == 0)
+        header->accepted_ns = now_ns;
+    header->lane = request->lane;
+    if (data_len > 0 || request->meta.len > 0)
+        add_entry(frame, request, data_len);
+    add_marks(frame, request);
     frame->requests++;
     if (waiter != NULL) {
         waiter->next = NULL;
@@ -120,6 +151,9 @@ void pending_seal(struct frame_buf *frame)
     if (header->meta_len > 0)
         memcpy(at, frame->meta, header->meta_len);
     at += header->meta_len;
+    if (header->marks_len > 0)
+        memcpy(at, frame->marks, header->marks_len);
+    at += header->marks_len;
 
     size_t len = (size_t)(at - frame->bytes);
     frame->len = (size_t)frame_align(len);

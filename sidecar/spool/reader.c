@@ -206,7 +206,8 @@ static void cursors_moved(struct store *store, enum signal lane_id)
     const struct segment *first = lane->segments;
 
     store->cursors_moved = true;
-    if (first != NULL && first != lane->active && first->end_seq <= slowest && !store->freeable) {
+    if (first != NULL && first != lane->active && first->end_seq <= slowest &&
+        !store_holds_marks(lane, first) && !store->freeable) {
         store->freeable = true;
         if (store->nudge != NULL)
             store->nudge(store->nudge_context);
@@ -266,37 +267,47 @@ static bool find_place(struct spool_reader *reader)
     return true;
 }
 
-/* Goes past frames that can't be had: up to `seq`, with `items` before it (less: not known). */
-static void skip_hole(struct spool_reader *reader, uint64_t seq, uint64_t items)
+/* Goes on to `to` without handing anything out; the cursor follows if all before it is acknowledged
+ * already, or else when it is. */
+static void pass(struct spool_reader *reader, struct spool_position to)
 {
-    struct lane *lane = lane_of(reader);
     struct spool_position *position = &reader->position;
     struct cursor_reader *cursor = &reader->cursor;
 
-    if (seq <= position->seq)
-        return;
-    if (position->seq >= lane->damage_counted) {
-        lane->damage_counted = seq;
-        lane->stats.damage_events++;
-    }
-    if (reader->segment != NULL)
-        reader->segment->damaged = true;
     if (reader->hole_to.seq != position->seq)
         reader->hole_from = *position;
-    if (items > position->items) {
-        position->damaged += items - position->items;
-        reader->lost += items - position->items;
-        position->items = items;
-    }
-    position->seq = seq;
-    reader->max_seq = seq;
-    reader->hole_to = *position;
+    *position = to;
+    reader->max_seq = to.seq;
+    reader->hole_to = to;
     if (cursor->seq >= reader->hole_from.seq) {
         cursor->seq = position->seq;
         cursor->items = position->items;
         cursor->damaged = position->damaged;
         cursors_moved(reader->store, reader->lane);
     }
+}
+
+/* Goes past frames that can't be had: up to `seq`, with `items` before it (less: not known). */
+static void skip_hole(struct spool_reader *reader, uint64_t seq, uint64_t items)
+{
+    struct lane *lane = lane_of(reader);
+    struct spool_position to = reader->position;
+
+    if (seq <= to.seq)
+        return;
+    if (to.seq >= lane->damage_counted) {
+        lane->damage_counted = seq;
+        lane->stats.damage_events++;
+    }
+    if (reader->segment != NULL)
+        reader->segment->damaged = true;
+    if (items > to.items) {
+        to.damaged += items - to.items;
+        reader->lost += items - to.items;
+        to.items = items;
+    }
+    to.seq = seq;
+    pass(reader, to);
 }
 
 /* Frames of the segment that may be read. */
@@ -318,7 +329,8 @@ static void leave_segment(struct spool_reader *reader)
 /* ---- reading */
 
 /* Reads the frame at the place. `*ret_header` is set whenever the header is sound; a frame below
- * `wanted` is not read any further. ERR_NOTFOUND: no header of this life; ERR_CORRUPT: the body. */
+ * `wanted`, or with nothing but marks, is not read any further. ERR_NOTFOUND: no header of this
+ * life; ERR_CORRUPT: the body. */
 static enum err read_frame(struct spool_reader *reader, const struct segment *segment,
                            uint64_t offset, uint64_t wanted, struct frame_memory *memory,
                            struct frame_header *ret_header, struct error *error)
@@ -339,7 +351,7 @@ static enum err read_frame(struct spool_reader *reader, const struct segment *se
         !segment_owns(segment, &header) || frame_len(&header) > left)
         return ERR_NOTFOUND;
     *ret_header = header;
-    if (header.seq < wanted)
+    if (header.seq < wanted || header.entries == 0)
         return OK;
 
     size_t len = FRAME_HEADER + (size_t)frame_body_len(&header);
@@ -364,9 +376,6 @@ static void deliver(struct spool_reader *reader, struct frame_memory *memory,
     const uint8_t *data = memory->bytes + FRAME_HEADER;
     struct spool_position *position = &reader->position;
 
-    /* Frames that went missing without a trace, such as with a whole file, show up here. */
-    if (header->items_before > position->items)
-        skip_hole(reader, header->seq, header->items_before);
     *position = (struct spool_position){header->seq + 1, header->items_before + header->items,
                                         position->damaged};
     reader->max_seq = position->seq;
@@ -456,6 +465,15 @@ static enum err step(struct spool_reader *reader, struct frame_memory *memory, b
     }
     if (err)
         return resync(reader, error);
+    /* Frames that went missing without a trace, such as with a whole file, show up here. */
+    if (header.items_before > reader->position.items)
+        skip_hole(reader, header.seq, header.items_before);
+    if (header.entries == 0) {
+        reader->offset = offset + frame_len(&header);
+        pass(reader, (struct spool_position){header.seq + 1, reader->position.items,
+                                             reader->position.damaged});
+        return OK;
+    }
     deliver(reader, memory, &header);
     *ret_done = true;
     return OK;

@@ -9,6 +9,9 @@
  *    a write was torn: it and all behind it was never acknowledged, and counts no more. Missing
  *    frames below `synced` are damage.
  *
+ * 5. The marks are those of the newest segment whose first frame tells them all, with what the
+ * frames behind it say.
+ *
  * Nothing is written here. New frames go to a new segment, whose lane_end repeats the verdict.
  */
 #include "common/assert.h"
@@ -25,6 +28,7 @@ struct found {
     uint64_t limit;     /* frames from here on do not count */
     uint64_t last_byte; /* end of its last valid frame, once scanned */
     bool scanned;
+    bool counts;     /* some of its frames do; they may be below `begin` */
     bool unreadable; /* some place in it: what is missing may be there, so it is not a torn write */
     const struct frame_header *heir; /* first frame written after its last one; NULL: not known */
 };
@@ -270,10 +274,154 @@ static void finish_lane(struct lane *lane, const struct cursor_lane *saved, uint
         if (s->end_seq == lane->end)
             s->end_items = lane->items; /* with those of a last frame that is damaged */
     lane->next_seq = larger((next >> 32) + 1, run_min) << 32;
-    lane->begin = lane->segments != NULL ? lane->segments->base_seq : lane->end;
+    lane->begin = lane->end;
+    if (lane->segments != NULL)
+        lane->begin = larger(saved->begin, lane->segments->base_seq);
     lane->synced = lane->end;
     lane->synced_items = lane->items;
     lane->dropped = saved->dropped;
+}
+
+/* ---- marks */
+
+/* Takes over the marks of one frame. What fails its check, or can't be read, is left out. */
+static enum err take_marks(struct store *store, const struct segment *segment,
+                           const struct frame_header *header, struct error *error)
+{
+    struct lane *lane = &store->lanes[header->lane];
+    size_t len = (size_t)frame_body_len(header), got = 0;
+
+    if (header->marks_len == 0 && (header->flags & FRAME_ALL_MARKS) == 0)
+        return OK;
+    if (header->marks_len == 0) {
+        if (lane->marks != NULL)
+            marks_clear(lane->marks);
+        return OK;
+    }
+    uint8_t *body = malloc(len);
+    if (body == NULL)
+        return error_set(error, ERR_NOMEM, "read marks in a frame of %zu bytes", len);
+    enum err err = OK;
+    if (segment_read(segment, body, len, header->offset + FRAME_HEADER, &got, NULL) == OK &&
+        got == len && frame_body_fits(header, body)) {
+        err = store_need_marks(lane, error);
+        if (!err && (header->flags & FRAME_ALL_MARKS) != 0)
+            marks_clear(lane->marks);
+        if (!err && !marks_apply(lane->marks,
+                                 (struct bytes){body + len - header->marks_len, header->marks_len}))
+            err = error_set(error, ERR_INVALID, "segment %" PRIu32 " has more marks than %d",
+                            segment->slot, SPOOL_MARKS_MAX);
+    }
+    free(body);
+    return err;
+}
+
+/* Whether the marks need nothing from before this segment. */
+static bool tells_all_marks(const struct found *found)
+{
+    const struct frame_header *first = &found->first;
+    size_t len = (size_t)frame_body_len(first), got = 0;
+
+    if (!found->counts || found->segment->damaged)
+        return false;
+    if (first->marks_len == 0)
+        return true;
+    uint8_t *body = malloc(len);
+    bool sound =
+        body != NULL &&
+        segment_read(found->segment, body, len, first->offset + FRAME_HEADER, &got, NULL) == OK &&
+        got == len && frame_body_fits(first, body);
+    free(body);
+    return sound;
+}
+
+/* Takes over the marks of all frames of the segment that count. */
+static enum err replay_marks(struct store *store, const struct found *found, struct error *error)
+{
+    const struct segment *segment = found->segment;
+    struct frame_header header;
+    uint64_t offset = found->first.offset;
+
+    for (;;) {
+        enum err err = segment_header(segment, offset, &header, NULL);
+        if (err)
+            err = segment_find(segment, offset, &header, error);
+        if (err || header.seq >= segment->end_seq)
+            return err == ERR_NOMEM ? err : OK;
+        err = take_marks(store, segment, &header, error);
+        if (err)
+            return err;
+        offset = header.offset + frame_len(&header);
+    }
+}
+
+/* Fills the table of marks; `*ret_from` is the first segment that it takes to do so. */
+static enum err recover_marks(struct store *store, enum signal lane_id, struct found *finds,
+                              size_t count, size_t *ret_from, struct error *error)
+{
+    struct lane *lane = &store->lanes[lane_id];
+    size_t from = count;
+
+    while (from > 0 && !tells_all_marks(&finds[from - 1]))
+        from--;
+    from -= from > 0;
+    for (size_t i = from; i < count; i++) {
+        enum err err = finds[i].counts ? replay_marks(store, &finds[i], error) : OK;
+        if (err)
+            return err;
+    }
+    *ret_from = count;
+    if (lane->marks == NULL || marks_count(lane->marks) == 0)
+        return OK;
+    if (marks_count(lane->marks) > store->marks_max)
+        return error_set(error, ERR_INVALID,
+                         "%s have %" PRIu32 " marks, and segments of %" PRIu64 " KiB allow %" PRIu32
+                         "; start it with the spool.size that it had",
+                         signal_name(lane_id), marks_count(lane->marks),
+                         store->config.segment_bytes >> 10, store->marks_max);
+    atomic_store(&lane->mark_count, marks_count(lane->marks));
+    lane->marks_from = finds[from].segment->base_seq;
+    *ret_from = from;
+    return OK;
+}
+
+/* ---- the lane as a whole */
+
+/* Finds out which frames of which segments count. */
+static enum err judge(struct lane *lane, struct found *finds, size_t count,
+                      const struct cursor_lane *saved, uint64_t *synced, struct error *error)
+{
+    bool torn = false;
+
+    set_limits(finds, count);
+    for (size_t i = 0; i < count; i++)
+        *synced = larger(*synced, finds[i].first.synced);
+    for (size_t i = 0; i < count; i++) {
+        bool known = finds[i].limit <= *synced && finds[i].heir != NULL;
+        enum err err = known ? OK : scan_headers(&finds[i], synced, error);
+        if (err)
+            return err;
+    }
+    for (size_t i = 0; i < count; i++) {
+        struct found *found = &finds[i];
+        uint64_t end = found->limit;
+        bool void_ = torn || found->first.seq >= found->limit;
+        enum err err = OK;
+
+        if (!void_ && (!found->scanned || (found->heir != NULL && end <= saved->begin)))
+            take_unread(found);
+        else if (!void_)
+            err = check_frames(found, *synced, &end, &torn, error);
+        if (err)
+            return err;
+        if (torn)
+            lane->stats.torn = 1;
+        bool empty = found->segment->used == 0 || end <= found->segment->base_seq;
+        found->segment->end_seq = end;
+        found->counts = !void_ && !empty;
+        found->unreadable = found->unreadable && !void_ && empty;
+    }
+    return OK;
 }
 
 static enum err recover_lane(struct store *store, enum signal lane_id, struct found *finds,
@@ -282,43 +430,27 @@ static enum err recover_lane(struct store *store, enum signal lane_id, struct fo
 {
     struct lane *lane = &store->lanes[lane_id];
     uint64_t synced = saved->synced;
-    bool torn = false;
+    size_t marks_at = count;
 
-    set_limits(finds, count);
-    for (size_t i = 0; i < count; i++)
-        synced = larger(synced, finds[i].first.synced);
-    for (size_t i = 0; i < count; i++) {
-        bool known = finds[i].limit <= synced && finds[i].heir != NULL;
-        enum err err = known ? OK : scan_headers(&finds[i], &synced, error);
-        if (err)
-            return err;
-    }
+    enum err err = judge(lane, finds, count, saved, &synced, error);
+    if (!err)
+        err = recover_marks(store, lane_id, finds, count, &marks_at, error);
+    if (err)
+        return err;
     lane->end = saved->begin;
     for (size_t i = 0; i < count; i++) {
         struct found *found = &finds[i];
-        uint64_t end = found->limit;
-        bool void_ = torn || found->first.seq >= found->limit || found->limit <= saved->begin;
-        enum err err = OK;
+        uint64_t end = found->segment->end_seq;
 
-        if (!void_ && !found->scanned)
-            take_unread(found);
-        else if (!void_)
-            err = check_frames(found, synced, &end, &torn, error);
-        if (err)
-            return err;
-        if (torn)
-            lane->stats.torn = 1;
-        bool empty = found->segment->used == 0 || end <= found->segment->base_seq;
-        found->segment->end_seq = end;
-        if (!void_ && empty && found->unreadable) {
+        if (found->unreadable) {
             leave_alone(store, &found->segment);
-        } else if (void_ || empty || end <= saved->begin) {
+        } else if (found->counts && (end > saved->begin || i >= marks_at)) {
+            lane->end = larger(lane->end, end);
+            lane->items = larger(lane->items, found->segment->end_items);
+            append(lane, found);
+        } else {
             found->segment->damaged = false;
             store_dispose(store, &found->segment);
-        } else {
-            lane->end = end;
-            lane->items = found->segment->end_items;
-            append(lane, found);
         }
     }
     finish_lane(lane, saved, synced, run_min);

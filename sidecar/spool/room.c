@@ -134,7 +134,8 @@ static bool pass_begin(struct lane *lane)
             lane->begin = s->end_seq;
     }
     const struct segment *first = lane->segments;
-    return first != NULL && first != lane->active && first->end_seq <= lane->begin;
+    return first != NULL && first != lane->active && first->end_seq <= lane->begin &&
+           !store_holds_marks(lane, first);
 }
 
 static void unlink_first(struct lane *lane)
@@ -157,7 +158,8 @@ static void release_below(struct store *store, struct lane *lane, uint64_t begin
     pthread_mutex_lock(&store->lock);
     for (;;) {
         struct segment *first = lane->segments;
-        if (first == NULL || first == lane->active || first->end_seq > begin)
+        if (first == NULL || first == lane->active || first->end_seq > begin ||
+            store_holds_marks(lane, first))
             break;
         if (first->pins > 0 && !wait)
             break;
@@ -231,8 +233,9 @@ static void drop_from_readers(struct lane *lane, const struct segment *segment)
     lane->dropped += readers ? unread : base;
 }
 
-/* Gives up the oldest sealed segment that still counts. False: there is none. */
-static bool drop_oldest(struct store *store, enum signal lane_id)
+/* Gives up the oldest sealed segment that still counts. False: there is none, or, `for_room`, none
+ * whose file could be had by that. */
+static bool drop_oldest(struct store *store, enum signal lane_id, bool for_room)
 {
     struct lane *lane = &store->lanes[lane_id];
     static const struct error dropped = {
@@ -242,7 +245,8 @@ static bool drop_oldest(struct store *store, enum signal lane_id)
     struct segment *oldest = lane->segments;
     while (oldest != NULL && oldest->end_seq <= lane->begin)
         oldest = oldest->next;
-    if (oldest == NULL || oldest == lane->active || oldest->end_seq > lane->synced) {
+    if (oldest == NULL || oldest == lane->active || oldest->end_seq > lane->synced ||
+        (for_room && store_holds_marks(lane, oldest))) {
         pthread_mutex_unlock(&store->lock);
         return false;
     }
@@ -276,7 +280,7 @@ bool store_expire(struct store *store)
                 break;
             if (active)
                 store_seal(store, i);
-            if (!drop_oldest(store, i))
+            if (!drop_oldest(store, i, false))
                 break;
             any = true;
         }
@@ -316,7 +320,7 @@ static enum err make_room(struct store *store, enum signal lane, struct error *e
             remove_damaged(store);
             continue;
         }
-        if (store->config.when_full != SPOOL_DROP_OLDEST || !drop_oldest(store, lane))
+        if (store->config.when_full != SPOOL_DROP_OLDEST || !drop_oldest(store, lane, true))
             return ERR_FULL;
         enum err err = store_free_passed(store, true, error);
         if (err)
@@ -371,7 +375,7 @@ enum err store_take_segment(struct store *store, enum signal lane, struct error 
     if (store->spares == NULL) {
         err = store_add_spare(store, error);
         if (err == ERR_FULL && store->config.when_full == SPOOL_DROP_OLDEST &&
-            drop_oldest(store, lane)) {
+            drop_oldest(store, lane, true)) {
             err = store_free_passed(store, true, error);
             if (!err && store->spares == NULL)
                 err = store_add_spare(store, error);

@@ -11,6 +11,7 @@
 #include "common/cond.h"
 #include "sidecar/spool/store.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -18,6 +19,7 @@ enum { IDLE_BUFFERS = 4 }; /* kept when nothing waits; more are kept under load 
 
 struct queue {
     struct frame_buf *first, *last;
+    uint64_t marks; /* that are set in what is queued or being committed */
     uint64_t requests, refused_full, refused_again, refused_failed;
 };
 
@@ -52,6 +54,11 @@ size_t spool_request_max(const struct spool *spool)
     return spool->request_max;
 }
 
+size_t spool_marks_max(const struct spool *spool)
+{
+    return spool->store->marks_max;
+}
+
 uint64_t spool_incarnation(const struct spool *spool)
 {
     return spool->store->incarnation;
@@ -59,33 +66,90 @@ uint64_t spool_incarnation(const struct spool *spool)
 
 /* ---- appending */
 
+struct measure {
+    size_t data, meta, marks; /* bytes */
+    uint32_t marks_set;
+};
+
+static size_t measure_sum(const struct measure *size)
+{
+    return size->data + size->meta + size->marks;
+}
+
+static enum err measure_marks(const struct spool *spool, const struct spool_request *request,
+                              struct measure *size, struct error *error)
+{
+    if (request->mark_count > 2 * (size_t)SPOOL_MARKS_MAX)
+        return error_set(error, ERR_INVALID, "request with %zu marks", request->mark_count);
+    for (size_t i = 0; i < request->mark_count; i++) {
+        const struct spool_mark *mark = &request->marks[i];
+        if (!mark->forget && mark->value.len > SPOOL_MARK_VALUE)
+            return error_set(error, ERR_INVALID, "mark of %zu bytes; %d are allowed",
+                             mark->value.len, SPOOL_MARK_VALUE);
+        size->marks += mark_len(mark);
+        size->marks_set += !mark->forget;
+    }
+    if (size->marks_set > spool->store->marks_max)
+        return error_set(error, ERR_INVALID, "request with %u marks; a lane has %u at most",
+                         (unsigned)size->marks_set, (unsigned)spool->store->marks_max);
+    return OK;
+}
+
 /* Adds up the parts, and refuses what no segment could hold. */
 static enum err measure(const struct spool *spool, const struct spool_request *request,
-                        size_t *ret_len, struct error *error)
+                        struct measure *ret_size, struct error *error)
 {
     size_t max = spool->request_max, len = 0;
+    struct measure size = {.meta = request->meta.len};
 
     if (request->lane >= SIGNAL_COUNT || request->part_count > SPOOL_PARTS_MAX)
         return error_set(error, ERR_INVALID, "request of %zu parts for lane %u",
                          request->part_count, (unsigned)request->lane);
     for (size_t i = 0; i < request->part_count && len <= max; i++)
         len = request->parts[i].len > max ? max + 1 : len + request->parts[i].len;
-    if (len > max || request->meta.len > SPOOL_META_MAX || request->meta.len > max - len)
+    size.data = len;
+    enum err err = measure_marks(spool, request, &size, error);
+    if (err)
+        return err;
+    if (len > max || size.meta > SPOOL_META_MAX || measure_sum(&size) > max)
         return error_set(error, ERR_INVALID,
                          "the request is too large for the spool: it takes %zu bytes at most, a "
                          "segment's worth; a larger spool.size makes larger segments, up to 64 MiB",
                          max);
-    if (len == 0 && request->meta.len == 0)
+    if (measure_sum(&size) == 0)
         return error_set(error, ERR_INVALID, "the request is empty");
-    *ret_len = len;
+    *ret_size = size;
     return OK;
 }
 
-/* Whether the lane takes `len` bytes now. The queue lock is held. */
-static enum err admit(struct spool *spool, enum signal lane, size_t len, struct error *error)
+/* Whether there will be a place for each mark, even if all keys that wait are new ones. */
+static enum err admit_marks(const struct spool *spool, enum signal lane, uint32_t set,
+                            struct error *error)
+{
+    uint64_t max = spool->store->marks_max;
+    uint64_t known = atomic_load(&spool->store->lanes[lane].mark_count);
+
+    if (set == 0)
+        return OK;
+    if (known + set > max)
+        return error_set(error, ERR_FULL,
+                         "%s have %" PRIu64 " marks of %" PRIu64 " that segments of %" PRIu64
+                         " KiB allow; a larger spool.size makes "
+                         "larger segments",
+                         signal_name(lane), known, max, spool->store->config.segment_bytes >> 10);
+    if (known + spool->queues[lane].marks + set > max)
+        return error_set(error, ERR_AGAIN,
+                         "the disk is slower than the senders: %" PRIu64 " marks wait for it",
+                         spool->queues[lane].marks);
+    return OK;
+}
+
+/* Whether the lane takes the request now. The queue lock is held. */
+static enum err admit(struct spool *spool, enum signal lane, const struct measure *size,
+                      struct error *error)
 {
     struct queue *queue = &spool->queues[lane];
-    size_t max = spool->store->config.pending_max_bytes;
+    size_t max = spool->store->config.pending_max_bytes, len = measure_sum(size);
 
     if (spool->closed)
         return error_set(error, ERR_CLOSED, "the spool is closing");
@@ -96,7 +160,23 @@ static enum err admit(struct spool *spool, enum signal lane, size_t len, struct 
                          "the disk is slower than the senders: %zu bytes wait for it",
                          spool->pending_bytes);
     }
-    return OK;
+    enum err err = admit_marks(spool, lane, size->marks_set, error);
+    queue->refused_again += err == ERR_AGAIN;
+    queue->refused_full += err == ERR_FULL;
+    return err;
+}
+
+/* What is admitted waits from now on. */
+static void add_pending(struct spool *spool, enum signal lane, const struct measure *size)
+{
+    spool->pending_bytes += measure_sum(size);
+    spool->queues[lane].marks += size->marks_set;
+}
+
+static void take_pending(struct spool *spool, enum signal lane, const struct measure *size)
+{
+    spool->pending_bytes -= measure_sum(size);
+    spool->queues[lane].marks -= size->marks_set;
 }
 
 static void enqueue(struct queue *queue, struct frame_buf *frame)
@@ -116,12 +196,12 @@ static void wake_committer(struct spool *spool)
 }
 
 /* The frame that the request goes into: the last one, or a new one behind it. Queue lock held. */
-static struct frame_buf *open_frame(struct spool *spool, struct queue *queue, size_t data_len,
-                                    size_t meta_len)
+static struct frame_buf *open_frame(struct spool *spool, struct queue *queue,
+                                    const struct measure *size)
 {
     struct frame_buf *frame = queue->last;
 
-    if (frame != NULL && pending_fits(frame, data_len, meta_len))
+    if (frame != NULL && pending_fits(frame, size->data, size->meta, size->marks))
         return frame;
     frame = spool->buffers;
     if (frame != NULL) {
@@ -136,31 +216,34 @@ static struct frame_buf *open_frame(struct spool *spool, struct queue *queue, si
 }
 
 /* A request above the frame limit gets a frame of its own, and is copied before the lock. */
-static enum err append_large(struct spool *spool, const struct spool_request *request, size_t len,
-                             struct spool_waiter *waiter, struct error *error)
+static enum err append_large(struct spool *spool, const struct spool_request *request,
+                             const struct measure *size, struct spool_waiter *waiter,
+                             struct error *error)
 {
-    struct pending_limits limits = {
-        .data = (uint32_t)len, .entries = 1, .meta = (uint32_t)request->meta.len};
+    struct pending_limits limits = {.data = (uint32_t)size->data,
+                                    .entries = 1,
+                                    .meta = (uint32_t)size->meta,
+                                    .marks = (uint32_t)size->marks};
     struct queue *queue = &spool->queues[request->lane];
 
     pthread_mutex_lock(&spool->queue_lock);
-    enum err err = admit(spool, request->lane, len + request->meta.len, error);
+    enum err err = admit(spool, request->lane, size, error);
     if (!err)
-        spool->pending_bytes += len + request->meta.len;
+        add_pending(spool, request->lane, size);
     pthread_mutex_unlock(&spool->queue_lock);
     if (err)
         return err;
 
     AUTO(pending_destroy) struct frame_buf *frame = pending_create(limits);
     if (frame != NULL)
-        pending_add(frame, request, len, clock_wall_ns(), waiter);
+        pending_add(frame, request, size->data, clock_wall_ns(), waiter);
 
     pthread_mutex_lock(&spool->queue_lock);
     if (frame == NULL) {
-        spool->pending_bytes -= len + request->meta.len;
-        err = error_set(error, ERR_NOMEM, "append a request of %zu bytes", len);
+        take_pending(spool, request->lane, size);
+        err = error_set(error, ERR_NOMEM, "append a request of %zu bytes", size->data);
     } else if (spool->closed) {
-        spool->pending_bytes -= len + request->meta.len;
+        take_pending(spool, request->lane, size);
         err = error_set(error, ERR_CLOSED, "the spool is closing");
     } else {
         queue->requests++;
@@ -172,22 +255,23 @@ static enum err append_large(struct spool *spool, const struct spool_request *re
     return err;
 }
 
-static enum err append_small(struct spool *spool, const struct spool_request *request, size_t len,
-                             struct spool_waiter *waiter, struct error *error)
+static enum err append_small(struct spool *spool, const struct spool_request *request,
+                             const struct measure *size, struct spool_waiter *waiter,
+                             struct error *error)
 {
     struct queue *queue = &spool->queues[request->lane];
     uint64_t now_ns = clock_wall_ns();
 
     pthread_mutex_lock(&spool->queue_lock);
-    enum err err = admit(spool, request->lane, len + request->meta.len, error);
-    struct frame_buf *frame = err ? NULL : open_frame(spool, queue, len, request->meta.len);
+    enum err err = admit(spool, request->lane, size, error);
+    struct frame_buf *frame = err ? NULL : open_frame(spool, queue, size);
     if (frame != NULL) {
-        pending_add(frame, request, len, now_ns, waiter);
-        spool->pending_bytes += len + request->meta.len;
+        pending_add(frame, request, size->data, now_ns, waiter);
+        add_pending(spool, request->lane, size);
         queue->requests++;
         wake_committer(spool);
     } else if (!err) {
-        err = error_set(error, ERR_NOMEM, "append a request of %zu bytes", len);
+        err = error_set(error, ERR_NOMEM, "append a request of %zu bytes", size->data);
     }
     pthread_mutex_unlock(&spool->queue_lock);
     return err;
@@ -214,19 +298,41 @@ static enum err check_room(struct spool *spool, enum signal lane_id, struct erro
     return err;
 }
 
+static enum err need_marks(struct store *store, enum signal lane, struct error *error)
+{
+    pthread_mutex_lock(&store->lock);
+    enum err err = store_need_marks(&store->lanes[lane], error);
+    pthread_mutex_unlock(&store->lock);
+    return err;
+}
+
 enum err spool_append(struct spool *spool, const struct spool_request *request,
                       struct spool_waiter *waiter, struct error *error)
 {
-    size_t len = 0;
+    const struct pending_limits *limits = &spool->limits;
+    struct measure size;
 
-    enum err err = measure(spool, request, &len, error);
+    enum err err = measure(spool, request, &size, error);
     if (!err)
         err = check_room(spool, request->lane, error);
+    if (!err && request->mark_count > 0)
+        err = need_marks(spool->store, request->lane, error);
     if (err)
         return err;
-    if (len > spool->limits.data || request->meta.len > spool->limits.meta)
-        return append_large(spool, request, len, waiter, error);
-    return append_small(spool, request, len, waiter, error);
+    if (size.data > limits->data || size.meta > limits->meta || size.marks > limits->marks)
+        return append_large(spool, request, &size, waiter, error);
+    return append_small(spool, request, &size, waiter, error);
+}
+
+void spool_marks_each(struct spool *spool, enum signal lane, spool_visit_mark_fn *visit,
+                      void *context)
+{
+    struct store *store = spool->store;
+
+    pthread_mutex_lock(&store->lock);
+    if (store->lanes[lane].marks != NULL)
+        marks_each(store->lanes[lane].marks, visit, context);
+    pthread_mutex_unlock(&store->lock);
 }
 
 void spool_stop_appends(struct spool *spool)
@@ -296,17 +402,20 @@ static void hand_to_readers(struct store *store, enum signal lane_id, struct fra
     pthread_mutex_unlock(&store->lock);
 }
 
-/* Commits one lane's part of the group. Returns the bytes that no longer wait. */
-static size_t commit_lane(struct spool *spool, enum signal lane_id, struct frame_buf *frames)
+/* Commits one lane's part of the group, and adds up what no longer waits. */
+static void commit_lane(struct spool *spool, enum signal lane_id, struct frame_buf *frames,
+                        struct measure *sum)
 {
     struct store *store = spool->store;
     struct error error = {0};
     uint64_t failed = 0, full = 0;
-    size_t bytes = 0;
 
     store_commit(store, lane_id, frames, answer_written, NULL, &error);
     for (struct frame_buf *frame = frames; frame != NULL; frame = frame->next) {
-        bytes += frame->header.data_len + frame->header.meta_len;
+        sum->data += frame->header.data_len;
+        sum->meta += frame->header.meta_len;
+        sum->marks += frame->header.marks_len;
+        sum->marks_set += frame->marks_set;
         if (!frame->err) {
             answer(frame, SPOOL_ACK_WRITTEN, OK, NULL);
             answer(frame, SPOOL_ACK_SYNCED, OK, NULL);
@@ -326,7 +435,6 @@ static size_t commit_lane(struct spool *spool, enum signal lane_id, struct frame
         spool->queues[lane_id].refused_failed += failed;
         pthread_mutex_unlock(&spool->queue_lock);
     }
-    return bytes;
 }
 
 /* Gives buffers back for the next group; those made for one large request are freed. */
@@ -366,15 +474,16 @@ static void commit_group(struct spool *spool)
         spool->queues[i].first = spool->queues[i].last = NULL;
     }
     pthread_mutex_unlock(&spool->queue_lock);
-    size_t bytes = 0;
+    struct measure sums[SIGNAL_COUNT] = {0};
     for (enum signal lane = 0; lane < SIGNAL_COUNT; lane++) {
         if (groups[lane] == NULL)
             continue;
-        bytes += commit_lane(spool, lane, groups[lane]);
+        commit_lane(spool, lane, groups[lane], &sums[lane]);
         recycle(spool, groups[lane]);
     }
     pthread_mutex_lock(&spool->queue_lock);
-    spool->pending_bytes -= bytes;
+    for (enum signal lane = 0; lane < SIGNAL_COUNT; lane++)
+        take_pending(spool, lane, &sums[lane]);
 }
 
 static void drop_buffers(struct spool *spool, unsigned keep)
@@ -459,9 +568,9 @@ enum err spool_open(const struct spool_config *config, struct spool **ret_spool,
         return err;
     spool->store->nudge = nudge;
     spool->store->nudge_context = spool;
-    uint64_t segment_bytes = spool->store->config.segment_bytes;
-    spool->limits = pending_limits(segment_bytes);
-    spool->request_max = (size_t)(segment_bytes - FRAME_ALIGN);
+    uint64_t room = store_segment_room(spool->store);
+    spool->limits = pending_limits(room);
+    spool->request_max = (size_t)(room - FRAME_HEADER - FRAME_ENTRY);
     if (pthread_create(&spool->committer, NULL, run_committer, spool) != 0)
         return error_set(error, ERR_NOMEM, "start the committer of spool '%s'", config->dir);
     spool->started = true;

@@ -19,6 +19,11 @@
  *   - Numbers that add up, for each lane and reader, across restarts:
  *       accepted items = delivered + waiting + dropped + damaged
  *
+ * Marks are small records that must not disagree with the data, such as how far a file has been
+ * read. They travel in the frame of the request that brings them, so after a crash both are there,
+ * or neither. The spool keeps the latest one for each key of a lane, whatever becomes of the
+ * segments: each new segment begins with a copy of all of them.
+ *
  * A frame is identified by (incarnation, lane, sequence). The incarnation is drawn at random when
  * the directory is made. Sequences of a lane grow by one from frame to frame and jump ahead at each
  * start (to the next multiple of 2^32), so that a number once given out never names other bytes.
@@ -39,6 +44,10 @@
 #define SPOOL_SEGMENTS_MIN      8 /* fewer can't give each lane its share: `size_bytes` is refused */
 #define SPOOL_PARTS_MAX         65536      /* parts of one request */
 #define SPOOL_META_MAX          (1u << 20) /* bytes of meta of one request */
+
+#define SPOOL_MARK_KEY   32   /* bytes of a mark's key */
+#define SPOOL_MARK_VALUE 478  /* bytes of its value at most */
+#define SPOOL_MARKS_MAX  8192 /* keys of a lane; fewer if segments are smaller than 32 MiB */
 
 /* Data of a frame with several requests. With its headers it fits Kafka's default message size. */
 #define SPOOL_FRAME_BYTES ((1u << 20) - (16u << 10))
@@ -75,6 +84,13 @@ struct spool_config {
     unsigned save_interval_ms; /* how often moved cursors are saved; 0: 1000 */
 };
 
+/* The latest mark of a key counts. Keys are the caller's own, as are the values. */
+struct spool_mark {
+    uint8_t key[SPOOL_MARK_KEY];
+    struct bytes value; /* may be empty */
+    bool forget;        /* the key has no mark any more; `value` is not looked at */
+};
+
 /* A request, as the caller has it. Everything is copied by spool_append(). */
 struct spool_request {
     enum signal lane;
@@ -83,6 +99,10 @@ struct spool_request {
     uint32_t items;    /* spans, data points or log records in it */
     uint32_t tag;      /* the caller's own; comes back in the entry */
     struct bytes meta; /* the caller's own, may be empty; comes back apart from the data */
+
+    /* Made together with the data, or without any: then readers see nothing of the request. */
+    const struct spool_mark *marks;
+    size_t mark_count;
 };
 
 /* Who waits for an append: embedded in the caller's own object and lent to the spool from an OK of
@@ -99,7 +119,8 @@ struct spool_waiter {
     void (*done)(struct spool_waiter *waiter, enum err err, const struct error *error);
     enum spool_ack ack;
 
-    uint64_t seq;              /* set before done(OK): the frame that holds it */
+    uint64_t seq;              /* set before done(OK): the frame that holds it. A frame that was
+                                  only written may get another one, if its sync fails */
     struct spool_waiter *next; /* the spool's own */
 };
 
@@ -129,9 +150,12 @@ void spool_close(struct spool **spool);
 
 /* Appends a request; `waiter` may be NULL. After anything but OK, `done` is never called.
  *
- *   ERR_INVALID  bigger than spool_request_max(), empty (neither data nor meta), or above a limit
- *   ERR_AGAIN    pending_max_bytes wait already: the disk is slower than the senders
- *   ERR_FULL     the lane has no room; the sentence says how much is used, and how to get more
+ *   ERR_INVALID  bigger than spool_request_max(), empty (no data, meta or marks), or above a limit
+ *   ERR_AGAIN    pending_max_bytes, or spool_marks_max() marks, wait already: the disk is slower
+ *                than the senders
+ *   ERR_FULL     the lane has no room; the sentence says how much is used, and how to get more.
+ *                Or it has so many marks that these might be too many; a request that only
+ *                forgets some is always taken
  *   ERR_NOMEM    only for requests above SPOOL_FRAME_BYTES, or before the buffers have been made
  *   ERR_CLOSED   spool_stop_appends() was called
  */
@@ -141,8 +165,19 @@ NODISCARD enum err spool_append(struct spool *spool, const struct spool_request 
 /* From now on appends fail with ERR_CLOSED; readers go on. The first step of a drain. */
 void spool_stop_appends(struct spool *spool);
 
-/* Bytes of data and meta that the largest request may have, given the segment size. */
+/* Bytes of data, meta and marks that the largest request may have, given the segment size. A mark
+ * counts as its value and 34 bytes. */
 size_t spool_request_max(const struct spool *spool);
+
+/* Keys that a lane can hold marks of, given the segment size: SPOOL_MARKS_MAX at most. */
+size_t spool_marks_max(const struct spool *spool);
+
+/* Calls `visit` with each durable mark of the lane, in the order of keys; after spool_open() these
+ * are those that outlived the last run. `visit` must be quick and must not call the spool. */
+typedef void spool_visit_mark_fn(void *context, const uint8_t key[static SPOOL_MARK_KEY],
+                                 struct bytes value);
+void spool_marks_each(struct spool *spool, enum signal lane, spool_visit_mark_fn *visit,
+                      void *context);
 
 uint64_t spool_incarnation(const struct spool *spool);
 
@@ -165,6 +200,7 @@ struct spool_lane_stats {
     uint64_t frames;   /* on disk */
     uint64_t segments; /* on disk */
     uint64_t bytes;    /* of those segments */
+    uint64_t marks;    /* keys */
     uint64_t requests; /* appended since start; so are the counters below */
     uint64_t frames_cut;
     uint64_t refused_full; /* requests */

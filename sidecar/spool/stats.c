@@ -56,6 +56,7 @@ static void lane_stats(const struct store *store, const struct lane *lane,
     into->segments = lane->count;
     into->bytes = lane->count * store->config.segment_bytes;
     into->dropped = lane->dropped;
+    into->marks = atomic_load(&lane->mark_count);
     into->full = lane->full.code != OK;
     for (int i = 0; i < SPOOL_READERS_MAX; i++)
         if (lane->readers[i].cursor.name[0] != '\0')

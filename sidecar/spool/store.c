@@ -50,6 +50,34 @@ enum err store_save_cursors(struct store *store, struct error *error)
     return err;
 }
 
+/* ---- marks */
+
+uint64_t store_segment_room(const struct store *store)
+{
+    uint64_t checkpoint = frame_align(FRAME_HEADER + (uint64_t)store->marks_max * MARK_BYTES_MAX);
+    return store->config.segment_bytes - checkpoint;
+}
+
+enum err store_need_marks(struct lane *lane, struct error *error)
+{
+    struct pending_limits limits = {.marks = SPOOL_MARKS_MAX * MARK_BYTES_MAX};
+
+    if (lane->marks != NULL)
+        return OK;
+    AUTO(pending_destroy) struct frame_buf *checkpoint = pending_create(limits);
+    struct marks *marks = checkpoint != NULL ? marks_create(SPOOL_MARKS_MAX) : NULL;
+    if (marks == NULL)
+        return error_set(error, ERR_NOMEM, "make a table of marks");
+    MOVE(lane->checkpoint, checkpoint);
+    lane->marks = marks;
+    return OK;
+}
+
+bool store_holds_marks(const struct lane *lane, const struct segment *segment)
+{
+    return atomic_load(&lane->mark_count) > 0 && segment->end_seq > lane->marks_from;
+}
+
 /* ---- housekeeping */
 
 static void reopen_full_lanes(struct store *store)
@@ -173,12 +201,17 @@ enum err store_resolve(const struct spool_config *config, struct store *store, s
         return error_set(error, ERR_INVALID, "minFree of %u%%: must be below 100%%",
                          into->min_free_percent);
 
+    store->marks_max = (uint32_t)(into->segment_bytes / 8 / MARK_BYTES_MAX);
+    if (store->marks_max > SPOOL_MARKS_MAX)
+        store->marks_max = SPOOL_MARKS_MAX;
+
+    /* One segment can be needed for its marks until the next one repeats them. */
     uint64_t sum = 0;
     for (int i = 0; i < SIGNAL_COUNT; i++) {
         uint64_t share = into->share_bytes[i] / into->segment_bytes;
         if (into->share_bytes[i] == 0)
             share = segments / 6;
-        store->share[i] = share > UINT32_MAX ? UINT32_MAX : share < 1 ? 1 : (uint32_t)share;
+        store->share[i] = share > UINT32_MAX ? UINT32_MAX : share < 2 ? 2 : (uint32_t)share;
         sum += store->share[i];
     }
     if (sum > segments)
@@ -256,8 +289,11 @@ void store_free(struct store **store_at)
 
     if (store == NULL)
         return;
-    for (int i = 0; i < SIGNAL_COUNT; i++)
+    for (int i = 0; i < SIGNAL_COUNT; i++) {
         close_list(store->lanes[i].segments);
+        marks_destroy(&store->lanes[i].marks);
+        pending_destroy(&store->lanes[i].checkpoint);
+    }
     close_list(store->spares);
     frame_cache_drop(store);
     cursor_close(&store->cursors);

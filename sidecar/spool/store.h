@@ -19,6 +19,7 @@
 
 #include "sidecar/spool/cursor.h"
 #include "sidecar/spool/lock.h"
+#include "sidecar/spool/marks.h"
 #include "sidecar/spool/pending.h"
 #include "sidecar/spool/segment.h"
 
@@ -64,12 +65,16 @@ struct lane {
     uint64_t damage_counted; /* damage below this sequence is in damage_events */
     struct spool_reader readers[SPOOL_READERS_MAX];
     struct spool_waiter *replicated, **replicated_tail; /* waiting for the readers, by sequence */
+    struct marks *marks; /* as of `synced`; NULL: there never were any */
+    uint64_t marks_from; /* they can be rebuilt from the segments from here on */
+    atomic_uint mark_count;
     struct spool_lane_stats stats;
     struct error full;   /* code OK: there is room */
     atomic_bool is_full; /* the same, to be looked at without the lock */
 
     /* The committer's own. */
     uint64_t next_seq;
+    struct frame_buf *checkpoint; /* for a frame with all marks; made with `marks` */
 };
 
 struct store {
@@ -77,6 +82,7 @@ struct store {
     struct spool_config config;
     uint32_t segments_max;
     uint32_t share[SIGNAL_COUNT]; /* segments */
+    uint32_t marks_max;           /* keys of a lane */
     uint64_t incarnation;
 
     pthread_mutex_t lock;
@@ -149,6 +155,15 @@ void store_dispose(struct store *store, struct segment **segment);
 
 /* The active segment takes no more frames. */
 void store_seal(struct store *store, enum signal lane);
+
+/* Bytes that a segment has for frames, apart from a copy of the marks. */
+uint64_t store_segment_room(const struct store *store);
+
+/* Makes the table of marks, if the lane has none. The lock is held. */
+NODISCARD enum err store_need_marks(struct lane *lane, struct error *error);
+
+/* Whether the segment is still needed to know the marks. The lock is held. */
+bool store_holds_marks(const struct lane *lane, const struct segment *segment);
 
 /* Takes the segments without frames that count (base at or behind the lane's end) out of the lane.
  */

@@ -69,7 +69,7 @@ struct frame_buf *fixture_record(enum signal lane, uint64_t n)
     struct bytes parts[2] = {{data, 8}, {data + 8, record_len(n) - 8}};
     struct spool_request request = {
         .lane = lane, .parts = parts, .part_count = 2, .items = 1, .tag = (uint32_t)n};
-    struct pending_limits limits = {.data = sizeof data, .entries = 1, .meta = 0};
+    struct pending_limits limits = {.data = sizeof data, .entries = 2, .marks = 256};
 
     fill_record(n, data, record_len(n));
     struct frame_buf *frame = pending_create(limits);
@@ -78,19 +78,56 @@ struct frame_buf *fixture_record(enum signal lane, uint64_t n)
     return frame;
 }
 
+enum { KEYS = 3, KEY_ALONE = KEYS };
+
+static void add_mark(struct frame_buf *frame, uint8_t key, uint64_t n, bool forget)
+{
+    struct spool_mark mark = {.key = {key}, .forget = forget};
+    struct spool_request request = {.lane = SIGNAL_TRACES, .marks = &mark, .mark_count = 1};
+
+    mark.value = (struct bytes){(const uint8_t *)&n, sizeof n};
+    pending_add(frame, &request, 0, 1000 + n, NULL);
+}
+
+static bool forgets(uint64_t n)
+{
+    return n % 5 == 4;
+}
+
+static struct frame_buf *record_alone(uint64_t n)
+{
+    struct frame_buf *frame = pending_create((struct pending_limits){.entries = 1, .marks = 256});
+
+    assert_non_null(frame);
+    add_mark(frame, KEY_ALONE, n, false);
+    return frame;
+}
+
 bool fixture_append(struct fixture *fixture, unsigned count)
 {
     struct frame_buf *frames = NULL, **tail = &frames;
     bool all = true;
 
-    for (unsigned i = 0; i < count; i++) {
-        *tail = fixture_record(SIGNAL_TRACES, fixture->next + i);
+    for (uint64_t n = fixture->next; n < fixture->next + count; n++) {
+        *tail = fixture_record(SIGNAL_TRACES, n);
+        if (fixture->marked)
+            add_mark(*tail, (uint8_t)(n % KEYS), n, forgets(n));
         tail = &(*tail)->next;
+    }
+    if (fixture->marked) {
+        *tail = record_alone(fixture->next + count - 1);
+        assert_ok(store_need_marks(&fixture->store->lanes[SIGNAL_TRACES], NULL));
     }
     store_commit(fixture->store, SIGNAL_TRACES, frames, NULL, NULL, &fixture->error);
     while (frames != NULL) {
         struct frame_buf *frame = frames;
         frames = frame->next;
+        if (frame->header.entries == 0) {
+            if (!frame->err)
+                fixture->marked_alone = fixture->next - 1;
+            pending_destroy(&frame);
+            break;
+        }
         assert_true(fixture->next < FIXTURE_RECORDS);
         fixture->fate[fixture->next++] = frame->err ? FATE_FAILED : FATE_ACKED;
         all = all && !frame->err;
@@ -115,6 +152,7 @@ void fixture_deliver(struct fixture *fixture, unsigned count)
         if (spool_reader_next(fixture->reader, 0, &frame, NULL) != OK)
             return;
         fixture->delivered = fixture_number(frame) + 1;
+        fixture->had[fixture_number(frame)] = true;
         spool_reader_ack(fixture->reader, frame->end);
         spool_frame_release(&frame);
     }
@@ -133,6 +171,49 @@ static void check_frame(struct spool_frame *frame, uint64_t n)
     assert_int_equal(spool_frame_entry(frame, 0).tag, n);
 }
 
+struct seen_marks {
+    bool there[KEYS + 1];
+    uint64_t value[KEYS + 1];
+};
+
+static void see_mark(void *context, const uint8_t key[static SPOOL_MARK_KEY], struct bytes value)
+{
+    struct seen_marks *seen = context;
+    static const uint8_t zeros[SPOOL_MARK_KEY];
+
+    assert_in_range(key[0], 0, KEYS);
+    assert_memory_equal(key + 1, zeros, sizeof zeros - 1);
+    assert_false(seen->there[key[0]]);
+    assert_int_equal(value.len, 8);
+    seen->there[key[0]] = true;
+    memcpy(&seen->value[key[0]], value.data, 8);
+}
+
+/* The marks are what the records that are there say. */
+static void check_marks(const struct fixture *fixture, const bool *there)
+{
+    const struct lane *lane = &fixture->store->lanes[SIGNAL_TRACES];
+    struct seen_marks want = {0}, have = {0};
+    uint64_t last = 0;
+
+    for (uint64_t n = 0; n < fixture->next; n++) {
+        if (!there[n])
+            continue;
+        want.there[n % KEYS] = !forgets(n);
+        want.value[n % KEYS] = n;
+        last = n;
+    }
+    if (lane->marks != NULL)
+        marks_each(lane->marks, see_mark, &have);
+    for (int key = 0; key < KEYS; key++) {
+        assert_int_equal(have.there[key], want.there[key]);
+        if (want.there[key])
+            assert_int_equal(have.value[key], want.value[key]);
+    }
+    /* It came behind the record that it tells. */
+    assert_in_range(have.value[KEY_ALONE], fixture->marked_alone, last);
+}
+
 unsigned fixture_check(struct fixture *fixture)
 {
     struct spool_frame *frame = NULL;
@@ -141,7 +222,9 @@ unsigned fixture_check(struct fixture *fixture)
     unsigned count = 0;
     struct error error = {0};
     enum err err;
+    bool there[FIXTURE_RECORDS];
 
+    memcpy(there, fixture->had, sizeof there);
     spool_reader_rewind(fixture->reader);
     while ((err = spool_reader_next(fixture->reader, 0, &frame, &error)) == OK) {
         uint64_t n = fixture_number(frame);
@@ -155,6 +238,7 @@ unsigned fixture_check(struct fixture *fixture)
         for (; want < n; want++)
             assert_int_not_equal(fixture->fate[want], FATE_ACKED);
         want = n + 1;
+        there[n] = true;
         count++;
         spool_frame_release(&frame);
     }
@@ -162,5 +246,7 @@ unsigned fixture_check(struct fixture *fixture)
         fail_msg("next: %s", error.text);
     for (; want < fixture->next; want++)
         assert_int_not_equal(fixture->fate[want], FATE_ACKED);
+    if (fixture->marked)
+        check_marks(fixture, there);
     return count;
 }

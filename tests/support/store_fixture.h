@@ -3,6 +3,10 @@
  * Record n of a lane is a frame of its own with one item; its data tells n and is long enough to
  * make frames of different sizes. What became of each record is kept, so that after any crash one
  * can say which of them must be there.
+ *
+ * With `marked`, record n also marks one of three keys with n, or forgets it, and each group ends
+ * with a frame that only marks a fourth one; fixture_check() then wants the marks to be those of
+ * the records that are there, no more and no less.
  */
 #ifndef TESTS_SUPPORT_STORE_FIXTURE_H
 #define TESTS_SUPPORT_STORE_FIXTURE_H
@@ -23,7 +27,10 @@ struct fixture {
     uint64_t next;               /* record */
     uint64_t delivered;          /* records below have been acknowledged by the reader */
     enum fate fate[FIXTURE_RECORDS];
-    struct error error; /* of the last append that failed */
+    bool marked;
+    bool had[FIXTURE_RECORDS]; /* delivered */
+    uint64_t marked_alone;     /* what the last frame with nothing but a mark says, if acked */
+    struct error error;        /* of the last append that failed */
 };
 
 /* spool_reader_open() takes a spool, of which it only wants the store. */

@@ -441,9 +441,119 @@ static void test_wakes_a_reader_that_waits(void **state)
     spool_close(&spool);
 }
 
+/* ---- marks */
+
+struct marks_seen {
+    unsigned count;
+    uint8_t keys[8];
+    char values[8][16];
+};
+
+static void see_mark(void *context, const uint8_t key[static SPOOL_MARK_KEY], struct bytes value)
+{
+    struct marks_seen *seen = context;
+
+    assert_true(seen->count < 8 && value.len < 16);
+    seen->keys[seen->count] = key[0];
+    memcpy(seen->values[seen->count++], value.data, value.len);
+}
+
+static enum err append_marks(struct spool *spool, struct bytes data, const struct spool_mark *marks,
+                             size_t count, struct error *error)
+{
+    struct spool_request request = {.lane = SIGNAL_LOGS,
+                                    .parts = &data,
+                                    .part_count = 1,
+                                    .items = data.len > 0,
+                                    .marks = marks,
+                                    .mark_count = count};
+    struct call call;
+
+    call_init(&call, SPOOL_ACK_SYNCED);
+    enum err err;
+    do /* what is answered just now still counts as waiting for a moment */
+        err = spool_append(spool, &request, &call.waiter, error);
+    while (err == ERR_AGAIN);
+    return err ? err : call_wait(&call);
+}
+
+static void test_keeps_marks_with_and_without_data(void **state)
+{
+    (void)state;
+    struct spool *spool = start(16);
+    struct spool_reader *reader = open_reader(spool, SIGNAL_LOGS);
+    struct spool_frame *frame = NULL;
+    struct spool_mark marks[2] = {{.key = {1}, .value = bytes_from("first")},
+                                  {.key = {2}, .value = bytes_from("second")}};
+    struct bytes nothing = {0}, line = bytes_from("a line");
+    struct spool_stats stats;
+
+    assert_ok(append_marks(spool, line, marks, 2, NULL));
+    marks[0].value = bytes_from("third");
+    marks[1].forget = true;
+    assert_ok(append_marks(spool, nothing, marks, 2, NULL));
+
+    /* Whoever reads data sees the line, and waits for the next one. */
+    assert_ok(spool_reader_next(reader, 0, &frame, NULL));
+    assert_int_equal(frame->entry_count, 1);
+    assert_true(bytes_equal(frame->data, line));
+    spool_reader_ack(reader, frame->end);
+    spool_frame_release(&frame);
+    assert_int_equal(spool_reader_next(reader, 0, &frame, NULL), ERR_AGAIN);
+    spool_stats(spool, &stats);
+    assert_int_equal(stats.lanes[SIGNAL_LOGS].items, 1);
+    assert_int_equal(stats.lanes[SIGNAL_LOGS].marks, 1);
+    assert_int_equal(stats.lanes[SIGNAL_LOGS].readers[0].frames, 0);
+    assert_int_equal(stats.lanes[SIGNAL_LOGS].readers[0].delivered, 1);
+    spool_reader_close(&reader);
+    spool_close(&spool);
+
+    spool = open_spool(16);
+    struct marks_seen seen = {0};
+    spool_marks_each(spool, SIGNAL_LOGS, see_mark, &seen);
+    assert_int_equal(seen.count, 1);
+    assert_int_equal(seen.keys[0], 1);
+    assert_string_equal(seen.values[0], "third");
+    spool_marks_each(spool, SIGNAL_TRACES, see_mark, &seen);
+    assert_int_equal(seen.count, 1);
+    spool_close(&spool);
+}
+
+static void
+test_refuses_marks_that_might_not_fit_and_takes_them_again_when_some_are_forgotten(void **state)
+{
+    (void)state;
+    struct spool *spool = start(16);
+    size_t max = spool_marks_max(spool);
+    struct error error = {0};
+    struct spool_mark mark = {.value = bytes_from("value")};
+
+    assert_int_equal(max, SEGMENT / 8 / 512);
+    for (size_t i = 0; i < max; i++) {
+        mark.key[0] = (uint8_t)i;
+        assert_ok(append_marks(spool, (struct bytes){0}, &mark, 1, NULL));
+    }
+    mark.key[0] = (uint8_t)max;
+    assert_int_equal(append_marks(spool, (struct bytes){0}, &mark, 1, &error), ERR_FULL);
+    assert_non_null(strstr(error.text, "a larger spool.size"));
+    mark.key[0] = 0;
+    mark.forget = true;
+    assert_ok(append_marks(spool, (struct bytes){0}, &mark, 1, NULL));
+    mark.forget = false;
+    assert_ok(append_marks(spool, (struct bytes){0}, &mark, 1, NULL));
+
+    static const uint8_t large[SPOOL_MARK_VALUE + 1];
+    mark.value = (struct bytes){large, sizeof large};
+    assert_int_equal(append_marks(spool, (struct bytes){0}, &mark, 1, NULL), ERR_INVALID);
+    spool_close(&spool);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_keeps_marks_with_and_without_data),
+        cmocka_unit_test(
+            test_refuses_marks_that_might_not_fit_and_takes_them_again_when_some_are_forgotten),
         cmocka_unit_test(test_hands_every_request_of_many_threads_to_the_readers_once),
         cmocka_unit_test(test_keeps_requests_meta_and_tags_apart),
         cmocka_unit_test(test_takes_requests_up_to_a_segment_and_refuses_larger_ones),
