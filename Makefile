@@ -131,6 +131,8 @@ bench: bench-edge ## what it costs, and what the peers cost, on the bed that is 
 bench-edge: build $(BUILD)/tests/bench/bench_commit ## an edge, the Collector beside it
 	@hack/bed/build otelcol
 	@hack/bed/in python3 tests/bench/edge.py --peers --signals
+soak: build ## a hundred kills and more, counted by identity, on the bed that is up; prints its seed
+	@hack/bed/in python3 tests/soak/edge_kills.py
 e2e: images ## end-to-end tests on the bed that is up
 	@hack/bed/in python3 -m pytest -q -p no:cacheprovider tests/e2e
 chart: ## copy the CRDs into the chart, render manifests/install.yaml
@@ -170,6 +172,6 @@ fmt: ## reformat
 	@clang-format-14 -i $$(find common controller sidecar tests -name '*.[ch]')
 clean: ## remove build output
 	rm -rf $(BUILD) compile_commands.json
-.PHONY: bench bench-edge chart generated build test demo try e2e deps images bed help unit replay fuzz fuzz-run component asan tsan check analyze headers layers mutants banned compdb tidy format fmt clean
+.PHONY: soak bench bench-edge chart generated build test demo try e2e deps images bed help unit replay fuzz fuzz-run component asan tsan check analyze headers layers mutants banned compdb tidy format fmt clean
 .SECONDARY:
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

@@ -1,5 +1,5 @@
-/* Live entries are kept in memory too: they are bounded by what may be in flight, and the file is
- * only ever read at start. */
+/* Live entries are kept in memory too: few, what is in flight and what has been delivered since the
+ * spool last saved its cursors. The file is only ever read at start. */
 #include "sidecar/edge/journal.h"
 
 #include "common/crc32c.h"
@@ -106,6 +106,10 @@ static void seal_header(struct journal *journal)
 static enum err remember(struct journal *journal, const struct journal_entry *entry,
                          struct error *error)
 {
+    if (journal->len == JOURNAL_LIVE_MAX)
+        return error_set(error, ERR_FULL,
+                         "journal: %d messages since the spool could last save its cursors",
+                         JOURNAL_LIVE_MAX);
     if (journal->len == journal->cap) {
         size_t cap = journal->cap == 0 ? 64 : 2 * journal->cap;
         struct journal_entry *live = realloc(journal->live, cap * sizeof *live);

@@ -26,7 +26,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define JOURNAL_SLACK 4096 /* entries in the file beyond those alive */
+#define JOURNAL_SLACK    1024  /* entries in the file beyond those alive */
+#define JOURNAL_LIVE_MAX 65536 /* entries */
 
 struct journal;
 
@@ -55,7 +56,7 @@ NODISCARD enum err journal_vouch(struct journal *journal, struct error *error);
 
 /* Notes that a message is about to be sent, once for each. After a failure the file is not whole
  * until a later call could write it anew, and sending may go on: the cost is a repeat after a
- * crash. */
+ * crash. ERR_FULL: nothing has been forgotten for very long. */
 NODISCARD enum err journal_note(struct journal *journal, const struct journal_entry *entry,
                                 struct error *error);
 
@@ -64,7 +65,7 @@ NODISCARD enum err journal_note(struct journal *journal, const struct journal_en
 bool journal_find(const struct journal *journal, enum signal lane, uint64_t seq, uint32_t part,
                   struct journal_entry *ret_entry);
 
-/* Everything of `lane` below `seq` is delivered. */
+/* Everything of `lane` below `seq` is delivered, and won't be read again after a crash. */
 void journal_forget(struct journal *journal, enum signal lane, uint64_t seq);
 
 #endif

@@ -27,6 +27,7 @@ struct lane {
     struct outgoing *oldest, **end; /* frames not stored whole yet, in order */
     struct spool_frame *uncut;      /* read, but there was no memory for its messages */
     uint64_t old_frames;            /* left by an earlier run and not read yet */
+    uint64_t forgotten;             /* the journal has nothing below that sequence */
     struct produce_lane_state state;
     struct metric *items, *messages, *bytes, *retries, *dead_letters, *dropped, *keyless;
 };

@@ -77,8 +77,13 @@ void lane_advance(struct produce *produce, struct lane *lane)
             lane->end = &lane->oldest;
         produce->held_bytes -= done->frame->data.len;
         spool_reader_ack(lane->reader, done->frame->end);
-        journal_forget(produce->journal, lane->signal, done->frame->end.seq);
         outgoing_free(&done);
+    }
+    /* Not up to the cursor: what lies above the saved one is read again after a crash. */
+    uint64_t saved = spool_reader_saved(lane->reader);
+    if (saved != lane->forgotten) {
+        lane->forgotten = saved;
+        journal_forget(produce->journal, lane->signal, saved);
     }
 }
 

@@ -173,9 +173,14 @@ enum err spool_reader_open(struct spool *spool, enum signal lane_id, const char 
             cursor.items = first != NULL ? first->base_items : lane->synced_items;
             cursor.start_items = cursor.items;
             store->cursors_moved = true;
+            reader->saved_seq = 0;
         }
-        *reader = (struct spool_reader){
-            .store = store, .lane = lane_id, .open = true, .cursor = cursor, .guess = READ_FIRST};
+        *reader = (struct spool_reader){.store = store,
+                                        .lane = lane_id,
+                                        .open = true,
+                                        .cursor = cursor,
+                                        .saved_seq = reader->saved_seq,
+                                        .guess = READ_FIRST};
         reader->position = (struct spool_position){cursor.seq, cursor.items, cursor.damaged};
         reader->max_seq = cursor.seq;
         *ret_reader = reader;
@@ -566,6 +571,14 @@ struct spool_position spool_reader_cursor(struct spool_reader *reader)
     struct spool_position at = {cursor->seq, cursor->items, cursor->damaged};
     pthread_mutex_unlock(&reader->store->lock);
     return at;
+}
+
+uint64_t spool_reader_saved(struct spool_reader *reader)
+{
+    pthread_mutex_lock(&reader->store->lock);
+    uint64_t saved = reader->saved_seq;
+    pthread_mutex_unlock(&reader->store->lock);
+    return saved;
 }
 
 struct spool_position spool_reader_position(struct spool_reader *reader)

@@ -80,6 +80,10 @@ void spool_reader_ack(struct spool_reader *reader, struct spool_position end);
 struct spool_position spool_reader_cursor(struct spool_reader *reader);
 struct spool_position spool_reader_position(struct spool_reader *reader);
 
+/* Where the cursor stands on disk: frames from that sequence on are handed out again after a crash,
+ * those below are not. */
+uint64_t spool_reader_saved(struct spool_reader *reader);
+
 /* Goes back to the cursor: after the peer lost what was in flight, to hand it out once more. */
 void spool_reader_rewind(struct spool_reader *reader);
 

@@ -41,12 +41,16 @@ enum err store_save_cursors(struct store *store, struct error *error)
 
     enum err err = cursor_save(store->cursors, &state, error);
     store->saved_at_ms = clock_mono_ms();
+    pthread_mutex_lock(&store->lock);
     if (err) {
-        pthread_mutex_lock(&store->lock);
         store->cursors_moved = true;
         store->stats.save_failures++;
-        pthread_mutex_unlock(&store->lock);
+    } else {
+        for (enum signal i = 0; i < SIGNAL_COUNT; i++)
+            for (int r = 0; r < SPOOL_READERS_MAX; r++)
+                store->lanes[i].readers[r].saved_seq = state.lanes[i].readers[r].seq;
     }
+    pthread_mutex_unlock(&store->lock);
     return err;
 }
 

@@ -41,6 +41,7 @@ struct spool_reader {
     bool open;
     bool woken;
     struct cursor_reader cursor;              /* name "": this place is free */
+    uint64_t saved_seq;                       /* the cursor as it was last saved */
     uint64_t max_seq;                         /* end of what was handed out */
     struct spool_position hole_from, hole_to; /* the last run of frames that can not be had */
     struct spool_position position;           /* next to hand out */

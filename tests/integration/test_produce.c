@@ -5,6 +5,7 @@
 #include "tests/support/test.h"
 
 #include "common/contract/names.h"
+#include "sidecar/edge/journal.h"
 #include "sidecar/edge/produce.h"
 #include "tests/support/kafka_peer.h"
 #include "tests/support/mock_kafka.h"
@@ -71,10 +72,12 @@ static int end(void **state)
     return system(command);
 }
 
-static void open_edge(struct edge *edge)
+static void open_edge_saving(struct edge *edge, unsigned save_interval_ms)
 {
-    const struct spool_config config = {
-        .dir = dir, .size_bytes = 64 << 20, .segment_bytes = 1 << 20, .save_interval_ms = 100};
+    const struct spool_config config = {.dir = dir,
+                                        .size_bytes = 128 << 20,
+                                        .segment_bytes = 16 << 20,
+                                        .save_interval_ms = save_interval_ms};
     static const struct kafka_access access = {.bootstrap_servers = kafka.bootstrap,
                                                .client_id = "test"};
     const struct produce_options options = {.access = &access,
@@ -89,6 +92,11 @@ static void open_edge(struct edge *edge)
     assert_ok(spool_open(&config, &edge->spool, NULL));
     with_spool.spool = edge->spool;
     assert_ok(produce_open(&with_spool, &edge->produce, NULL));
+}
+
+static void open_edge(struct edge *edge)
+{
+    open_edge_saving(edge, 100);
 }
 
 static void close_edge(struct edge *edge, uint32_t drain_ms)
@@ -533,6 +541,45 @@ static void test_loses_nothing_acknowledged_however_often_it_is_killed(void **st
     free(found);
 }
 
+static void test_says_so_where_a_cursor_that_was_not_saved_makes_it_repeat(void **state)
+{
+    (void)state;
+    enum { MESSAGES = JOURNAL_SLACK + 200 }; /* so many that the journal is written anew */
+    int ends[2];
+    char done = 0;
+
+    assert_int_equal(pipe(ends), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        struct edge edge = {0};
+        open_edge_saving(&edge, 600000);
+        append_all(&edge, MESSAGES, 1, 10);
+        await_empty(&edge);
+        if (write(ends[1], "x", 1) != 1)
+            _exit(1);
+        pause();
+    }
+    close(ends[1]);
+    assert_int_equal(read(ends[0], &done, 1), 1);
+    close(ends[0]);
+    kill(child, SIGKILL);
+    waitpid(child, NULL, 0);
+
+    struct edge edge = {0};
+    open_edge(&edge);
+    await_empty(&edge);
+    close_edge(&edge, 0);
+    struct found *found = read_topic("t", PARTITIONS);
+    unsigned repeats = 0;
+    for (uint64_t i = 0; i < MESSAGES; i++) {
+        assert_true(found->seen[i] >= 1);
+        assert_int_equal(found->seen[i], 1 + found->marked[i]);
+        repeats += found->marked[i];
+    }
+    assert_true(repeats > 0);
+    free(found);
+}
+
 int main(int argc, char **argv)
 {
     if (argc > 1) /* a pattern of names */
@@ -551,6 +598,7 @@ int main(int argc, char **argv)
         T(test_writes_a_document_for_each_record),
         T(test_keeps_dead_letters_until_their_topic_is_there),
         T(test_loses_nothing_acknowledged_however_often_it_is_killed),
+        T(test_says_so_where_a_cursor_that_was_not_saved_makes_it_repeat),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
