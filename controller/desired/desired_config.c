@@ -1,16 +1,18 @@
 /* The document that the pods of a tier read, and the hash of what they are restarted for.
  *
- *   resolved document --cut to the tier--> ConfigMap --only what a program reads at start--> hash
+ *   resolved document --cut to the tier--> ConfigMap
+ *                    --pipeline_start_part()--> hash
  *
  * A gateway gets itself and the topics it reads. An edge gets itself and all topics; the gateways
  * stay, for a document without any is refused, but they aren't part of its hash. What concerns only
- * the controller (replicas, scaling, budgets, pod templates, how a topic is made) is in the
- * ConfigMap, where it does no harm, and not in the hash.
+ * the controller, and what running pods take over by themselves, is in the ConfigMap and not in the
+ * hash.
  */
 #include "controller/desired/desired_object.h"
 
 #include "common/assert.h"
 #include "common/contract/names.h"
+#include "common/contract/pipeline_live.h"
 #include "controller/api/fingerprint.h"
 
 #include <stdio.h>
@@ -74,46 +76,12 @@ void desired_config_map(struct json *objects, const struct tier *tier)
     json_set_string(json_set_object(map, "data"), NAMES_CONFIG_KEY, buf_text(&text));
 }
 
-/* ---- hashing */
-
-static void keep_only(struct json *object, const char *const *keys)
-{
-    struct json *next = NULL;
-
-    for (struct json *member = json_first(object); member != NULL; member = next) {
-        bool kept = false;
-        next = json_next(member);
-        for (const char *const *key = keys; *key != NULL; key++)
-            kept = kept || strcmp(json_key(member), *key) == 0;
-        if (!kept)
-            json_remove(object, json_key(member));
-    }
-}
-
 void desired_config_hash(const struct tier *tier, char *into, size_t size)
 {
-    static const char *const in_spec[] = {"clusterName", "kafka",    "topics",
-                                          "edges",       "gateways", NULL};
-    static const char *const in_topic[] = {"name", "signal", "topic", NULL};
-    static const char *const not_in_tier[] = {"replicas", "scaling", "podDisruptionBudget",
-                                              "rollout",  "mode",    "podTemplate"};
-    AUTO(json_free) struct json *document = cut_to_tier(tier);
-    struct json *spec = json_get(document, "spec");
+    AUTO(json_free)
+    struct json *part = pipeline_start_part(tier->pipeline, tier->edge != NULL, tier->part);
     char hash[FINGERPRINT_SIZE];
 
-    keep_only(spec, in_spec);
-    if (tier->edge != NULL)
-        json_remove(spec, "gateways");
-    JSON_EACH(topic, json_get(spec, "topics"))
-    keep_only(topic, in_topic);
-
-    struct json *self = json_first(json_get(spec, tier->edge != NULL ? "edges" : "gateways"));
-    for (size_t i = 0; i < sizeof not_in_tier / sizeof not_in_tier[0]; i++)
-        json_remove(self, not_in_tier[i]);
-    struct json *volume = json_at(self, "spool.storage");
-    json_remove(volume, "storageClassName");
-    json_remove(volume, "accessModes");
-
-    fingerprint(spec, hash);
+    fingerprint(part, hash);
     snprintf(into, size, "%s", hash);
 }

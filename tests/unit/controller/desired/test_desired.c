@@ -199,17 +199,26 @@ static struct json *scaling_to(double replicas_max)
     return object;
 }
 
-static void test_restarts_a_gateway_for_its_batches_but_not_for_its_scaling(void **state)
+static void test_restarts_a_gateway_for_its_group_but_not_for_its_scaling(void **state)
 {
     (void)state;
-    assert_true(restarts("batch", object_with("timeout", "3s"), "Deployment", "shop-tempo"));
+    assert_true(
+        restarts("consumer", object_with("groupID", "another"), "Deployment", "shop-tempo"));
     assert_false(restarts("scaling", scaling_to(5), "Deployment", "shop-tempo"));
+}
+
+static void test_restarts_nothing_for_what_is_taken_over_live(void **state)
+{
+    (void)state;
+    assert_false(restarts("batch", object_with("timeout", "3s"), "Deployment", "shop-tempo"));
+    assert_false(restarts("retry", object_with("maxInterval", "10s"), "Deployment", "shop-tempo"));
 }
 
 static void test_restarts_no_edge_for_what_a_gateway_does(void **state)
 {
     (void)state;
-    assert_false(restarts("batch", object_with("timeout", "3s"), "StatefulSet", "shop-edge"));
+    assert_false(
+        restarts("consumer", object_with("groupID", "another"), "StatefulSet", "shop-edge"));
 }
 
 static void test_restarts_nothing_when_a_topic_grows(void **state)
@@ -255,7 +264,8 @@ int main(void)
         cmocka_unit_test(test_never_says_replicas_as_an_apply_would_fight_the_autoscaler),
         cmocka_unit_test(test_writes_documents_that_the_sidecar_accepts),
         cmocka_unit_test(test_keeps_every_pod_but_a_daemonsets_in_the_restricted_profile),
-        cmocka_unit_test(test_restarts_a_gateway_for_its_batches_but_not_for_its_scaling),
+        cmocka_unit_test(test_restarts_a_gateway_for_its_group_but_not_for_its_scaling),
+        cmocka_unit_test(test_restarts_nothing_for_what_is_taken_over_live),
         cmocka_unit_test(test_restarts_no_edge_for_what_a_gateway_does),
         cmocka_unit_test(test_restarts_nothing_when_a_topic_grows),
         cmocka_unit_test(test_keeps_volumes_as_they_were_made),
