@@ -13,6 +13,7 @@
 #include "controller/reconcile/scale.h"
 #include "controller/reconcile/ticker.h"
 #include "controller/reconcile/topics.h"
+#include "controller/reconcile/volumes.h"
 
 #include <stdatomic.h>
 #include <stdio.h>
@@ -180,6 +181,10 @@ static enum err start_watches(struct controller *controller, struct error *error
         err = start_watch(controller, kind_children[i], CHILDREN_SELECTOR, NULL, error);
     if (err)
         return err;
+    err =
+        start_watch(controller, &kube_persistentvolumeclaims, VOLUMES_LABEL_SELECTOR, NULL, error);
+    if (err)
+        return err;
     return start_watch(controller, &kube_pods, CHILDREN_SELECTOR, probe_project_pod, error);
 }
 
@@ -213,6 +218,7 @@ static enum err create_stages(struct controller *controller, struct error *error
     struct reconcile *reconcile = &controller->reconcile;
 
     reconcile->board = board_create();
+    reconcile->volumes = volumes_create();
     controller->store = store_create(NAMES_LABEL_PIPELINE, on_change, controller);
     reconcile->apply = (struct apply){
         .client = controller->client, .store = controller->store, .leading = &controller->leading};
@@ -377,6 +383,7 @@ void controller_destroy(struct controller **controller_ptr)
     lags_destroy(&controller->lags);
     admin_pool_destroy(&controller->pool);
     store_destroy(&controller->store);
+    volumes_destroy(&controller->reconcile.volumes);
     board_destroy(&controller->reconcile.board);
     kube_client_destroy(&controller->client);
     free(controller);

@@ -33,6 +33,8 @@
 #define NAMES_ANNOTATION_HASH NAMES_GROUP "/hash" /* of the object as we applied it */
 #define NAMES_ANNOTATION_CONFIG \
     NAMES_GROUP "/config" /* of the configuration a pod needs a restart for */
+#define NAMES_ANNOTATION_DRAINED \
+    NAMES_GROUP "/drained" /* of a claim whose pod was taken away with an empty spool */
 
 /* ---- inside a pod */
 

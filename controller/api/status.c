@@ -146,6 +146,8 @@ static void add_edge(struct json *list, const struct edge_status *edge)
                   edge->spooled_bytes > 0);
         json_set_bool(object, "full", edge->full);
     }
+    if (edge->stranded != NULL)
+        json_set(object, "stranded", &(struct json *){json_clone(edge->stranded)});
 }
 
 static void add_gateway(struct json *list, const struct gateway_status *gateway)

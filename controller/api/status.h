@@ -21,7 +21,7 @@
 
 #define STATUS_INTERVAL_MS 60000u
 #define STATUS_TEXT_MAX    1100
-#define STATUS_WORD_MAX    256
+#define STATUS_WORD_MAX    480
 #define STATUS_TOPICS_MAX  (2 * PIPELINE_TOPICS_MAX + PIPELINE_GATEWAYS_MAX) /* dead letters too */
 #define CONDITIONS_MAX     8
 
@@ -75,6 +75,8 @@ struct edge_status {
     bool spool_known;
     int64_t spooled_bytes, oldest_spooled_seconds;
     bool full;
+    const struct json *stranded;   /* claims that hold data and have no pod: names; NULL: none */
+    int64_t stranded_replicas;     /* so many would take them all up again */
     char problem[STATUS_WORD_MAX]; /* of one of its pods: "Pod shop-edge-0 ..." */
 };
 

@@ -87,6 +87,15 @@ static void judge_edges(struct pipeline_status *status)
                           "Edge \"%s\" is ready. %s", edge->name, edge->problem);
             return;
         }
+        if (edge->stranded != NULL) {
+            condition_put(&status->conditions, CONDITION_EDGES_READY, CONDITION_TRUE, "Stranded",
+                          "Edge \"%s\" is ready, but %zu volumes without a pod hold what was "
+                          "acknowledged (%s ...). Set replicas to %" PRId64
+                          " until their spools are empty, or delete the claims to give it up",
+                          edge->name, json_size(edge->stranded),
+                          json_string(json_first(edge->stranded), ""), edge->stranded_replicas);
+            return;
+        }
     }
     condition_put(&status->conditions, CONDITION_EDGES_READY, CONDITION_TRUE, "Ready",
                   "All %" PRId64 " pods of %zu edges are ready", pods, status->edge_count);

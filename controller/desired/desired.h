@@ -35,8 +35,11 @@ struct desired_input {
 /* An array of objects; the caller frees it. */
 struct json *desired_objects(const struct desired_input *input);
 
-/* Whether the StatefulSet of `edge` would get other volumes if it were made now. */
+/* Whether the StatefulSet of `edge` would get volumes of another class or access mode if it were
+ * made now. (Their size is the business of reconcile/volumes.h.) */
 bool desired_volumes_differ(const struct pipeline_edge *edge, const struct json *volume_claims);
+
+#define DESIRED_SPOOL_VOLUME "spool" /* of an edge's pod; its claims are called spool-<pod> */
 
 #define DESIRED_NAME_MAX 52 /* a StatefulSet's pods carry its name and 11 characters in a label */
 

@@ -13,8 +13,6 @@
 
 enum { REVISIONS = 3 };
 
-#define SPOOL_VOLUME "spool"
-
 /* ---- Services */
 
 static void add_port(struct json *spec, const char *name, const char *protocol, int64_t number)
@@ -70,7 +68,7 @@ static void put_volume_claims(struct json *spec, const struct pipeline_edge *edg
 
     json_set_string(claim, "apiVersion", "v1");
     json_set_string(claim, "kind", "PersistentVolumeClaim");
-    json_set_string(json_set_object(claim, "metadata"), "name", SPOOL_VOLUME);
+    json_set_string(json_set_object(claim, "metadata"), "name", DESIRED_SPOOL_VOLUME);
     struct json *claim_spec = json_set_object(claim, "spec");
     struct json *modes = json_set_array(claim_spec, "accessModes");
     for (size_t i = 0; i < edge->spool.access_modes.count; i++)
@@ -83,11 +81,10 @@ static void put_volume_claims(struct json *spec, const struct pipeline_edge *edg
     json_set_string(requests, "storage", size);
 }
 
-/* What a claim is asked for; the server adds more to it. */
+/* What can't be mended later; the server adds more to it. */
 static void describe_claim(const struct json *claims, struct json *into)
 {
-    static const char *const paths[] = {"spec.accessModes", "spec.storageClassName",
-                                        "spec.resources.requests.storage"};
+    static const char *const paths[] = {"spec.accessModes", "spec.storageClassName"};
     const struct json *claim = json_first(claims);
 
     for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++) {
@@ -138,10 +135,11 @@ static void put_statefulset(struct json *objects, const struct tier *tier, const
     object_put_selector(json_set_object(spec, "selector"), "matchLabels", tier);
     struct json *pod = desired_pod(spec, tier);
     const char *dir = tier->edge->spool.host_path;
-    desired_mount(pod, SPOOL_VOLUME, dir != NULL ? dir : NAMES_SPOOL_DIR, false);
+    desired_mount(pod, DESIRED_SPOOL_VOLUME, dir != NULL ? dir : NAMES_SPOOL_DIR, false);
 
+    /* Nobody can change them, and one change would make the server refuse all others. */
     const struct json *present = present_claims(tier);
-    if (desired_volumes_differ(tier->edge, present)) {
+    if (present != NULL) {
         struct json *claims = json_clone(present);
         json_set(spec, "volumeClaimTemplates", &claims);
     } else {
@@ -164,10 +162,10 @@ static void put_daemonset(struct json *objects, const struct tier *tier)
     json_set_string(json_set_object(strategy, "rollingUpdate"), "maxUnavailable", "10%");
     object_put_selector(json_set_object(spec, "selector"), "matchLabels", tier);
     struct json *pod = desired_pod(spec, tier);
-    struct json *volume = desired_volume(pod, SPOOL_VOLUME, "hostPath");
+    struct json *volume = desired_volume(pod, DESIRED_SPOOL_VOLUME, "hostPath");
     json_set_string(volume, "path", dir);
     json_set_string(volume, "type", "DirectoryOrCreate");
-    desired_mount(pod, SPOOL_VOLUME, dir, false);
+    desired_mount(pod, DESIRED_SPOOL_VOLUME, dir, false);
 }
 
 void desired_edge(struct json *objects, const struct tier *tier)

@@ -168,3 +168,23 @@ enum err apply_replicas(const struct apply *apply, const struct kube_resource *r
              LOG_STR("name", name), LOG_I64("replicas", replicas));
     return OK;
 }
+
+/* ---- patches */
+
+enum err apply_patch(const struct apply *apply, const struct kube_resource *resource,
+                     const char *namespace, const char *name, const struct json *patch,
+                     struct error *error)
+{
+    AUTO(json_free) struct json *written = NULL;
+
+    enum err err = apply_allowed(apply, error);
+    if (err)
+        return err;
+    err = kube_merge_patch(apply->client, resource, namespace, name, NULL, patch,
+                           NAMES_FIELD_MANAGER, &written, error);
+    if (err)
+        return error_prefix(error, err, "%s %s", resource->kind, name);
+    LOG_INFO("Patched", LOG_STR("kind", resource->kind), LOG_STR("namespace", namespace),
+             LOG_STR("name", name));
+    return OK;
+}

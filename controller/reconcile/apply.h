@@ -44,6 +44,11 @@ NODISCARD enum err apply_replicas(const struct apply *apply, const struct kube_r
                                   const char *namespace, const char *name, int64_t replicas,
                                   struct error *error);
 
+/* A merge patch of what is not ours as a whole. */
+NODISCARD enum err apply_patch(const struct apply *apply, const struct kube_resource *resource,
+                               const char *namespace, const char *name, const struct json *patch,
+                               struct error *error);
+
 /* Whether we may write, to Kafka too. ERR_CLOSED: somebody else leads. */
 NODISCARD enum err apply_allowed(const struct apply *apply, struct error *error);
 

@@ -2,6 +2,7 @@
 
 #include "common/contract/names.h"
 #include "controller/reconcile/kinds.h"
+#include "controller/reconcile/volumes.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -52,9 +53,13 @@ static enum err shrink_edge(const struct reconcile *reconcile, const struct subj
     struct edge_status *status = &gathered->status.edges[index];
     int64_t current = gathered->edge_replicas[index];
 
-    if (gathered->edge_can_shrink[index])
-        return apply_replicas(&reconcile->apply, &kube_statefulsets, subject->pipeline->namespace,
-                              name, current - 1, error);
+    if (gathered->edge_can_shrink[index]) {
+        enum err err = apply_replicas(&reconcile->apply, &kube_statefulsets,
+                                      subject->pipeline->namespace, name, current - 1, error);
+        return err ? err
+                   : volumes_mark_drained(reconcile, subject->pipeline->namespace, name,
+                                          current - 1, error);
+    }
     snprintf(status->problem, sizeof status->problem,
              "It has %" PRId64 " pods and shrinks to %" PRId64 " when the spool of pod %s-%" PRId64
              " is empty",
@@ -125,7 +130,7 @@ static void note_volumes(const struct subject *subject, struct gathered *gathere
             desired_volumes_differ(&subject->pipeline->edges[i], gathered->volume_claims[i]))
             snprintf(status->problem, sizeof status->problem,
                      "Its volumes stay as they were made, for a StatefulSet's can't be changed: "
-                     "put spool.size and spool.storage back, or add an edge of another name");
+                     "put spool.storage back, or add an edge of another name");
     }
 }
 
@@ -141,7 +146,10 @@ enum err children_apply(const struct reconcile *reconcile, const struct subject 
     size_t deleted = 0;
 
     note_volumes(subject, gathered);
-    enum err err = apply_objects(reconcile, subject, gathered, objects, error);
+    enum err err = volumes_apply(reconcile, subject, gathered, error);
+    if (err)
+        return err;
+    err = apply_objects(reconcile, subject, gathered, objects, error);
     for (size_t i = 0; i < subject->pipeline->edge_count && err == OK; i++)
         err = scale_edge(reconcile, subject, i, gathered, ret_again, error);
     for (size_t i = 0; i < subject->pipeline->gateway_count && err == OK; i++)

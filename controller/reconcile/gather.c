@@ -413,8 +413,10 @@ void gathered_free(struct gathered **gathered)
 {
     if (*gathered == NULL)
         return;
-    for (size_t i = 0; i < PIPELINE_EDGES_MAX; i++)
+    for (size_t i = 0; i < PIPELINE_EDGES_MAX; i++) {
         json_free(&(*gathered)->workloads[i]);
+        json_free(&(*gathered)->stranded[i]);
+    }
     free(*gathered);
     *gathered = NULL;
 }

@@ -25,6 +25,7 @@ struct gathered {
     bool edge_can_shrink[PIPELINE_EDGES_MAX];        /* the last pod's spool is empty */
     struct json *workloads[PIPELINE_EDGES_MAX];      /* the StatefulSets */
     const struct json *volume_claims[PIPELINE_EDGES_MAX];
+    struct json *stranded[PIPELINE_EDGES_MAX]; /* of the status; set by volumes_apply() */
 };
 
 /* `old_status`: of the pipeline as cached, for what a restart must not forget. */

@@ -23,12 +23,14 @@
 #include "controller/reconcile/gather.h"
 
 struct topics;
+struct volumes;
 
 struct reconcile {
     struct apply apply;
     struct gather gather;
     struct board *board;
     struct topics *topics;
+    struct volumes *volumes;
     struct event_recorder *events;
     struct desired_settings desired;
     struct rights_settings rights;

@@ -204,6 +204,45 @@ def test_edges_grow_at_once_and_shrink_when_drained(shop):
     s.spec["edges"][0]["replicas"] = 1
     s.apply()
     until("one edge", 120, lambda: s.child("statefulset", "edge")["spec"]["replicas"] == 1)
+    assert "stranded" not in s.live()["status"]["edges"][0], "its spool was empty"
+
+
+def test_volumes_that_no_pod_uses_are_named(shop):
+    s = shop("stranded")
+    s.spec["edges"][0]["replicas"] = 2
+    s.apply().wait_ready()
+    kubectl("delete", "tp", "shop", "-n", s.namespace, "--timeout=60s")
+    until("the pods are gone", 90, lambda: not s.pods())
+    s.spec["edges"][0]["replicas"] = 1  # and who knows what the second has not sent
+    s.apply()
+    found = s.wait_condition("EdgesReady", "True", "Stranded", seconds=90)
+    assert s.live()["status"]["edges"][0]["stranded"] == ["spool-shop-edge-1"]
+    assert "Set replicas to 2 until" in found["message"]
+    s.spec["edges"][0]["replicas"] = 2
+    s.apply()
+    s.wait_condition("EdgesReady", "True", "Ready", seconds=90)
+
+
+def test_volumes_grow_where_their_class_lets_them_and_never_shrink(shop):
+    s = shop("grow")
+    s.apply().wait_ready()
+    asked = lambda: get("pvc", "spool-shop-edge-0", "-n", s.namespace)["spec"]["resources"]["requests"]["storage"]
+    s.spec["edges"][0]["spool"]["size"] = "2Gi"
+    s.apply()
+    found = s.wait_condition("EdgesReady", "True", "Held", seconds=90)
+    assert "allowVolumeExpansion" in found["message"] and "spool-shop-edge-0" in found["message"]
+    assert asked() == "1Gi"
+    patch("storageclass", "local", "default", '{"allowVolumeExpansion": true}')
+    try:
+        s.spec["edges"][0]["spool"]["size"] = "3Gi"
+        s.apply()
+        until("the claim asks for more", 60, lambda: asked() == "3Gi")
+    finally:
+        patch("storageclass", "local", "default", '{"allowVolumeExpansion": false}')
+    s.wait_ready()
+    s.spec["edges"][0]["spool"]["size"] = "2Gi"
+    with pytest.raises(Failed, match="can't shrink"):
+        s.apply()
 
 
 def test_topics_grow_are_put_back_and_never_shrink(shop):
