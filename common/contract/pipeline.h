@@ -65,11 +65,15 @@ enum pipeline_sasl_mechanism {
     PIPELINE_SASL_PLAIN,
     PIPELINE_SASL_SCRAM_SHA_256,
     PIPELINE_SASL_SCRAM_SHA_512,
+    PIPELINE_SASL_OAUTHBEARER,
 };
 
 struct pipeline_sasl {
     enum pipeline_sasl_mechanism mechanism;
-    struct pipeline_secret username_secret, password_secret;
+    struct pipeline_secret username_secret, password_secret; /* not for OAUTHBEARER */
+    const char *token_endpoint;                              /* OAUTHBEARER, as the rest */
+    struct pipeline_secret client_id_secret, client_secret_secret;
+    const char *scope; /* NULL: none */
 };
 
 struct pipeline_kafka {

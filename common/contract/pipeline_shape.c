@@ -57,7 +57,7 @@
 /* ---- words, in the order of their enums */
 
 static const char *const signal_words[] = {"traces", "metrics", "logs", NULL};
-static const char *const sasl_words[] = {"PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", NULL};
+static const char *const sasl_words[] = {"PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER", NULL};
 static const char *const ownership_words[] = {"Create", "Adopt", "Observe", NULL};
 static const char *const encoding_words[] = {"otlp_proto", "otlp_json", "fluentbit_json", NULL};
 static const char *const partition_by_words[] = {"none", "traceID", "resource", NULL};
@@ -85,8 +85,12 @@ static SHAPE(kafka_tls, pipeline_tls_client);
 
 static const struct field sasl_fields[] = {
     WORD("mechanism", pipeline_sasl, mechanism, "SCRAM-SHA-512", sasl_words),
-    SECRET("usernameSecret", pipeline_sasl, username_secret, NULL, true),
-    SECRET("passwordSecret", pipeline_sasl, password_secret, NULL, true),
+    SECRET("usernameSecret", pipeline_sasl, username_secret, NULL, false),
+    SECRET("passwordSecret", pipeline_sasl, password_secret, NULL, false),
+    STRING("tokenEndpoint", pipeline_sasl, token_endpoint, .max = 1024),
+    SECRET("clientIDSecret", pipeline_sasl, client_id_secret, NULL, false),
+    SECRET("clientSecretSecret", pipeline_sasl, client_secret_secret, NULL, false),
+    STRING("scope", pipeline_sasl, scope, .max = 253),
 };
 static SHAPE(sasl, pipeline_sasl);
 

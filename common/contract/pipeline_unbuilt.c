@@ -26,12 +26,6 @@ struct row {
 static const struct row rows[] = {
     {"spec.kafka.strimzi", ALWAYS, NULL, "Give the addresses in spec.kafka.bootstrapServers"},
     {"spec.kafka.clientRack", ALWAYS, NULL, "Leave it out; consumers fetch from the leader"},
-    {"spec.kafka.sasl.mechanism", ONLY, "[\"OAUTHBEARER\"]",
-     "Write PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512"},
-    {"spec.kafka.sasl.tokenEndpoint", ALWAYS, NULL, "Leave it out; OAUTHBEARER is for later"},
-    {"spec.kafka.sasl.clientIDSecret", ALWAYS, NULL, "Leave it out; OAUTHBEARER is for later"},
-    {"spec.kafka.sasl.clientSecretSecret", ALWAYS, NULL, "Leave it out; OAUTHBEARER is for later"},
-    {"spec.kafka.sasl.scope", ALWAYS, NULL, "Leave it out; OAUTHBEARER is for later"},
     {"spec.topics[].encoding", ONLY, "[\"vector_json\",\"json\",\"raw\"]",
      "Write otlp_proto, otlp_json or fluentbit_json, or leave it out"},
     {EDGE "mode", ONLY, "[\"Sidecar\"]",

@@ -1,5 +1,6 @@
 #include "common/contract/pipeline_shape.h"
 
+#include "common/contract/endpoint.h"
 #include "common/contract/kafka_property.h"
 #include "common/contract/names.h"
 
@@ -34,6 +35,43 @@ void pipeline_validate_properties(const struct pipeline_map *properties, bool co
     }
 }
 
+static void need(const struct pipeline_secret *secret, bool wanted, const char *name,
+                 const char *mechanism, struct faults *faults)
+{
+    char at[FAULT_PATH_MAX];
+
+    if (faults_at(faults, fault_path("spec.kafka.sasl", name, at)))
+        return; /* could not be read */
+    if (wanted && secret->name == NULL)
+        fault_add_below(faults, "spec.kafka.sasl", name, "Write {name: SECRET, key: KEY}",
+                        "is missing, and %s needs it", mechanism);
+    if (!wanted && secret->name != NULL)
+        fault_add_below(faults, "spec.kafka.sasl", name, "Leave it out", "is nothing for %s",
+                        mechanism);
+}
+
+static void validate_sasl(const struct pipeline_sasl *sasl, struct faults *faults)
+{
+    bool oauth = sasl->mechanism == PIPELINE_SASL_OAUTHBEARER;
+    const char *mechanism = oauth ? "OAUTHBEARER" : "PLAIN or SCRAM";
+    struct endpoint endpoint;
+    struct error error = {0};
+
+    need(&sasl->username_secret, !oauth, "usernameSecret", mechanism, faults);
+    need(&sasl->password_secret, !oauth, "passwordSecret", mechanism, faults);
+    need(&sasl->client_id_secret, oauth, "clientIDSecret", mechanism, faults);
+    need(&sasl->client_secret_secret, oauth, "clientSecretSecret", mechanism, faults);
+    enum err err = sasl->token_endpoint == NULL
+                       ? error_set(&error, ERR_INVALID, "is missing, and OAUTHBEARER needs it")
+                       : endpoint_parse_url(sasl->token_endpoint, &endpoint, &error);
+    if (oauth && err)
+        fault_add(faults, "spec.kafka.sasl.tokenEndpoint",
+                  "Write a URL, as in https://login.example.com/oauth/token", "%s", error.text);
+    if (!oauth && (sasl->token_endpoint != NULL || sasl->scope != NULL))
+        fault_add_below(faults, "spec.kafka.sasl", sasl->scope != NULL ? "scope" : "tokenEndpoint",
+                        "Leave it out", "is nothing for %s", mechanism);
+}
+
 static void validate_kafka(const struct pipeline_kafka *kafka, struct faults *faults)
 {
     const struct pipeline_strings *servers = &kafka->bootstrap_servers;
@@ -48,6 +86,8 @@ static void validate_kafka(const struct pipeline_kafka *kafka, struct faults *fa
         fault_add(faults, "spec.kafka.tls.enabled", "Write true, or leave the other fields out",
                   "is false while other fields of tls are set");
     pipeline_validate_pair(&tls->certificate_secret, &tls->key_secret, "spec.kafka.tls", faults);
+    if (kafka->sasl != NULL)
+        validate_sasl(kafka->sasl, faults);
     pipeline_validate_properties(&kafka->properties, false, "spec.kafka.properties", faults);
 }
 

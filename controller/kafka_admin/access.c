@@ -177,7 +177,6 @@ static enum err set_sasl(rd_kafka_conf_t *conf, const struct kafka_sasl *sasl, s
         {"sasl.oauthbearer.client.secret", sasl->client_secret},
         {"sasl.oauthbearer.scope", sasl->scope},
     };
-    /* Tokens are renewed by a thread of librdkafka's own, for nobody polls an idle client. */
     if (oauth)
         rd_kafka_conf_enable_sasl_queue(conf, 1);
     return oauth ? SET_ALL(conf, token, error) : SET_ALL(conf, password, error);
@@ -208,4 +207,10 @@ enum err access_conf(const struct kafka_access *access, rd_kafka_conf_t **ret_co
     rd_kafka_conf_set_log_cb(conf, NULL); /* what matters comes as errors */
     MOVE(*ret_conf, conf);
     return OK;
+}
+
+void access_start(rd_kafka_t *client, const struct kafka_access *access)
+{
+    if (access->sasl.mechanism != NULL && strcmp(access->sasl.mechanism, "OAUTHBEARER") == 0)
+        rd_kafka_error_destroy(rd_kafka_sasl_background_callbacks_enable(client));
 }

@@ -20,4 +20,8 @@ bool access_equal(const struct kafka_access *a, const struct kafka_access *b);
 NODISCARD enum err access_conf(const struct kafka_access *access, rd_kafka_conf_t **ret_conf,
                                struct error *error);
 
+/* Once for each client that was made: tokens are then renewed by a thread of librdkafka's own, for
+ * nobody polls an idle client. */
+void access_start(rd_kafka_t *client, const struct kafka_access *access);
+
 #endif

@@ -79,8 +79,7 @@ static enum err client_open(const struct kafka_access *access, struct admin **re
         return error_set(error, ERR_INVALID, "Kafka client for %.200s: %s", access->bootstrap, why);
     }
     admin->main_queue = rd_kafka_queue_get_main(admin->handle);
-    if (access->sasl.mechanism != NULL && strcmp(access->sasl.mechanism, "OAUTHBEARER") == 0)
-        rd_kafka_error_destroy(rd_kafka_sasl_background_callbacks_enable(admin->handle));
+    access_start(admin->handle, access);
     MOVE(*ret_client, admin);
     return OK;
 }

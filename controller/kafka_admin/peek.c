@@ -58,6 +58,7 @@ static enum err open_reader(struct reader *reader, const struct kafka_access *ac
         rd_kafka_conf_destroy(conf);
         return error_set(error, ERR_INVALID, "open a Kafka reader: %s", why);
     }
+    access_start(reader->consumer, access);
     reader->queue = rd_kafka_queue_new(reader->consumer);
     return OK;
 }

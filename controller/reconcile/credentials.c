@@ -81,9 +81,11 @@ static const char *mechanism_name(enum pipeline_sasl_mechanism mechanism)
     case PIPELINE_SASL_SCRAM_SHA_256:
         return "SCRAM-SHA-256";
     case PIPELINE_SASL_SCRAM_SHA_512:
+        return "SCRAM-SHA-512";
+    case PIPELINE_SASL_OAUTHBEARER:
         break;
     }
-    return "SCRAM-SHA-512";
+    return "OAUTHBEARER";
 }
 
 static const char *join(const struct pipeline_strings *servers, struct arena *arena)
@@ -111,7 +113,15 @@ static enum err read_all(struct reader *reader, const struct pipeline_kafka *kaf
     err = read_key(reader, &kafka->sasl->username_secret, &access->sasl.username, error);
     if (err)
         return err;
-    return read_key(reader, &kafka->sasl->password_secret, &access->sasl.password, error);
+    err = read_key(reader, &kafka->sasl->password_secret, &access->sasl.password, error);
+    if (err)
+        return err;
+    access->sasl.token_endpoint = kafka->sasl->token_endpoint;
+    access->sasl.scope = kafka->sasl->scope;
+    err = read_key(reader, &kafka->sasl->client_id_secret, &access->sasl.client_id, error);
+    if (err)
+        return err;
+    return read_key(reader, &kafka->sasl->client_secret_secret, &access->sasl.client_secret, error);
 }
 
 enum err credentials_get(struct kube_client *client, const struct pipeline *pipeline,
@@ -146,11 +156,17 @@ const char *credentials_key(const struct pipeline *pipeline, struct arena *arena
     if (servers == NULL || !secret)
         return servers == NULL ? NULL
                                : arena_printf(arena, "%s tls=%d", servers, kafka->tls.enabled);
-    return arena_printf(
-        arena, "%s tls=%d %s ca=%s cert=%s user=%s password=%s/%s", servers, kafka->tls.enabled,
-        pipeline->namespace, kafka->tls.ca_secret.name != NULL ? kafka->tls.ca_secret.name : "",
-        kafka->tls.certificate_secret.name != NULL ? kafka->tls.certificate_secret.name : "",
-        sasl != NULL ? sasl->username_secret.name : "",
-        sasl != NULL ? sasl->password_secret.name : "",
-        sasl != NULL ? sasl->password_secret.key : "");
+    const char *name = arena_printf(
+        arena, "%s tls=%d %s ca=%s cert=%s", servers, kafka->tls.enabled, pipeline->namespace,
+        kafka->tls.ca_secret.name != NULL ? kafka->tls.ca_secret.name : "",
+        kafka->tls.certificate_secret.name != NULL ? kafka->tls.certificate_secret.name : "");
+    if (name == NULL || sasl == NULL)
+        return name;
+    bool oauth = sasl->mechanism == PIPELINE_SASL_OAUTHBEARER;
+    const struct pipeline_secret *user = oauth ? &sasl->client_id_secret : &sasl->username_secret;
+    const struct pipeline_secret *password =
+        oauth ? &sasl->client_secret_secret : &sasl->password_secret;
+    return arena_printf(arena, "%s %s user=%s password=%s/%s token=%s scope=%s", name,
+                        mechanism_name(sasl->mechanism), user->name, password->name, password->key,
+                        oauth ? sasl->token_endpoint : "", sasl->scope != NULL ? sasl->scope : "");
 }

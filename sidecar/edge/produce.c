@@ -4,12 +4,15 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "sidecar/edge/produce_internal.h"
+#include "sidecar/kafka/kafka_access.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 enum {
     REOPEN_MS = 1000, /* between two clients */
+    FILES_MS = 5000,  /* between two looks at the files of credentials */
+    FLUSH_MS = 3000,  /* for what is under way when they have changed */
     BUSY_POLL_MS = 5,
     QUIET_POLL_MS = 50, /* when nothing came of it for QUIET_AFTER_MS */
     QUIET_AFTER_MS = 1000,
@@ -85,6 +88,30 @@ static void replace_client(struct produce *produce)
                  LOG_U64("batch_bytes", produce->batch_bytes),
                  LOG_STR("compression", produce->options.compression));
     producer_close(&dead, 0);
+}
+
+/* Certificates and passwords are read when a client is made: when they change, another one is. What
+ * can't be used, such as a key without its certificate, leaves the old one at work. */
+static void follow_files(struct produce *produce)
+{
+    struct producer *old = produce->producer;
+    struct error error = {0};
+
+    if (clock_mono_ms() < produce->files_at_ms)
+        return;
+    produce->files_at_ms = clock_mono_ms() + FILES_MS;
+    uint32_t stamp = kafka_access_stamp(produce->options.access);
+    if (stamp == produce->files_stamp)
+        return;
+    if (open_client(produce, &error)) {
+        produce->producer = old;
+        LOG_ERROR("Kept the Kafka client: its new credentials can't be used",
+                  LOG_STR("error", error.text));
+        return;
+    }
+    produce->files_stamp = stamp;
+    LOG_INFO("Opened a Kafka client with new credentials");
+    producer_close(&old, FLUSH_MS);
 }
 
 static void publish(struct produce *produce)
@@ -177,6 +204,7 @@ static void *run(void *context)
         if (producer_is_dead(produce->producer) ||
             (!produce_is_fit(produce) && producer_in_flight(produce->producer) == 0))
             replace_client(produce);
+        follow_files(produce);
         for (int i = 0; i < SIGNAL_COUNT; i++)
             fed |= lane_feed(produce, &produce->lanes[i]);
         vouch(produce);
@@ -204,6 +232,8 @@ enum err produce_open(const struct produce_options *options, struct produce **re
     produce->options = *options;
     produce->random = (uint32_t)clock_wall_ns();
     produce->batch_wanted = PRODUCER_BATCH_MAX;
+    produce->files_stamp = kafka_access_stamp(options->access);
+    produce->files_at_ms = clock_mono_ms() + FILES_MS;
     pthread_mutex_init(&produce->lock, NULL);
     pthread_cond_init(&produce->wake, NULL);
 

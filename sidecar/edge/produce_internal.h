@@ -45,6 +45,8 @@ struct produce {
     bool vouched;            /* the journal tells all that an earlier run may have sent */
     uint64_t clients;
     uint64_t reopen_at_ms;
+    uint64_t files_at_ms; /* when to look at the files of credentials */
+    uint32_t files_stamp;
     size_t batch_bytes, batch_wanted; /* the client's, and what the smallest topic takes */
     bool is_stale;                    /* the client compresses as it was told before */
     uint64_t moved_ms;                /* when something was last sent or reported */

@@ -240,6 +240,7 @@ static enum err open_client(struct consumer *consumer, struct error *error)
         rd_kafka_conf_destroy(conf);
         return error_set(error, ERR_INVALID, "open Kafka consumer: %s", reason);
     }
+    kafka_conf_start(consumer->client, options->access);
     rd_kafka_poll_set_consumer(consumer->client);
     consumer->queue = rd_kafka_queue_get_consumer(consumer->client);
     const uint64_t one = 1; /* what an eventfd takes */

@@ -1,5 +1,9 @@
 #include "sidecar/kafka/kafka_access.h"
 
+#include "common/crc32c.h"
+
+#include <sys/stat.h>
+
 static enum err no_memory(struct error *error)
 {
     return error_set(error, ERR_NOMEM, "Kafka's address and credentials");
@@ -38,14 +42,18 @@ static enum err set_sasl(const struct pipeline_sasl *sasl, const char *dir, stru
 {
     static const char *const mechanisms[] = {[PIPELINE_SASL_PLAIN] = "PLAIN",
                                              [PIPELINE_SASL_SCRAM_SHA_256] = "SCRAM-SHA-256",
-                                             [PIPELINE_SASL_SCRAM_SHA_512] = "SCRAM-SHA-512"};
+                                             [PIPELINE_SASL_SCRAM_SHA_512] = "SCRAM-SHA-512",
+                                             [PIPELINE_SASL_OAUTHBEARER] = "OAUTHBEARER"};
+    bool oauth = sasl->mechanism == PIPELINE_SASL_OAUTHBEARER;
+    const struct pipeline_secret *user = oauth ? &sasl->client_id_secret : &sasl->username_secret;
+    const struct pipeline_secret *password =
+        oauth ? &sasl->client_secret_secret : &sasl->password_secret;
 
     access->sasl_mechanism = mechanisms[sasl->mechanism];
-    enum err err =
-        pipeline_secret_read(&sasl->username_secret, dir, arena, &access->sasl_username, error);
-    return err ? err
-               : pipeline_secret_read(&sasl->password_secret, dir, arena, &access->sasl_password,
-                                      error);
+    access->token_endpoint = sasl->token_endpoint;
+    access->token_scope = sasl->scope;
+    enum err err = pipeline_secret_path(user, dir, arena, &access->user_file, error);
+    return err ? err : pipeline_secret_path(password, dir, arena, &access->password_file, error);
 }
 
 static enum err set_properties(const struct pipeline_map *base, const struct pipeline_map *over,
@@ -88,4 +96,27 @@ enum err kafka_access_make(const struct pipeline *pipeline, const char *secrets_
     if (!err)
         *ret_access = access;
     return err;
+}
+
+/* What changes with the file: Kubernetes swaps a link, others write in place or rename. */
+static uint32_t stamp_file(uint32_t stamp, const char *path)
+{
+    struct stat status;
+
+    if (path == NULL || stat(path, &status) != 0)
+        return crc32c(stamp, bytes_from("-"));
+    const int64_t facts[] = {(int64_t)status.st_ino, (int64_t)status.st_size,
+                             (int64_t)status.st_mtim.tv_sec, (int64_t)status.st_mtim.tv_nsec};
+    return crc32c(stamp, (struct bytes){(const uint8_t *)facts, sizeof facts});
+}
+
+uint32_t kafka_access_stamp(const struct kafka_access *access)
+{
+    const char *const files[] = {access->ca_file, access->certificate_file, access->key_file,
+                                 access->user_file, access->password_file};
+    uint32_t stamp = 0;
+
+    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++)
+        stamp = stamp_file(stamp, files[i]);
+    return stamp;
 }

@@ -1,5 +1,5 @@
-/* kafka_access: how a pipeline's document says to reach Kafka, with the secrets read from their
- * files. Everything hangs on the arena; secrets are in it too, so it is not for logs.
+/* kafka_access: how a pipeline's document says to reach Kafka, and in which files the secrets are.
+ * Everything hangs on the arena.
  */
 #ifndef SIDECAR_KAFKA_KAFKA_ACCESS_H
 #define SIDECAR_KAFKA_KAFKA_ACCESS_H
@@ -9,11 +9,13 @@
 #include "sidecar/kafka/kafka_conf.h"
 
 /* `pipeline->kafka` must be there. `properties`: of the consumer, over those of kafka; NULL: none.
- * ERR_NOTFOUND and the like name the secret's file; ERR_INVALID: a secret is needed and there is no
- * directory of secrets. */
+ * ERR_INVALID: a secret is needed and there is no directory of secrets. */
 NODISCARD enum err kafka_access_make(const struct pipeline *pipeline, const char *secrets_dir,
                                      const char *client_id, const struct pipeline_map *properties,
                                      struct arena *arena, struct kafka_access *ret_access,
                                      struct error *error);
+
+/* A number that is another one once any of the files has changed: then a new client is due. */
+uint32_t kafka_access_stamp(const struct kafka_access *access);
 
 #endif

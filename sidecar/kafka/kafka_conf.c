@@ -2,6 +2,7 @@
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "common/secret.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -71,9 +72,11 @@ static enum err set(rd_kafka_conf_t *conf, const char *name, const char *value, 
 
     if (value == NULL)
         return OK;
-    if (rd_kafka_conf_set(conf, name, value, reason, sizeof reason) != RD_KAFKA_CONF_OK)
-        return error_set(error, ERR_INVALID, "Kafka property '%s': %s", name, reason);
-    return OK;
+    if (rd_kafka_conf_set(conf, name, value, reason, sizeof reason) == RD_KAFKA_CONF_OK)
+        return OK;
+    if (strncmp(name, "sasl.", strlen("sasl.")) == 0) /* the reason may quote a secret */
+        return error_set(error, ERR_INVALID, "Kafka property '%s' is refused", name);
+    return error_set(error, ERR_INVALID, "Kafka property '%s': %s", name, reason);
 }
 
 static enum err set_all(rd_kafka_conf_t *conf, const struct kafka_property *list, size_t len,
@@ -87,6 +90,48 @@ static enum err set_all(rd_kafka_conf_t *conf, const struct kafka_property *list
     return OK;
 }
 
+static bool is_oauth(const struct kafka_access *access)
+{
+    return access->sasl_mechanism != NULL && strcmp(access->sasl_mechanism, "OAUTHBEARER") == 0;
+}
+
+static enum err set_login(rd_kafka_conf_t *conf, const struct kafka_access *access,
+                          struct error *error)
+{
+    AUTO(arena_fini) struct arena arena = {0};
+    const char *user = NULL, *password = NULL;
+
+    enum err err = secret_read(access->user_file, &arena, &user, error);
+    if (!err)
+        err = secret_read(access->password_file, &arena, &password, error);
+    if (err)
+        return err;
+    const struct kafka_property login[] = {
+        {"sasl.mechanism", access->sasl_mechanism},
+        {"sasl.username", user},
+        {"sasl.password", password},
+    };
+    const struct kafka_property token[] = {
+        {"sasl.mechanism", access->sasl_mechanism},
+        {"sasl.oauthbearer.method", "oidc"},
+        {"sasl.oauthbearer.token.endpoint.url", access->token_endpoint},
+        {"sasl.oauthbearer.client.id", user},
+        {"sasl.oauthbearer.client.secret", password},
+        {"sasl.oauthbearer.scope", access->token_scope},
+        {"https.ca.location", access->ca_file},
+    };
+    if (!is_oauth(access))
+        return set_all(conf, login, sizeof login / sizeof login[0], error);
+    rd_kafka_conf_enable_sasl_queue(conf, 1);
+    return set_all(conf, token, sizeof token / sizeof token[0], error);
+}
+
+void kafka_conf_start(rd_kafka_t *client, const struct kafka_access *access)
+{
+    if (is_oauth(access))
+        rd_kafka_error_destroy(rd_kafka_sasl_background_callbacks_enable(client));
+}
+
 static enum err set_security(rd_kafka_conf_t *conf, const struct kafka_access *access,
                              struct error *error)
 {
@@ -98,11 +143,9 @@ static enum err set_security(rd_kafka_conf_t *conf, const struct kafka_access *a
         {"ssl.certificate.location", access->certificate_file},
         {"ssl.key.location", access->key_file},
         {"enable.ssl.certificate.verification", access->insecure_skip_verify ? "false" : "true"},
-        {"sasl.mechanism", access->sasl_mechanism},
-        {"sasl.username", access->sasl_username},
-        {"sasl.password", access->sasl_password},
     };
-    return set_all(conf, list, sizeof list / sizeof list[0], error);
+    enum err err = set_all(conf, list, sizeof list / sizeof list[0], error);
+    return err || !sasl ? err : set_login(conf, access, error);
 }
 
 enum err kafka_conf_make(const struct kafka_access *access, const struct kafka_property *extra,

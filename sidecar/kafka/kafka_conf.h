@@ -19,16 +19,19 @@ struct kafka_property {
     const char *name, *value;
 };
 
-/* How to reach a cluster. Text is a loan for the call; files are read by librdkafka. */
+/* How to reach a cluster. Text is a loan for the call. Files are read when a client is made: one
+ * that was made later knows what is in them then, see kafka_access_stamp(). */
 struct kafka_access {
     const char *bootstrap_servers; /* "host:port,host:port" */
     const char *client_id;
     bool tls;
     const char *ca_file, *certificate_file, *key_file; /* NULL: none; the system's CAs */
     bool insecure_skip_verify;
-    const char *sasl_mechanism; /* PLAIN, SCRAM-SHA-256, SCRAM-SHA-512; NULL: no SASL */
-    const char *sasl_username, *sasl_password;
-    const struct kafka_property *properties; /* the user's, from the allow-list; applied last */
+    const char
+        *sasl_mechanism; /* PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, OAUTHBEARER; NULL: no SASL */
+    const char *user_file, *password_file;    /* OAUTHBEARER: the client's id and secret */
+    const char *token_endpoint, *token_scope; /* OAUTHBEARER; no scope: NULL */
+    const struct kafka_property *properties;  /* the user's, from the allow-list; applied last */
     size_t properties_len;
 };
 
@@ -48,11 +51,15 @@ void kafka_health_read(struct kafka_health *health, char *text, size_t size,
                        uint64_t *ret_since_ms);
 
 /* Base configuration plus `extra` (ours, applied before the user's properties). `health` becomes
- * the client's opaque and must outlive it. ERR_INVALID names the property that was refused. */
+ * the client's opaque and must outlive it. ERR_INVALID names the property that was refused;
+ * ERR_NOTFOUND, ERR_IO and the like a file of a secret. */
 NODISCARD enum err kafka_conf_make(const struct kafka_access *access,
                                    const struct kafka_property *extra, size_t extra_len,
                                    struct kafka_health *health, rd_kafka_conf_t **ret_conf,
                                    struct error *error);
+
+/* Once for each client that was made: lets librdkafka fetch tokens on a thread of its own. */
+void kafka_conf_start(rd_kafka_t *client, const struct kafka_access *access);
 
 /* What to do about a failed delivery or request. */
 enum kafka_verdict {

@@ -60,6 +60,7 @@ static enum err open_client(struct look_back *look_back, struct error *error)
         rd_kafka_conf_destroy(conf);
         return error_set(error, ERR_INVALID, "open a Kafka reader: %s", reason);
     }
+    kafka_conf_start(look_back->client, look_back->options.access);
     look_back->messages = rd_kafka_queue_new(look_back->client);
     look_back->dates = rd_kafka_queue_new(look_back->client);
     return OK;

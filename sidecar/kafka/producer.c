@@ -87,6 +87,8 @@ enum err producer_open(const struct producer_options *options, struct producer *
         if (producer->client == NULL) {
             rd_kafka_conf_destroy(conf);
             err = error_set(error, ERR_INVALID, "open Kafka producer: %s", reason);
+        } else {
+            kafka_conf_start(producer->client, options->access);
         }
     }
     if (err) {
