@@ -16,7 +16,9 @@ may_include() { # file -> folders
     sidecar/live/*)           echo "common sidecar/live" ;;
     sidecar/process/*)        echo "common sidecar/otlp sidecar/process" ;;
     sidecar/export/*)         echo "common sidecar/net sidecar/otlp sidecar/export" ;;
-    sidecar/edge/*)           echo "common sidecar/net sidecar/otlp sidecar/spool sidecar/kafka sidecar/process sidecar/export sidecar/edge" ;;
+    sidecar/lines/*)          echo "common sidecar/otlp sidecar/lines" ;;
+    sidecar/tail/*)           echo "common sidecar/otlp sidecar/spool sidecar/lines sidecar/tail" ;;
+    sidecar/edge/*)           echo "common sidecar/net sidecar/otlp sidecar/spool sidecar/lines sidecar/tail sidecar/kafka sidecar/process sidecar/export sidecar/edge" ;;
     sidecar/gateway/*)        echo "common sidecar/net sidecar/otlp sidecar/spool sidecar/kafka sidecar/process sidecar/export sidecar/gateway" ;;
     sidecar/*)                echo "common sidecar" ;;
     controller/api/*)         echo "common controller/api" ;;

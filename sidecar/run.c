@@ -6,6 +6,7 @@
 #include "common/log.h"
 #include "sidecar/confine/confine.h"
 #include "sidecar/edge/edge.h"
+#include "sidecar/edge/edge_tail.h"
 #include "sidecar/gateway/gateway.h"
 #include "sidecar/live/document.h"
 #include "sidecar/live/follow.h"
@@ -18,7 +19,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { GRACE_MS = 25000 };
+enum { GRACE_MS = 25000, PLACES_MAX = 256 };
 
 struct process {
     const struct run_options *options;
@@ -230,6 +231,36 @@ static enum err follow(struct process *process, struct error *error)
     return err;
 }
 
+struct places {
+    struct arena *arena;
+    struct confine_path list[PLACES_MAX];
+    size_t len;
+    bool full;
+};
+
+static void add_place(struct places *places, struct confine_path place)
+{
+    for (size_t i = 0; place.path != NULL && i < places->len; i++)
+        if (places->list[i].path != NULL && places->list[i].right == place.right &&
+            strcmp(places->list[i].path, place.path) == 0)
+            return;
+    if (places->len < PLACES_MAX)
+        places->list[places->len++] = place;
+    else
+        places->full = true;
+}
+
+/* Where log files are: to be read and nothing else. */
+static void add_log_dir(void *context, const char *dir)
+{
+    struct places *places = context;
+    const char *path = arena_strdup(places->arena, dir);
+
+    places->full |= path == NULL;
+    if (path != NULL)
+        add_place(places, (struct confine_path){path, CONFINE_READ});
+}
+
 /* Before there is any thread: see confine.h. */
 static enum err confine(struct process *process, struct error *error)
 {
@@ -242,6 +273,7 @@ static enum err confine(struct process *process, struct error *error)
         {process->options->secrets, CONFINE_READ},
         {process->spool_dir, CONFINE_WRITE},
     };
+    struct places places = {.arena = &process->arena};
     struct confine_state *state = &process->confinement;
 
     if (process->options->unconfined) {
@@ -249,7 +281,13 @@ static enum err confine(struct process *process, struct error *error)
         LOG_WARN("Runs unconfined", LOG_STR("why", state->without));
         return OK;
     }
-    enum err err = confine_process(paths, sizeof paths / sizeof paths[0], state, error);
+    for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++)
+        add_place(&places, paths[i]);
+    if (process->wanted_edge != NULL)
+        edge_tail_dirs(process->wanted_edge, add_log_dir, &places);
+    enum err err = places.full
+                       ? error_set(error, ERR_NOMEM, "files are in more than %d places", PLACES_MAX)
+                       : confine_process(places.list, places.len, state, error);
     if (!err)
         LOG_INFO("Confined the process", LOG_I64("landlock", state->landlock),
                  LOG_BOOL("system_calls", state->system_calls), LOG_STR("without", state->without));

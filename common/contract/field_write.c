@@ -121,7 +121,8 @@ static void write_field(const struct field *field, const void *source, struct js
         write_amount(field, at, into);
         return;
     case FIELD_WORD:
-        json_set_string(into, field->name, field->words[*(const int *)at]);
+        if (*(const int *)at != FIELD_WORD_UNSET)
+            json_set_string(into, field->name, field->words[*(const int *)at]);
         return;
     case FIELD_STRING:
         if (*(const char *const *)at != NULL)

@@ -38,15 +38,18 @@
 
 /* ---- inside a pod */
 
-#define NAMES_CONTAINER     "surgetank"
-#define NAMES_CONFIG_DIR    "/etc/surgetank/config"
-#define NAMES_CONFIG_KEY    "pipeline.json"          /* the resolved document */
-#define NAMES_CANDIDATE_KEY "candidate.json"         /* the one to come, while it is rolled out */
-#define NAMES_PERCENT_KEY   "percent"                /* of the pods take the candidate */
-#define NAMES_SECRETS_DIR   "/etc/surgetank/secrets" /* <name>/<key> */
-#define NAMES_SPOOL_DIR     "/var/lib/surgetank"
-#define NAMES_NODE_ENV      "SURGETANK_NODE" /* the node's name, by the downward API */
-#define NAMES_POD_ENV       "SURGETANK_POD"
+#define NAMES_CONTAINER       "surgetank"
+#define NAMES_CONFIG_DIR      "/etc/surgetank/config"
+#define NAMES_CONFIG_KEY      "pipeline.json"          /* the resolved document */
+#define NAMES_CANDIDATE_KEY   "candidate.json"         /* the one to come, while it is rolled out */
+#define NAMES_PERCENT_KEY     "percent"                /* of the pods take the candidate */
+#define NAMES_SECRETS_DIR     "/etc/surgetank/secrets" /* <name>/<key> */
+#define NAMES_SPOOL_DIR       "/var/lib/surgetank"
+#define NAMES_LOG_DIR         "/var/log"
+#define NAMES_POD_LOGS_DIR    "/var/log/pods" /* <namespace>_<pod>_<uid>/<container>/N.log */
+#define NAMES_DOCKER_LOGS_DIR "/var/lib/docker/containers" /* where Docker's links there lead */
+#define NAMES_NODE_ENV        "SURGETANK_NODE" /* the node's name, by the downward API */
+#define NAMES_POD_ENV         "SURGETANK_POD"
 
 #define NAMES_PORT_GRPC    "otlp-grpc"
 #define NAMES_PORT_HTTP    "otlp-http"

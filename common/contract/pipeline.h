@@ -147,6 +147,58 @@ struct pipeline_otlp_receiver {
     struct pipeline_secret bearer_token_secret;            /* set: required of every request */
 };
 
+/* ---- log files */
+
+enum pipeline_language {
+    PIPELINE_LANGUAGE_JAVA,
+    PIPELINE_LANGUAGE_PYTHON,
+    PIPELINE_LANGUAGE_GO,
+    PIPELINE_LANGUAGE_NONE, /* lines stay apart */
+};
+
+/* What joins lines to records: one of both. */
+struct pipeline_multiline {
+    enum pipeline_language language; /* PIPELINE_NO_LANGUAGE: `start` is set */
+    const char *start;               /* a pattern that a record begins with */
+};
+
+#define PIPELINE_NO_LANGUAGE (-1)
+
+/* How files are followed. */
+struct pipeline_following {
+    struct pipeline_multiline *multiline;
+    size_t multiline_count;
+    const char *start_at;    /* "end", "beginning", or a time: of files that were there before */
+    int64_t ignore_older_ms; /* 0: none */
+    int64_t max_line_bytes;
+    int64_t rescan_ms;
+};
+
+struct pipeline_container_logs {
+    bool enabled;
+    struct pipeline_strings namespaces, pods, exclude_pods; /* globs */
+    struct pipeline_following following;
+};
+
+enum pipeline_parser {
+    PIPELINE_PARSER_RAW,
+    PIPELINE_PARSER_JSON,
+    PIPELINE_PARSER_CRI,
+    PIPELINE_PARSER_DOCKER,
+};
+
+struct pipeline_files {
+    const char *name;
+    struct pipeline_strings paths, exclude; /* globs of absolute paths */
+    enum pipeline_parser parser;
+    struct pipeline_map attributes; /* of the resource */
+    struct pipeline_following following;
+};
+
+#define PIPELINE_FILES_MAX 32
+
+/* ---- what is stamped, and the spool */
+
 enum pipeline_action {
     PIPELINE_ACTION_INSERT, /* only where the key is absent */
     PIPELINE_ACTION_UPDATE, /* only where it is present */
@@ -206,6 +258,9 @@ struct pipeline_edge {
     enum pipeline_edge_mode mode;
     int64_t replicas; /* StatefulSet */
     struct pipeline_otlp_receiver otlp;
+    struct pipeline_container_logs *container_logs; /* NULL: none */
+    struct pipeline_files *files;
+    size_t files_count;
     struct pipeline_attribute *resource_attributes;
     size_t resource_attribute_count;
     int64_t memory_limit_bytes; /* of what is in flight */

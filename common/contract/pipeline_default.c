@@ -96,6 +96,37 @@ static bool default_topic(struct field_reader *reader, struct pipeline *pipeline
     return topic->dead_letter != NULL;
 }
 
+static bool default_globs(struct arena *arena, struct pipeline_strings *globs)
+{
+    static const char *const everything[] = {"*"};
+
+    if (globs->count > 0)
+        return true;
+    globs->items = arena_zalloc(arena, sizeof everything);
+    if (globs->items == NULL)
+        return false;
+    globs->items[globs->count++] = everything[0];
+    return true;
+}
+
+/* Container logs come from programs in any language; files have one writer, whom we don't know. */
+static bool default_container_logs(struct arena *arena, struct pipeline_container_logs *logs)
+{
+    enum { LANGUAGES = PIPELINE_LANGUAGE_NONE };
+
+    if (logs == NULL)
+        return true;
+    struct pipeline_following *following = &logs->following;
+    if (following->multiline_count == 0) {
+        following->multiline = arena_zalloc(arena, LANGUAGES * sizeof *following->multiline);
+        if (following->multiline == NULL)
+            return false;
+        for (int i = 0; i < LANGUAGES; i++)
+            following->multiline[following->multiline_count++].language = (enum pipeline_language)i;
+    }
+    return default_globs(arena, &logs->namespaces) && default_globs(arena, &logs->pods);
+}
+
 static bool default_edges(struct field_reader *reader, struct pipeline *pipeline)
 {
     static const char *const access_modes[] = {"ReadWriteOnce"};
@@ -114,6 +145,8 @@ static bool default_edges(struct field_reader *reader, struct pipeline *pipeline
 
         if ((int)edge->otlp.expose == FIELD_WORD_UNSET)
             edge->otlp.expose = daemon_set ? PIPELINE_EXPOSE_NODE_LOCAL : PIPELINE_EXPOSE_CLUSTER;
+        if (!default_container_logs(&pipeline->arena, edge->container_logs))
+            return false;
         if (daemon_set && edge->spool.host_path == NULL)
             edge->spool.host_path = NAMES_SPOOL_DIR;
         if (edge->spool.host_path == NULL && modes->count == 0) {

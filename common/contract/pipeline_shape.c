@@ -51,6 +51,7 @@
 
 #define LABEL_ADVICE   "Use lower-case letters, digits and '-', as in shop-eu"
 #define DNS_ADVICE     "Use lower-case letters, digits, '-' and '.', as in shop.eu"
+#define GLOB_ADVICE    "Write a glob, as in shop-*"
 #define TOPIC_ADVICE   "Use letters, digits, '.', '_' and '-', at most 249"
 #define ADDRESS_ADVICE "Write host:port, as in kafka-0.kafka.svc:9092"
 
@@ -64,6 +65,8 @@ static const char *const partition_by_words[] = {"none", "traceID", "resource", 
 static const char *const deletion_words[] = {"Retain", "Delete", NULL};
 static const char *const mode_words[] = {"StatefulSet", "DaemonSet", NULL};
 static const char *const expose_words[] = {"Cluster", "NodeLocal", "HostPort", "LoadBalancer", NULL};
+static const char *const language_words[] = {"java", "python", "go", "none", NULL};
+static const char *const parser_words[] = {"raw", "json", "cri", "docker", NULL};
 static const char *const action_words[] = {"insert", "update", "upsert", "delete", NULL};
 static const char *const when_full_words[] = {"Block", "DropOldest", NULL};
 static const char *const acknowledge_words[] = {"Synced", "Written", "Replicated", NULL};
@@ -195,8 +198,48 @@ static const struct field otlp_receiver_fields[] = {
 };
 static SHAPE(otlp_receiver, pipeline_otlp_receiver);
 
+static const struct field multiline_fields[] = {
+    WORD("language", pipeline_multiline, language, NULL, language_words),
+    STRING("start", pipeline_multiline, start, .max = 1024),
+};
+static SHAPE(multiline, pipeline_multiline);
+
+/* Of container logs and of files. */
+#define FOLLOWING(s) \
+    LIST("multiline", s, following.multiline, following.multiline_count, 8, &shape_multiline, false, NULL), \
+    STRING("startAt", s, following.start_at, .max = 64, .fallback = "end", .syntax = syntax_start_at, \
+           .advice = "Write end, beginning, or a time, as in 2026-02-05T10:00:00Z"), \
+    DURATION("ignoreOlder", s, following.ignore_older_ms, "24h", 0, 87600 * HR), \
+    SIZE("maxLineBytes", s, following.max_line_bytes, "256Ki", KI, 2 * MI), \
+    DURATION("rescan", s, following.rescan_ms, "30s", SEC, HR)
+
+static const struct field container_logs_fields[] = {
+    BOOL("enabled", pipeline_container_logs, enabled, "false"),
+    STRINGS("namespaces", pipeline_container_logs, namespaces, 64, .syntax = syntax_attribute, .advice = GLOB_ADVICE),
+    STRINGS("pods", pipeline_container_logs, pods, 64, .syntax = syntax_attribute, .advice = GLOB_ADVICE),
+    STRINGS("excludePods", pipeline_container_logs, exclude_pods, 64, .syntax = syntax_attribute, .advice = GLOB_ADVICE),
+    FOLLOWING(pipeline_container_logs),
+};
+static SHAPE(container_logs, pipeline_container_logs);
+
+static const struct field files_fields[] = {
+    STRING("name", pipeline_files, name, .required = true, .max = 63,
+           .syntax = syntax_dns_label, .advice = LABEL_ADVICE),
+    STRINGS("paths", pipeline_files, paths, 32, .required = true, .syntax = syntax_directory,
+            .advice = "Write a glob of absolute paths, as in /var/log/app/*.log"),
+    STRINGS("exclude", pipeline_files, exclude, 32, .syntax = syntax_directory,
+            .advice = "Write a glob of absolute paths, as in /var/log/app/debug-*.log"),
+    WORD("parser", pipeline_files, parser, "raw", parser_words),
+    MAP("attributes", pipeline_files, attributes, 32, .value_max = 1024, .syntax = syntax_attribute,
+        .advice = "Write an attribute's key, as in service.name"),
+    FOLLOWING(pipeline_files),
+};
+static SHAPE(files, pipeline_files);
+
 static const struct field receivers_fields[] = {
     OBJECT("otlp", pipeline_edge, otlp, &shape_otlp_receiver),
+    POINTER("containerLogs", pipeline_edge, container_logs, &shape_container_logs),
+    LIST("files", pipeline_edge, files, files_count, PIPELINE_FILES_MAX, &shape_files, false, NULL),
 };
 GROUP_SHAPE(receivers);
 

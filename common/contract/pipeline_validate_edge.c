@@ -1,6 +1,7 @@
 #include "common/contract/pipeline_shape.h"
 
 #include "common/contract/quantity.h"
+#include "common/regex.h"
 
 #include <stdio.h>
 
@@ -121,6 +122,79 @@ static void validate_producer(const struct pipeline_edge *edge, const char *path
                         "is more than gzip knows");
 }
 
+/* ---- log files */
+
+static void validate_multiline(const struct pipeline_following *following, const char *path,
+                               struct faults *faults)
+{
+    char list[FAULT_PATH_MAX], at[FAULT_PATH_MAX];
+
+    fault_path(path, "multiline", list);
+    for (size_t i = 0; i < following->multiline_count; i++) {
+        const struct pipeline_multiline *rule = &following->multiline[i];
+        AUTO(regex_free) struct regex *regex = NULL;
+        struct error error = {0};
+        bool language = (int)rule->language != PIPELINE_NO_LANGUAGE;
+
+        if (faults_at(faults, fault_path_at(list, i, at)))
+            continue;
+        if (language == (rule->start != NULL))
+            fault_add(faults, at, "Write one of both", "has %s",
+                      language ? "both language and start" : "neither language nor start");
+        else if (language && rule->language == PIPELINE_LANGUAGE_NONE &&
+                 following->multiline_count > 1)
+            fault_add(faults, at, "Leave it out, or the others", "stands beside other languages");
+        else if (!language && regex_compile(rule->start, &regex, &error))
+            fault_add_below(faults, at, "start", "Correct the pattern", "%s", error.text);
+    }
+}
+
+static void validate_readers_of_logs(const struct pipeline *pipeline, const char *path,
+                                     struct faults *faults)
+{
+    if (pipeline_topic_of(pipeline, SIGNAL_LOGS) == NULL)
+        fault_add(faults, path, "Add a gateway with from: [logs], or leave it out",
+                  "would read logs that no gateway takes");
+}
+
+static void validate_container_logs(const struct pipeline *pipeline,
+                                    const struct pipeline_edge *edge, const char *path,
+                                    struct faults *faults)
+{
+    char at[FAULT_PATH_MAX];
+
+    if (edge->container_logs == NULL)
+        return;
+    fault_path(path, "receivers.containerLogs", at);
+    validate_multiline(&edge->container_logs->following, at, faults);
+    if (!edge->container_logs->enabled)
+        return;
+    validate_readers_of_logs(pipeline, at, faults);
+    if (edge->mode != PIPELINE_DAEMONSET)
+        fault_add(faults, at, "Set mode: DaemonSet", "needs an edge on every node");
+}
+
+static void validate_files(const struct pipeline *pipeline, const struct pipeline_edge *edge,
+                           const char *path, struct faults *faults)
+{
+    char list[FAULT_PATH_MAX], at[FAULT_PATH_MAX];
+
+    fault_path(path, "receivers.files", list);
+    for (size_t i = 0; i < edge->files_count; i++) {
+        const struct pipeline_files *files = &edge->files[i];
+        validate_multiline(&files->following, fault_path_at(list, i, at), faults);
+        if (files->paths.count == 0 && !faults_at(faults, at))
+            fault_add_below(faults, at, "paths", "Write at least one", "is empty");
+        for (size_t j = 0; j < i; j++)
+            if (files->name != NULL && edge->files[j].name != NULL &&
+                strcmp(files->name, edge->files[j].name) == 0)
+                fault_add_below(faults, at, "name", "Choose another name",
+                                "is there for the second time");
+    }
+    if (edge->files_count > 0)
+        validate_readers_of_logs(pipeline, list, faults);
+}
+
 void pipeline_validate_edge(const struct pipeline *pipeline, const struct pipeline_edge *edge,
                             const char *path, struct faults *faults)
 {
@@ -132,6 +206,8 @@ void pipeline_validate_edge(const struct pipeline *pipeline, const struct pipeli
                      path, faults);
     validate_request(edge, edge->otlp.http_max_request_bytes, "receivers.otlp.http.maxRequestBytes",
                      path, faults);
+    validate_container_logs(pipeline, edge, path, faults);
+    validate_files(pipeline, edge, path, faults);
     validate_attributes(edge, path, faults);
     validate_storage(pipeline, edge, path, faults);
     validate_producer(edge, path, faults);

@@ -1,5 +1,7 @@
 #include "common/contract/syntax.h"
 
+#include "common/rfc3339.h"
+
 #include "common/contract/endpoint.h"
 
 #include <string.h>
@@ -103,6 +105,15 @@ enum err syntax_directory(const char *text, struct error *error)
     if (strstr(text, "/../") != NULL || (len >= 3 && strcmp(text + len - 3, "/..") == 0))
         return error_set(error, ERR_INVALID, "goes up by '..'");
     return OK;
+}
+
+enum err syntax_start_at(const char *text, struct error *error)
+{
+    uint64_t wall_ns;
+
+    if (strcmp(text, "end") == 0 || strcmp(text, "beginning") == 0 || rfc3339_parse(text, &wall_ns))
+        return OK;
+    return error_set(error, ERR_INVALID, "is neither a place nor a time");
 }
 
 enum err syntax_header(const char *text, struct error *error)

@@ -9,6 +9,7 @@
 #include "common/tls.h"
 #include "sidecar/edge/edge_live.h"
 #include "sidecar/edge/edge_state.h"
+#include "sidecar/edge/edge_tail.h"
 #include "sidecar/edge/produce.h"
 #include "sidecar/edge/receive.h"
 #include "sidecar/edge/receive_metrics.h"
@@ -24,7 +25,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { WORKERS_MAX = 4, CREDENTIALS_REFRESH_MS = 10000 };
+enum { WORKERS_MAX = 4, CREDENTIALS_REFRESH_MS = 10000, TAIL_DRAIN_MS = 1000 };
 
 struct worker {
     struct edge *edge;
@@ -47,6 +48,7 @@ struct edge {
     struct produce_route routes[PIPELINE_TOPICS_MAX];
     struct spool *spool;
     struct produce *produce;
+    struct edge_tail *tail; /* NULL: no files are followed */
     struct worker workers[WORKERS_MAX];
     size_t workers_len;
     struct edge_state state;
@@ -173,6 +175,18 @@ static void on_stored(void *context)
         produce_kick(edge->produce);
     if (edge->options.stored != NULL)
         edge->options.stored(edge->options.stored_context);
+}
+
+static enum err open_tail(struct edge *edge, struct error *error)
+{
+    const struct edge_tail_options options = {.edge = edge->options.edge,
+                                              .stamp = edge->live->stamp_local,
+                                              .spool = edge->spool,
+                                              .stored = on_stored,
+                                              .context = edge};
+    enum err err = edge_tail_open(&options, &edge->tail, error);
+    edge->state.tail = edge->tail;
+    return err;
 }
 
 /* ---- workers */
@@ -366,6 +380,8 @@ enum err edge_start(const struct edge_options *options, struct edge **ret_edge, 
     if (!err)
         err = open_workers(edge, error);
     if (!err)
+        err = open_tail(edge, error);
+    if (!err)
         metrics_on_refresh(show_receive, edge);
     if (!err)
         err = open_server(edge, error);
@@ -418,6 +434,7 @@ static void change_workers(struct edge *edge, struct edge_live **live)
         net_loop_post(edge->workers[i].loop, &edge->workers[i].change);
     }
     wait_until(UINT64_MAX, workers_have_changed, edge);
+    edge_tail_change(edge->tail, edge->live->stamp_local);
     edge_live_retire(before);
 }
 
@@ -487,6 +504,7 @@ static void drain_workers(struct edge *edge, uint64_t until_ms)
         edge->workers[i].drain.run = drain_worker;
         net_loop_post(edge->workers[i].loop, &edge->workers[i].drain);
     }
+    edge_tail_stop(edge->tail, TAIL_DRAIN_MS);
     wait_until(until_ms + 500, workers_are_drained, edge);
     if (edge->spool != NULL)
         spool_stop_appends(edge->spool);
@@ -532,6 +550,7 @@ void edge_stop(struct edge **edge, uint32_t grace_ms)
     if (gone->state.spool != NULL)
         edge_state_fini(&gone->state);
     spool_close(&gone->spool); /* answers whoever still waits */
+    edge_tail_close(&gone->tail);
     close_workers(gone);
     edge_live_free(&gone->live);
     tls_context_close(&gone->tls);

@@ -3,6 +3,7 @@
 #include "common/clock.h"
 #include "common/json.h"
 #include "common/metrics.h"
+#include "sidecar/edge/edge_tail.h"
 #include "sidecar/edge/produce.h"
 #include "sidecar/spool/spool.h"
 
@@ -90,6 +91,7 @@ static void refresh(void *context)
     for (int i = 0; i < SIGNAL_COUNT; i++)
         refresh_lane((enum signal)i, &spool.lanes[i]);
 
+    edge_tail_refresh(state->tail);
     pthread_mutex_lock(&state->lock);
     if (state->produce != NULL) {
         produce_state(state->produce, &produce);
@@ -208,6 +210,7 @@ void edge_serve_state(void *context, struct http_reply *reply)
     json_set_number(root, "generation", (double)state->options->pipeline->generation);
     json_set_bool(root, "ready", atomic_load(&state->ready));
     put_spool(json_set_object(root, "spool"), state->spool);
+    edge_tail_put(state->tail, root);
     pthread_mutex_lock(&state->lock);
     if (state->produce != NULL) {
         produce_state(state->produce, &produce);

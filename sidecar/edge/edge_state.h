@@ -20,12 +20,14 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
+struct edge_tail;
 struct produce;
 struct spool;
 
 struct edge_state {
     const struct edge_options *options;
     struct spool *spool;
+    struct edge_tail *tail; /* NULL: none; set before anybody asks */
     atomic_bool ready;
     pthread_mutex_t lock;    /* guards what follows */
     struct produce *produce; /* NULL: none, or it is stopping */

@@ -1,0 +1,300 @@
+#include "sidecar/edge/edge_tail.h"
+
+#include "common/contract/names.h"
+#include "common/json.h"
+#include "common/metrics.h"
+#include "common/rfc3339.h"
+#include "sidecar/lines/multiline.h"
+#include "sidecar/tail/glob.h"
+#include "sidecar/tail/tail.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define CONTAINER_LOGS "containerLogs" /* no name of files is like it: it has a capital */
+
+struct edge_tail {
+    struct arena arena;
+    struct tail_source sources[TAIL_SOURCES_MAX];
+    size_t source_count;
+    struct tail *tail;
+    struct tail_state state; /* scratch of the HTTP server's thread */
+};
+
+/* ---- the document's words */
+
+static enum err no_memory(struct error *error)
+{
+    return error_set(error, ERR_NOMEM, "follow files");
+}
+
+static enum err put_multiline(struct arena *arena, const struct pipeline_following *following,
+                              struct tail_source *source, struct error *error)
+{
+    static const unsigned rules[] = {[PIPELINE_LANGUAGE_JAVA] = MULTILINE_JAVA,
+                                     [PIPELINE_LANGUAGE_PYTHON] = MULTILINE_PYTHON,
+                                     [PIPELINE_LANGUAGE_GO] = MULTILINE_GO,
+                                     [PIPELINE_LANGUAGE_NONE] = 0};
+    size_t count = following->multiline_count;
+    /* NOLINTNEXTLINE(bugprone-sizeof-expression): an array of pointers */
+    const char **patterns = arena_zalloc(arena, (count + 1) * sizeof(*patterns));
+
+    if (patterns == NULL)
+        return no_memory(error);
+    for (size_t i = 0; i < count; i++) {
+        const struct pipeline_multiline *rule = &following->multiline[i];
+        if (rule->start != NULL)
+            patterns[source->pattern_count++] = rule->start;
+        else
+            source->rules |= rules[rule->language];
+    }
+    source->patterns = patterns;
+    return OK;
+}
+
+static enum err put_following(struct arena *arena, const struct pipeline_following *following,
+                              struct tail_source *source, struct error *error)
+{
+    if (strcmp(following->start_at, "beginning") == 0)
+        source->start = TAIL_START_BEGINNING;
+    else if (rfc3339_parse(following->start_at, &source->start_ns))
+        source->start = TAIL_START_TIME;
+    else
+        source->start = TAIL_START_END;
+    source->ignore_older_ms = (uint64_t)following->ignore_older_ms;
+    source->rescan_ms = (uint32_t)following->rescan_ms;
+    source->line_max = (size_t)following->max_line_bytes;
+    return put_multiline(arena, following, source, error);
+}
+
+static enum err put_container_logs(struct arena *arena, const struct pipeline_container_logs *logs,
+                                   struct tail_source *source, struct error *error)
+{
+    *source = (struct tail_source){.name = CONTAINER_LOGS,
+                                   .root = NAMES_POD_LOGS_DIR,
+                                   .namespaces = logs->namespaces.items,
+                                   .namespace_count = logs->namespaces.count,
+                                   .pods = logs->pods.items,
+                                   .pod_count = logs->pods.count,
+                                   .exclude_pods = logs->exclude_pods.items,
+                                   .exclude_pod_count = logs->exclude_pods.count,
+                                   .format = LINES_CRI};
+    return put_following(arena, &logs->following, source, error);
+}
+
+static enum err put_files(struct arena *arena, const struct pipeline_files *files,
+                          struct tail_source *source, struct error *error)
+{
+    static const enum lines_format formats[] = {[PIPELINE_PARSER_RAW] = LINES_RAW,
+                                                [PIPELINE_PARSER_JSON] = LINES_JSON,
+                                                [PIPELINE_PARSER_CRI] = LINES_CRI,
+                                                [PIPELINE_PARSER_DOCKER] = LINES_DOCKER};
+    struct batch_attribute *attributes =
+        arena_zalloc(arena, (files->attributes.count + 1) * sizeof *attributes);
+
+    if (attributes == NULL)
+        return no_memory(error);
+    for (size_t i = 0; i < files->attributes.count; i++)
+        attributes[i] = (struct batch_attribute){files->attributes.items[i].name,
+                                                 files->attributes.items[i].value};
+    *source = (struct tail_source){.name = files->name,
+                                   .paths = files->paths.items,
+                                   .path_count = files->paths.count,
+                                   .exclude = files->exclude.items,
+                                   .exclude_count = files->exclude.count,
+                                   .format = formats[files->parser],
+                                   .attributes = attributes,
+                                   .attribute_count = files->attributes.count};
+    return put_following(arena, &files->following, source, error);
+}
+
+static enum err put_sources(struct edge_tail *tail, const struct pipeline_edge *edge,
+                            struct error *error)
+{
+    enum err err = OK;
+
+    if (edge->container_logs != NULL && edge->container_logs->enabled)
+        err = put_container_logs(&tail->arena, edge->container_logs,
+                                 &tail->sources[tail->source_count++], error);
+    for (size_t i = 0; i < edge->files_count && !err; i++)
+        err = put_files(&tail->arena, &edge->files[i], &tail->sources[tail->source_count++], error);
+    return err;
+}
+
+/* ---- life */
+
+enum err edge_tail_open(const struct edge_tail_options *options, struct edge_tail **ret_tail,
+                        struct error *error)
+{
+    AUTO(edge_tail_close) struct edge_tail *tail = calloc(1, sizeof *tail);
+    if (tail == NULL)
+        return no_memory(error);
+    enum err err = put_sources(tail, options->edge, error);
+    if (err)
+        return err;
+    if (tail->source_count == 0) {
+        *ret_tail = NULL;
+        return OK;
+    }
+    const struct tail_options settings = {.sources = tail->sources,
+                                          .source_count = tail->source_count,
+                                          .stamp = options->stamp,
+                                          .spool = options->spool,
+                                          .stored = options->stored,
+                                          .context = options->context};
+    err = tail_open(&settings, &tail->tail, error);
+    if (!err)
+        err = tail_start(tail->tail, error);
+    if (err)
+        return err;
+    MOVE(*ret_tail, tail);
+    return OK;
+}
+
+void edge_tail_change(struct edge_tail *tail, const struct stamp *stamp)
+{
+    if (tail != NULL)
+        tail_set_stamp(tail->tail, stamp);
+}
+
+void edge_tail_stop(struct edge_tail *tail, uint32_t grace_ms)
+{
+    if (tail != NULL)
+        tail_stop(tail->tail, grace_ms);
+}
+
+void edge_tail_close(struct edge_tail **tail)
+{
+    struct edge_tail *gone = *tail;
+    if (gone == NULL)
+        return;
+    tail_close(&gone->tail);
+    arena_fini(&gone->arena);
+    free(gone);
+    *tail = NULL;
+}
+
+/* ---- what it tells */
+
+#define SOURCE_METRIC(variable, metric_name, metric_kind, text)                        \
+    static const struct metric_desc variable = {.name = "surgetank_tail_" metric_name, \
+                                                .kind = metric_kind,                   \
+                                                .help = text,                          \
+                                                .labels = {"source"}}
+
+SOURCE_METRIC(files_desc, "files", METRIC_GAUGE, "Files that are followed.");
+SOURCE_METRIC(bytes_desc, "read_bytes_total", METRIC_COUNTER, "Bytes read from files.");
+SOURCE_METRIC(records_desc, "records_total", METRIC_COUNTER, "Records made of lines.");
+SOURCE_METRIC(unread_desc, "unread_bytes", METRIC_GAUGE,
+              "Bytes in files that are followed and not read yet.");
+SOURCE_METRIC(oldest_desc, "oldest_unread_seconds", METRIC_GAUGE,
+              "For how long the file that waits longest has had something unread.");
+SOURCE_METRIC(lost_desc, "lost_bytes_total", METRIC_COUNTER,
+              "Bytes that are known to have gone with their file before they were read.");
+SOURCE_METRIC(lost_files_desc, "lost_files_total", METRIC_COUNTER,
+              "Files that went before they were read to their end.");
+SOURCE_METRIC(truncations_desc, "truncations_total", METRIC_COUNTER, "Files begun anew.");
+SOURCE_METRIC(refused_desc, "refused_files_total", METRIC_COUNTER,
+              "Times that a file could not be followed.");
+SOURCE_METRIC(errors_desc, "read_errors_total", METRIC_COUNTER, "Reads that failed.");
+SOURCE_METRIC(invalid_desc, "invalid_lines_total", METRIC_COUNTER,
+              "Lines that were not in the format, and were kept as they stood.");
+SOURCE_METRIC(cut_desc, "cut_lines_total", METRIC_COUNTER,
+              "Lines that became several records, for their length or for waiting.");
+
+static const struct metric_desc paused_desc = {
+    .name = "surgetank_tail_paused",
+    .kind = METRIC_GAUGE,
+    .help = "1 while the spool takes no lines, and files are not read."};
+static const struct metric_desc open_desc = {
+    .name = "surgetank_tail_open_files", .kind = METRIC_GAUGE, .help = "Files that are open."};
+
+static void refresh_source(const struct tail_source_state *source)
+{
+    const char *name = source->name;
+
+    metric_set(metrics_series(&files_desc, name), (double)source->files);
+    metric_set(metrics_series(&bytes_desc, name), (double)source->bytes);
+    metric_set(metrics_series(&records_desc, name), (double)source->records);
+    metric_set(metrics_series(&unread_desc, name), (double)source->unread_bytes);
+    metric_set(metrics_series(&oldest_desc, name), (double)source->oldest_unread_ms / 1000);
+    metric_set(metrics_series(&lost_desc, name), (double)source->lost_bytes);
+    metric_set(metrics_series(&lost_files_desc, name), (double)source->lost_files);
+    metric_set(metrics_series(&truncations_desc, name), (double)source->truncations);
+    metric_set(metrics_series(&refused_desc, name), (double)source->refused_files);
+    metric_set(metrics_series(&errors_desc, name), (double)source->read_errors);
+    metric_set(metrics_series(&invalid_desc, name), (double)source->lines.invalid);
+    metric_set(metrics_series(&cut_desc, name), (double)source->lines.cut);
+}
+
+void edge_tail_refresh(struct edge_tail *tail)
+{
+    if (tail == NULL)
+        return;
+    tail_state(tail->tail, &tail->state);
+    metric_set(metrics_series(&paused_desc), tail->state.paused);
+    metric_set(metrics_series(&open_desc), (double)tail->state.files_open);
+    for (size_t i = 0; i < tail->state.source_count; i++)
+        refresh_source(&tail->state.sources[i]);
+}
+
+static void put_source(struct json *into, const struct tail_source_state *source)
+{
+    json_set_string(into, "name", source->name);
+    json_set_number(into, "files", (double)source->files);
+    json_set_number(into, "records", (double)source->records);
+    json_set_number(into, "bytes", (double)source->bytes);
+    json_set_number(into, "unreadBytes", (double)source->unread_bytes);
+    json_set_number(into, "oldestUnreadMs", (double)source->oldest_unread_ms);
+    json_set_number(into, "lostBytes", (double)source->lost_bytes);
+    json_set_number(into, "lostFiles", (double)source->lost_files);
+    json_set_number(into, "truncations", (double)source->truncations);
+    json_set_number(into, "refusedFiles", (double)source->refused_files);
+    json_set_number(into, "readErrors", (double)source->read_errors);
+}
+
+void edge_tail_put(struct edge_tail *tail, struct json *root)
+{
+    if (tail == NULL)
+        return;
+    tail_state(tail->tail, &tail->state);
+    struct json *into = json_set_object(root, "tail");
+    json_set_bool(into, "paused", tail->state.paused);
+    json_set_string(into, "trouble", tail->state.trouble);
+    json_set_number(into, "filesOpen", (double)tail->state.files_open);
+    json_set_number(into, "loads", (double)tail->state.loads);
+    json_set_number(into, "refusedLoads", (double)tail->state.refused_loads);
+    struct json *sources = json_set_array(into, "sources");
+    for (size_t i = 0; i < tail->state.source_count; i++)
+        put_source(json_add_object(sources), &tail->state.sources[i]);
+}
+
+/* ---- where files are */
+
+/* The directory of the glob that is there; what it lacks may be made later. */
+static void visit_glob(const char *pattern, edge_tail_visit_dir *visit, void *context)
+{
+    char dir[GLOB_PATH_MAX];
+
+    if (!glob_dir(pattern, dir))
+        return;
+    while (access(dir, F_OK) != 0) {
+        char *slash = strrchr(dir, '/');
+        if (slash == NULL || slash == dir)
+            return;
+        *slash = '\0';
+    }
+    visit(context, dir);
+}
+
+void edge_tail_dirs(const struct pipeline_edge *edge, edge_tail_visit_dir *visit, void *context)
+{
+    if (edge->container_logs != NULL && edge->container_logs->enabled) {
+        visit(context, NAMES_POD_LOGS_DIR);
+        visit(context, NAMES_DOCKER_LOGS_DIR);
+    }
+    for (size_t i = 0; i < edge->files_count; i++)
+        for (size_t j = 0; j < edge->files[i].paths.count; j++)
+            visit_glob(edge->files[i].paths.items[j], visit, context);
+}

@@ -1,0 +1,172 @@
+#include "sidecar/tail/glob.h"
+
+#include <dirent.h>
+#include <fnmatch.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+struct walk {
+    const struct glob_visitor *visitor;
+    const char *pattern;
+    size_t dirs;
+    bool cut;
+};
+
+/* The next segment of a pattern or path: [start, end), behind slashes. False: there is none. */
+static bool segment(const char **at, const char **ret_end)
+{
+    while (**at == '/')
+        (*at)++;
+    *ret_end = *at + strcspn(*at, "/");
+    return **at != '\0';
+}
+
+static bool is_any_depth(const char *start, const char *end)
+{
+    return end - start == 2 && start[0] == '*' && start[1] == '*';
+}
+
+static bool segment_matches(const char *pattern, const char *pattern_end, const char *name,
+                            const char *name_end)
+{
+    char p[256], n[256];
+    size_t p_len = (size_t)(pattern_end - pattern), n_len = (size_t)(name_end - name);
+
+    if (p_len >= sizeof p || n_len >= sizeof n)
+        return false;
+    memcpy(p, pattern, p_len);
+    p[p_len] = '\0';
+    memcpy(n, name, n_len);
+    n[n_len] = '\0';
+    return fnmatch(p, n, FNM_PERIOD | FNM_NOESCAPE) == 0;
+}
+
+/* `partly`: the path may end before the pattern does. Recursion is as deep as there are "**". */
+static bool match_from(const char *pattern, const char *path, bool partly, unsigned depth)
+{
+    const char *p_end, *n_end;
+
+    while (segment(&pattern, &p_end)) {
+        if (is_any_depth(pattern, p_end)) {
+            if (partly || depth > GLOB_DEPTH_MAX)
+                return partly;
+            for (;;) {
+                if (match_from(p_end, path, partly, depth + 1))
+                    return true;
+                if (!segment(&path, &n_end) || path[0] == '.')
+                    return false;
+                path = n_end;
+            }
+        }
+        if (!segment(&path, &n_end))
+            return partly;
+        if (!segment_matches(pattern, p_end, path, n_end))
+            return false;
+        pattern = p_end;
+        path = n_end;
+    }
+    return !partly && !segment(&path, &n_end);
+}
+
+bool glob_match(const char *pattern, const char *path)
+{
+    return match_from(pattern, path, false, 0);
+}
+
+bool glob_match_dir(const char *pattern, const char *path)
+{
+    return match_from(pattern, path, true, 0);
+}
+
+bool glob_match_name(const char *pattern, const char *name)
+{
+    return fnmatch(pattern, name, FNM_NOESCAPE) == 0;
+}
+
+/* ---- walking */
+
+static bool is_dir(const char *path, const struct dirent *entry)
+{
+    struct stat status;
+
+    if (entry->d_type != DT_UNKNOWN && entry->d_type != DT_LNK)
+        return entry->d_type == DT_DIR;
+    return stat(path, &status) == 0 && S_ISDIR(status.st_mode);
+}
+
+static bool join(const char *dir, const char *name, char into[static GLOB_PATH_MAX])
+{
+    int len = snprintf(into, GLOB_PATH_MAX, "%s/%s", strcmp(dir, "/") == 0 ? "" : dir, name);
+    return len > 0 && len < GLOB_PATH_MAX;
+}
+
+static void list(struct walk *walk, const char *dir, unsigned depth);
+
+static void take(struct walk *walk, const char *dir, const struct dirent *entry, unsigned depth)
+{
+    const struct glob_visitor *visitor = walk->visitor;
+    char path[GLOB_PATH_MAX];
+
+    if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0 ||
+        !join(dir, entry->d_name, path))
+        return;
+    if (is_dir(path, entry)) {
+        if (depth > 0 && glob_match_dir(walk->pattern, path))
+            list(walk, path, depth - 1);
+    } else {
+        visitor->file(visitor->context, path);
+    }
+}
+
+static void list(struct walk *walk, const char *dir, unsigned depth)
+{
+    if (++walk->dirs > GLOB_DIRS_MAX) {
+        walk->cut = true;
+        return;
+    }
+    /* Watched before it is listed: what is made in between is seen at least once. */
+    if (walk->visitor->dir != NULL)
+        walk->visitor->dir(walk->visitor->context, dir);
+    DIR *stream = opendir(dir);
+    if (stream == NULL)
+        return;
+    for (struct dirent *entry = readdir(stream); entry != NULL; entry = readdir(stream))
+        take(walk, dir, entry, depth);
+    closedir(stream);
+}
+
+bool glob_dir(const char *pattern, char into[static GLOB_PATH_MAX])
+{
+    size_t plain = strcspn(pattern, "*?[");
+    const char *slash = pattern[0] == '/' ? pattern : NULL;
+
+    for (const char *at = pattern; at < pattern + plain && *at != '\0'; at++)
+        if (*at == '/')
+            slash = at;
+    if (slash == NULL || (size_t)(slash - pattern) >= GLOB_PATH_MAX)
+        return false;
+    size_t len = (size_t)(slash - pattern);
+    memcpy(into, pattern, len);
+    into[len] = '\0';
+    if (len == 0)
+        memcpy(into, "/", 2);
+    return true;
+}
+
+bool glob_walk(const char *pattern, const struct glob_visitor *visitor)
+{
+    struct walk walk = {.visitor = visitor, .pattern = pattern};
+    char dir[GLOB_PATH_MAX];
+
+    if (!glob_dir(pattern, dir))
+        return false;
+    list(&walk, dir, GLOB_DEPTH_MAX);
+    return !walk.cut;
+}
+
+void glob_list(const char *dir, const struct glob_visitor *visitor)
+{
+    struct walk walk = {.visitor = visitor};
+    list(&walk, dir, 0);
+}

@@ -1,0 +1,101 @@
+/* tail: log files as an input of the edge: followed, cut into records, stored in the spool together
+ * with how far they were read.
+ *
+ *   inotify, rescan --> table --> lines --> load (records + marks) --append--> spool
+ *                         ^                                                      |
+ *                         '-------------- marks, after a restart ----------------'
+ *
+ * What it promises
+ *   - A line and the position behind it are in one frame of the spool: after a crash at any instant
+ *     no line is lost and none is there twice.
+ *   - A file is what its inode and its first bytes are. Renamed, it is read to its end; deleted
+ *     while it is open, too. What was truncated is begun again, and its former contents are looked
+ *     for in copies; what was compressed while nobody looked is read on where it had been left.
+ *   - A full spool stops the reading, and nothing else: the files are the buffer then.
+ *   - What is known to be gone unread is counted in bytes.
+ *   - Memory: two batches, a read buffer, some 700 bytes for each file, and what lines.h says for
+ *     each file that has an unfinished line or group. Open files are bounded.
+ *
+ * One load is in the spool's hands while the next one is filled, so loads reach the disk in order,
+ * and one that was refused is offered again before anything newer.
+ *
+ * Thread: tail_start() makes one that owns everything; tail_state() from any. Without it, in tests,
+ * tail_turn() does what that thread would.
+ */
+#ifndef SIDECAR_TAIL_TAIL_H
+#define SIDECAR_TAIL_TAIL_H
+
+#include "common/attr.h"
+#include "common/error.h"
+#include "sidecar/spool/spool.h"
+#include "sidecar/tail/tail_source.h"
+
+#define TAIL_SOURCES_MAX 33
+#define TAIL_FLUSH_MS    100  /* what lines wait for company at most */
+#define TAIL_GRACE_MS    5000 /* what a file without a name, or rotated, is given to grow again */
+
+struct tail;
+struct stamp;
+
+/* Loans for the tail's life. */
+struct tail_options {
+    const struct tail_source *sources;
+    size_t source_count;
+    const struct stamp *stamp; /* for the resources; NULL: none */
+    struct spool *spool;
+
+    /* Called in place of spool_append(), which it ends in; NULL: that itself. */
+    enum err (*append)(void *context, const struct spool_request *request,
+                       struct spool_waiter *waiter, struct error *error);
+    void (*stored)(void *context); /* on the committer's thread: something new is in the spool */
+    void *context;
+
+    size_t open_max; /* files; 0: what the process is allowed, less what others need */
+};
+
+struct tail_source_state {
+    const char *name;
+    uint64_t files, rotations, truncations;
+    uint64_t records, bytes; /* read, since start */
+    uint64_t unread_bytes;
+    uint64_t oldest_unread_ms; /* how long the file that waits longest has had something unread */
+    uint64_t lost_bytes, lost_files;
+    uint64_t refused_files, read_errors;
+    struct lines_counts lines;
+};
+
+struct tail_state {
+    bool paused;       /* the spool does not take it */
+    char trouble[160]; /* why; "" */
+    uint64_t files_open, loads, refused_loads;
+    size_t source_count;
+    struct tail_source_state sources[TAIL_SOURCES_MAX];
+};
+
+/* Reads the marks, and the names of all files once. ERR_INVALID: a pattern is wrong. ERR_NOMEM. */
+NODISCARD enum err tail_open(const struct tail_options *options, struct tail **ret_tail,
+                             struct error *error);
+
+NODISCARD enum err tail_start(struct tail *tail, struct error *error);
+
+/* Takes the place of that in the options. Any thread; the one before is not used any more. */
+void tail_set_stamp(struct tail *tail, const struct stamp *stamp);
+
+/* Reads no more; what was read is stored if the spool takes it within `grace_ms`. What is not will
+ * be read again. Before spool_stop_appends(). */
+void tail_stop(struct tail *tail, uint32_t grace_ms);
+
+/* Stopped; nothing of it may be in the spool's hands, which spool_close() sees to. NULL is fine. */
+void tail_close(struct tail **tail);
+
+/* One round of the thread: takes what came, reads what is there, waits up to `wait_ms` if there was
+ * nothing to do. True: there may be more to do at once. */
+bool tail_turn(struct tail *tail, uint32_t wait_ms);
+
+/* As of half a second ago at most, while the thread runs. */
+void tail_state(struct tail *tail, struct tail_state *ret_state);
+
+/* Records of all sources since the start, as of now. The thread that owns the tail. */
+uint64_t tail_records(const struct tail *tail);
+
+#endif
