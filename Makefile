@@ -127,10 +127,13 @@ demo: ## everything on a real cluster: operator, scaling on lag, kill -9; KEEP=1
 	@KEEP=$(KEEP) hack/demo.sh
 try: build ## a single-node pipeline in under a minute, without the bed
 	@python3 hack/try.py
-bench: bench-edge ## what it costs, and what the peers cost, on the bed that is up
+bench: bench-edge bench-gateway ## what it costs, and what the peers cost, on the bed that is up
 bench-edge: build $(BUILD)/tests/bench/bench_commit ## an edge, the Collector beside it
 	@hack/bed/build otelcol
 	@hack/bed/in python3 tests/bench/edge.py --peers --signals
+bench-gateway: build $(BUILD)/tests/bench/bench_net ## a gateway, the Collector beside it
+	@hack/bed/build otelcol
+	@hack/bed/in python3 tests/bench/gateway.py --peers
 soak: build ## a hundred kills and more, counted by identity, on the bed that is up; prints its seed
 	@hack/bed/in python3 tests/soak/edge_kills.py
 e2e: images ## end-to-end tests on the bed that is up

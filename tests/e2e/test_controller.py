@@ -421,6 +421,30 @@ def test_replicas_follow_the_lag_up_and_down(shop):
     s.wait_ready()
 
 
+def test_a_gateway_sleeps_at_zero_and_wakes_by_lag(shop):
+    s = shop("sleep")
+    s.spec["gateways"][0]["scaling"] = {
+        "mode": "Direct",
+        "minReplicas": 0,
+        "maxReplicas": 3,
+        "behavior": {"scaleDown": {"stabilizationWindowSeconds": 5}},
+    }
+    s.apply().wait_ready()
+    replicas = lambda: s.child("deployment", "jaeger")["spec"]["replicas"]
+    until("nothing to do: none", 120, lambda: replicas() == 0)
+    assert s.child("hpa", "jaeger") is None
+    s.wait_condition("ScalingActive", "True", "ScaledToZero")
+    address = s.child("service", "edge")["spec"]["clusterIP"]
+    client = ["python3", str(HERE / "otel_client.py"), "--endpoint", f"{address}:4317", "--protocol", "grpc"]
+    run(*client, "--run", s.namespace, "--count", "500", "traces")
+    until("woken", 60, lambda: replicas() > 0)
+    until("all is committed, and none again", 180, lambda: replicas() == 0)
+    lag = s.live()["status"]["gateways"][0]["lagMessages"]
+    assert lag == 0, f"lag {lag}"
+    events = [e["reason"] for e in get("events.events.k8s.io", "-n", s.namespace) if e["regarding"]["kind"] == "TelemetryPipeline"]
+    assert "Scaled" in events and "Ready" in events, events
+
+
 # ---- ending
 
 
