@@ -24,6 +24,7 @@ enum field_kind {
     FIELD_DURATION, /* int64_t, milliseconds: "1h30m" */
     FIELD_SIZE,     /* int64_t, bytes: "10Gi" or a number */
     FIELD_PERCENT,  /* int64_t: "15%" */
+    FIELD_RATIO,    /* double, 0 to 1: 0.25 */
     FIELD_AMOUNT,   /* struct pipeline_amount: 2 or "50%" */
     FIELD_WORD,     /* an enum, the index in `words` */
     FIELD_STRING,   /* const char * */
@@ -49,7 +50,7 @@ struct field {
     size_t offset, count_offset;
     const char *fallback;     /* default, as one would write it */
     int64_t min, max;         /* of the number; of entries; STRING: max is its length (0: 253) */
-    size_t value_max;         /* MAP: length of each value */
+    size_t value_max;         /* MAP: length of each value; STRINGS: of each (0: 253) */
     int64_t none;             /* numbers: left out */
     const char *const *words; /* WORD: ends with NULL */
     enum json_kind raw;

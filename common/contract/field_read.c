@@ -157,6 +157,19 @@ static void read_amount(struct field_reader *reader, const struct field *field,
         *(struct pipeline_amount *)member(target, field->offset) = amount;
 }
 
+static void read_ratio(struct field_reader *reader, const struct field *field,
+                       const struct json *value, const char *path, void *target)
+{
+    double ratio = json_number(value, -1);
+
+    if (!check_kind(reader, field, value, path, JSON_NUMBER))
+        return;
+    if (ratio >= 0 && ratio <= 1)
+        *(double *)member(target, field->offset) = ratio;
+    else
+        fault_add(reader->faults, path, field_example(field), "is not between 0 and 1");
+}
+
 /* ---- strings */
 
 static void read_word(struct field_reader *reader, const struct field *field,
@@ -201,9 +214,10 @@ static bool check_text(struct field_reader *reader, const struct field *field, c
                        const char *path)
 {
     struct error error = {0};
-    size_t len_max =
-        field->kind == FIELD_STRING && field->max > 0 ? (size_t)field->max : STRING_MAX;
+    size_t len_max = field->kind == FIELD_STRING ? (size_t)field->max : field->value_max;
 
+    if (len_max == 0 || field->kind == FIELD_MAP)
+        len_max = STRING_MAX;
     if (!check_length(reader, text, len_max, path))
         return false;
     if (field->syntax != NULL && field->syntax(text, &error) != OK) {
@@ -390,11 +404,12 @@ static void read_value(struct field_reader *reader, const struct field *field,
     static read_kind *const readers[] = {
         [FIELD_BOOL] = read_bool,       [FIELD_INT] = read_number,
         [FIELD_DURATION] = read_number, [FIELD_SIZE] = read_number,
-        [FIELD_PERCENT] = read_number,  [FIELD_AMOUNT] = read_amount,
-        [FIELD_WORD] = read_word,       [FIELD_STRING] = read_string,
-        [FIELD_STRINGS] = read_strings, [FIELD_MAP] = read_map,
-        [FIELD_RAW] = read_raw,         [FIELD_SECRET] = read_secret,
-        [FIELD_POINTER] = read_pointer, [FIELD_LIST] = read_list};
+        [FIELD_PERCENT] = read_number,  [FIELD_RATIO] = read_ratio,
+        [FIELD_AMOUNT] = read_amount,   [FIELD_WORD] = read_word,
+        [FIELD_STRING] = read_string,   [FIELD_STRINGS] = read_strings,
+        [FIELD_MAP] = read_map,         [FIELD_RAW] = read_raw,
+        [FIELD_SECRET] = read_secret,   [FIELD_POINTER] = read_pointer,
+        [FIELD_LIST] = read_list};
 
     readers[field->kind](reader, field, value, path, target);
 }
@@ -431,6 +446,7 @@ static void set_default(struct field_reader *reader, const struct field *field, 
     case FIELD_STRING:
         *(const char **)member(target, field->offset) = text == NULL ? NULL : copy(reader, text);
         return;
+    case FIELD_RATIO:
     case FIELD_STRINGS:
     case FIELD_MAP:
     case FIELD_RAW:

@@ -13,6 +13,7 @@ enum json_kind field_wants(const struct field *field)
     case FIELD_BOOL:
         return JSON_BOOL;
     case FIELD_INT:
+    case FIELD_RATIO:
         return JSON_NUMBER;
     case FIELD_DURATION:
     case FIELD_SIZE:
@@ -48,6 +49,8 @@ const char *field_example(const struct field *field)
         return "Write a size, as in 16Mi, 10Gi or 1e9";
     case FIELD_PERCENT:
         return "Write a percentage, as in 15%";
+    case FIELD_RATIO:
+        return "Write a number from 0 to 1, as in 0.25";
     case FIELD_AMOUNT:
         return "Write a whole number or a percentage, as in 1 or 50%";
     case FIELD_WORD:

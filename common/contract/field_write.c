@@ -117,6 +117,9 @@ static void write_field(const struct field *field, const void *source, struct js
     case FIELD_PERCENT:
         write_number(field, at, into);
         return;
+    case FIELD_RATIO:
+        json_set_number(into, field->name, *(const double *)at);
+        return;
     case FIELD_AMOUNT:
         write_amount(field, at, into);
         return;

@@ -123,6 +123,69 @@ struct pipeline_topic {
     struct pipeline_map config; /* further topic configs */
 };
 
+/* ---- processing: steps on what passes through, in order */
+
+enum pipeline_on { PIPELINE_ON_RESOURCE, PIPELINE_ON_SCOPE, PIPELINE_ON_ITEM };
+
+enum pipeline_change {
+    PIPELINE_CHANGE_INSERT, /* only where the key is absent */
+    PIPELINE_CHANGE_UPDATE, /* only where it is present */
+    PIPELINE_CHANGE_UPSERT,
+    PIPELINE_CHANGE_DELETE,
+    PIPELINE_CHANGE_RENAME, /* the value of from_attribute, which goes */
+};
+
+struct pipeline_attribute_change {
+    const char *key;
+    const char *value, *from_attribute; /* one of them, but for DELETE */
+    enum pipeline_change action;
+};
+
+struct pipeline_attributes {
+    enum pipeline_on on;
+    struct pipeline_attribute_change *actions;
+    size_t action_count;
+};
+
+enum pipeline_parse_to { PIPELINE_TO_ATTRIBUTES, PIPELINE_TO_BODY };
+
+struct pipeline_parse {
+    const char *json;  /* the path (expr.h) that holds JSON; or */
+    const char *regex; /* a pattern with named groups, and */
+    const char *from;  /* the path that it reads; NULL: body */
+    enum pipeline_parse_to to;
+};
+
+struct pipeline_redact {
+    struct pipeline_strings keys, patterns;
+};
+
+struct pipeline_filter {
+    const char *drop; /* an expression */
+};
+
+struct pipeline_sample {
+    double ratio;     /* 0 to 1 */
+    const char *keep; /* an expression; NULL: nothing is kept for itself */
+};
+
+/* Exactly one is not NULL. */
+struct pipeline_processor {
+    struct pipeline_attributes *attributes;
+    struct pipeline_parse *parse;
+    struct pipeline_redact *redact;
+    struct pipeline_filter *filter;
+    struct pipeline_sample *sample;
+};
+
+struct pipeline_route {
+    const char *when; /* an expression; NULL: always */
+    const char *to;   /* name of a topic */
+};
+
+#define PIPELINE_PROCESSORS_MAX 32
+#define PIPELINE_ROUTES_MAX     32
+
 /* ---- edges */
 
 enum pipeline_edge_mode { PIPELINE_STATEFULSET, PIPELINE_DAEMONSET };
@@ -263,6 +326,10 @@ struct pipeline_edge {
     size_t files_count;
     struct pipeline_attribute *resource_attributes;
     size_t resource_attribute_count;
+    struct pipeline_processor *processors;
+    size_t processor_count;
+    struct pipeline_route *routes; /* the first that is true, else pipeline_topic_of() */
+    size_t route_count;
     int64_t memory_limit_bytes; /* of what is in flight */
     struct pipeline_spool spool;
     struct {

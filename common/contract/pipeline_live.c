@@ -12,6 +12,7 @@ static const char *const edge_live[] = {
     "receivers.otlp.http.maxRequestBytes",
     "receivers.otlp.http.corsAllowedOrigins",
     "resourceAttributes",
+    "processors",
     "spool.size",
     "spool.minFree",
     "spool.whenFull",

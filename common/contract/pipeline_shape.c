@@ -53,6 +53,7 @@
 #define DNS_ADVICE     "Use lower-case letters, digits, '-' and '.', as in shop.eu"
 #define GLOB_ADVICE    "Write a glob, as in shop-*"
 #define TOPIC_ADVICE   "Use letters, digits, '.', '_' and '-', at most 249"
+#define EXPR_ADVICE    "Write a condition, as in 'severity < \"INFO\"'"
 #define ADDRESS_ADVICE "Write host:port, as in kafka-0.kafka.svc:9092"
 
 /* ---- words, in the order of their enums */
@@ -68,6 +69,9 @@ static const char *const expose_words[] = {"Cluster", "NodeLocal", "HostPort", "
 static const char *const language_words[] = {"java", "python", "go", "none", NULL};
 static const char *const parser_words[] = {"raw", "json", "cri", "docker", NULL};
 static const char *const action_words[] = {"insert", "update", "upsert", "delete", NULL};
+static const char *const on_words[] = {"resource", "scope", "item", NULL};
+static const char *const change_words[] = {"insert", "update", "upsert", "delete", "rename", NULL};
+static const char *const parse_to_words[] = {"attributes", "body", NULL};
 static const char *const when_full_words[] = {"Block", "DropOldest", NULL};
 static const char *const acknowledge_words[] = {"Synced", "Written", "Replicated", NULL};
 static const char *const compression_words[] = {"none", "gzip", "snappy", "lz4", "zstd", NULL};
@@ -163,6 +167,66 @@ static const struct field pod_fields[] = {
     RAW("securityContext", pipeline_pod, security_context, JSON_OBJECT),
 };
 SHAPE(pod, pipeline_pod);
+
+/* ---- processors and routes */
+
+static const struct field attribute_change_fields[] = {
+    STRING("key", pipeline_attribute_change, key, .required = true, .syntax = syntax_attribute,
+           .advice = "Write an attribute's key, as in deployment.environment.name"),
+    STRING("value", pipeline_attribute_change, value, .max = 1024),
+    STRING("fromAttribute", pipeline_attribute_change, from_attribute, .syntax = syntax_attribute,
+           .advice = "Write an attribute's key, as in service_name"),
+    WORD("action", pipeline_attribute_change, action, "upsert", change_words),
+};
+static SHAPE(attribute_change, pipeline_attribute_change);
+
+static const struct field attributes_fields[] = {
+    WORD("on", pipeline_attributes, on, "resource", on_words),
+    LIST("actions", pipeline_attributes, actions, action_count, 32, &shape_attribute_change, true,
+         "Write at least one, as in {key: team, value: red}"),
+};
+static SHAPE(attributes, pipeline_attributes);
+
+static const struct field parse_fields[] = {
+    STRING("json", pipeline_parse, json, .max = 253),
+    STRING("regex", pipeline_parse, regex, .max = 1024),
+    STRING("from", pipeline_parse, from, .max = 253),
+    WORD("to", pipeline_parse, to, "attributes", parse_to_words),
+};
+static SHAPE(parse, pipeline_parse);
+
+static const struct field redact_fields[] = {
+    STRINGS("keys", pipeline_redact, keys, 64, .value_max = 253),
+    STRINGS("patterns", pipeline_redact, patterns, 32, .value_max = 1024),
+};
+static SHAPE(redact, pipeline_redact);
+
+static const struct field filter_fields[] = {
+    STRING("drop", pipeline_filter, drop, .required = true, .max = 1024, .advice = EXPR_ADVICE),
+};
+static SHAPE(filter, pipeline_filter);
+
+static const struct field sample_fields[] = {
+    {.name = "ratio", .kind = FIELD_RATIO, .offset = offsetof(struct pipeline_sample, ratio), .required = true},
+    STRING("keep", pipeline_sample, keep, .max = 1024),
+};
+static SHAPE(sample, pipeline_sample);
+
+static const struct field processor_fields[] = {
+    POINTER("attributes", pipeline_processor, attributes, &shape_attributes),
+    POINTER("parse", pipeline_processor, parse, &shape_parse),
+    POINTER("redact", pipeline_processor, redact, &shape_redact),
+    POINTER("filter", pipeline_processor, filter, &shape_filter),
+    POINTER("sample", pipeline_processor, sample, &shape_sample),
+};
+static SHAPE(processor, pipeline_processor);
+
+static const struct field route_fields[] = {
+    STRING("when", pipeline_route, when, .max = 1024),
+    STRING("to", pipeline_route, to, .required = true, .max = 63, .syntax = syntax_dns_label,
+           .advice = "Write the name of one of spec.topics"),
+};
+static SHAPE(route, pipeline_route);
 
 /* ---- edges */
 
@@ -305,6 +369,9 @@ static const struct field edge_fields[] = {
     GROUP("receivers", &shape_receivers),
     LIST("resourceAttributes", pipeline_edge, resource_attributes, resource_attribute_count, 32,
          &shape_attribute, false, NULL),
+    LIST("processors", pipeline_edge, processors, processor_count, PIPELINE_PROCESSORS_MAX,
+         &shape_processor, false, NULL),
+    LIST("routes", pipeline_edge, routes, route_count, PIPELINE_ROUTES_MAX, &shape_route, false, NULL),
     SIZE("memoryLimit", pipeline_edge, memory_limit_bytes, "128Mi", 32 * MI, 64 * GI),
     OBJECT("spool", pipeline_edge, spool, &shape_spool),
     GROUP("producer", &shape_producer),

@@ -24,6 +24,10 @@ void pipeline_validate(const struct pipeline *pipeline, struct faults *faults);
 void pipeline_validate_topics(const struct pipeline *pipeline, struct faults *faults);
 void pipeline_validate_edge(const struct pipeline *pipeline, const struct pipeline_edge *edge,
                             const char *path, struct faults *faults);
+void pipeline_validate_processors(const struct pipeline_processor *processors, size_t count,
+                                  const char *path, struct faults *faults);
+void pipeline_validate_routes(const struct pipeline *pipeline, const struct pipeline_edge *edge,
+                              const char *path, struct faults *faults);
 void pipeline_validate_gateway(const struct pipeline *pipeline,
                                const struct pipeline_gateway *gateway, const char *path,
                                struct faults *faults);

@@ -209,6 +209,8 @@ void pipeline_validate_edge(const struct pipeline *pipeline, const struct pipeli
     validate_container_logs(pipeline, edge, path, faults);
     validate_files(pipeline, edge, path, faults);
     validate_attributes(edge, path, faults);
+    pipeline_validate_processors(edge->processors, edge->processor_count, path, faults);
+    pipeline_validate_routes(pipeline, edge, path, faults);
     validate_storage(pipeline, edge, path, faults);
     validate_producer(edge, path, faults);
     pipeline_validate_pod(&edge->pod, fault_path(path, "podTemplate", pod), faults);

@@ -25,7 +25,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { WORKERS_MAX = 4, CREDENTIALS_REFRESH_MS = 10000, TAIL_DRAIN_MS = 1000 };
+enum { CREDENTIALS_REFRESH_MS = 10000, TAIL_DRAIN_MS = 1000 };
 
 struct worker {
     struct edge *edge;
@@ -49,7 +49,7 @@ struct edge {
     struct spool *spool;
     struct produce *produce;
     struct edge_tail *tail; /* NULL: no files are followed */
-    struct worker workers[WORKERS_MAX];
+    struct worker workers[EDGE_WORKERS_MAX];
     size_t workers_len;
     struct edge_state state;
     struct http_server *server;
@@ -284,15 +284,27 @@ static void *run_worker(void *context)
     return NULL;
 }
 
+/* What this worker does by the document as it is now. */
+static struct receive_limits limits_of(const struct worker *worker)
+{
+    const struct edge_live *live = worker->edge->live;
+    struct receive_limits limits = live->limits;
+
+    limits.refine = live->refines[worker - worker->edge->workers];
+    return limits;
+}
+
 static enum err open_worker(struct edge *edge, const struct receive_options *options,
                             struct error *error)
 {
     struct worker *worker = &edge->workers[edge->workers_len++];
+    struct receive_options own = *options;
 
     worker->edge = edge;
+    own.limits = limits_of(worker);
     enum err err = net_loop_create(&worker->loop, error);
     if (!err)
-        err = receive_open(worker->loop, options, &worker->receive, error);
+        err = receive_open(worker->loop, &own, &worker->receive, error);
     if (err)
         return err;
     if (edge->workers_len == 1) {
@@ -307,7 +319,7 @@ static enum err open_workers(struct edge *edge, struct error *error)
 {
     struct receive_options options;
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
-    size_t n = cores < 2 ? 2 : cores > WORKERS_MAX ? WORKERS_MAX : (size_t)cores;
+    size_t n = cores < 2 ? 2 : cores > EDGE_WORKERS_MAX ? EDGE_WORKERS_MAX : (size_t)cores;
 
     enum err err = OK;
 
@@ -368,7 +380,7 @@ enum err edge_start(const struct edge_options *options, struct edge **ret_edge, 
 
     enum err err = open_spool(edge, error);
     if (!err)
-        err = edge_live_make(options->pipeline, options->edge, &edge->live, error);
+        err = edge_live_make(options->pipeline, options->edge, &edge->budget, &edge->live, error);
     if (!err)
         err = open_tls(edge, error);
     if (!err)
@@ -417,7 +429,9 @@ static void change_worker(struct net_task *task)
 {
     struct worker *worker = CONTAINER_OF(task, struct worker, change);
 
-    receive_change(worker->receive, &worker->edge->live->limits);
+    const struct receive_limits limits = limits_of(worker);
+
+    receive_change(worker->receive, &limits);
     atomic_fetch_sub(&worker->edge->changing, 1);
 }
 
@@ -446,7 +460,7 @@ enum err edge_change(struct edge *edge, const struct pipeline *pipeline, struct 
 
     ASSERT(wanted != NULL);
     const struct spool_policy policy = policy_of(wanted);
-    enum err err = edge_live_make(pipeline, wanted, &live, error);
+    enum err err = edge_live_make(pipeline, wanted, &edge->budget, &live, error);
     if (!err)
         err = spool_set_policy(edge->spool, &policy, error);
     if (err) {

@@ -1,6 +1,7 @@
 #include "sidecar/edge/edge_live.h"
 
 #include "common/contract/names.h"
+#include "sidecar/edge/refine.h"
 #include "sidecar/otlp/stamp.h"
 
 #include <stdlib.h>
@@ -76,7 +77,7 @@ static enum err copy_origins(const struct pipeline_strings *origins, struct edge
 }
 
 enum err edge_live_make(const struct pipeline *pipeline, const struct pipeline_edge *edge,
-                        struct edge_live **ret_live, struct error *error)
+                        struct net_budget *budget, struct edge_live **ret_live, struct error *error)
 {
     AUTO(edge_live_free) struct edge_live *live = calloc(1, sizeof *live);
 
@@ -85,6 +86,8 @@ enum err edge_live_make(const struct pipeline *pipeline, const struct pipeline_e
     enum err err = make_stamps(pipeline, edge, live, error);
     if (!err)
         err = copy_origins(&edge->otlp.cors_allowed_origins, live, error);
+    for (size_t i = 0; i < EDGE_WORKERS_MAX && !err; i++)
+        err = refine_open(pipeline, edge, budget, &live->refines[i], error);
     if (err)
         return err;
     live->limits.stamp_local = live->stamp_local;
@@ -99,6 +102,8 @@ void edge_live_retire(struct edge_live *live)
 {
     stamp_destroy(&live->stamp_local);
     stamp_destroy(&live->stamp_remote);
+    for (size_t i = 0; i < EDGE_WORKERS_MAX; i++)
+        refine_close(&live->refines[i]);
 }
 
 void edge_live_free(struct edge_live **live)

@@ -1,6 +1,6 @@
 /* edge_live: what the receivers of an edge do by the document and can change while they run: what
- * is stamped, whom browsers may serve, how large a request may be. Made anew as a whole, swapped in
- * by each worker on its own thread; see edge_change().
+ * is processed and stamped, whom browsers may serve, how large a request may be. Made anew as a
+ * whole, swapped in by each worker on its own thread; see edge_change().
  *
  * Answers under way may still name an origin of the one before, so the memory of a retired one is
  * kept until the edge stops: a few hundred bytes for each change.
@@ -12,16 +12,21 @@
 #include "common/contract/pipeline.h"
 #include "sidecar/edge/receive.h"
 
+#define EDGE_WORKERS_MAX 4
+
 struct edge_live {
     struct edge_live *retired; /* the one before */
     struct arena arena;
     struct stamp *stamp_local, *stamp_remote;
-    struct receive_limits limits; /* points into what is above */
+    struct refine *refines[EDGE_WORKERS_MAX]; /* one for each worker */
+    struct receive_limits limits;             /* points into what is above, but for refine */
 };
 
-/* ERR_INVALID: resourceAttributes that can't be stamped. Keeps nothing of the document. */
+/* ERR_INVALID: resourceAttributes that can't be stamped. Keeps nothing of the document; the budget,
+ * of what is in flight, is a loan. */
 NODISCARD enum err edge_live_make(const struct pipeline *pipeline, const struct pipeline_edge *edge,
-                                  struct edge_live **ret_live, struct error *error);
+                                  struct net_budget *budget, struct edge_live **ret_live,
+                                  struct error *error);
 
 /* No worker uses it any more; what answers may name stays. */
 void edge_live_retire(struct edge_live *live);

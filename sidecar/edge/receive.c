@@ -1,5 +1,7 @@
 /* A request is answered on its loop's thread. While the spool has it, a struct pending stands for
- * it: the committer's thread leaves the result there and posts the request back. */
+ * it: the committer's thread leaves the result there and posts the request back. With routes it may
+ * be several appends, one for each topic; it is answered when all of them are, with success if all
+ * succeeded. After a failure clients send it again, and what was stored is there twice. */
 #include "sidecar/edge/receive.h"
 
 #include "common/assert.h"
@@ -7,10 +9,10 @@
 #include "sidecar/edge/receive_answer.h"
 #include "sidecar/edge/receive_metrics.h"
 #include "sidecar/edge/receive_tokens.h"
+#include "sidecar/edge/refine.h"
 #include "sidecar/net/grpc_server.h"
 #include "sidecar/net/net_server.h"
 #include "sidecar/otlp/otlp_json.h"
-#include "sidecar/otlp/stamp.h"
 #include "sidecar/otlp/status.h"
 #include "sidecar/otlp/walk.h"
 
@@ -29,18 +31,29 @@ struct receive {
     struct receive_options options;
     struct net_loop *loop;
     struct port grpc, http;
-    struct otlp_slices slices; /* of the request at hand */
-    struct buf json;           /* protobuf made of the JSON at hand */
-    struct pending *idle;      /* for reuse */
+    struct buf json;      /* protobuf made of the JSON at hand */
+    struct pending *idle; /* for reuse */
     struct receive_metrics metrics;
     _Atomic size_t in_spool;
     void (*drained)(void *context);
     void *drained_context;
 };
 
-/* A request that the spool has. Lent to it until done. */
-struct pending {
+/* One of a request's appends. Lent to the spool until done. */
+struct append {
     struct spool_waiter waiter;
+    struct pending *pending;
+    struct append *next;
+};
+
+/* A request that the spool has. */
+struct pending {
+    struct append first, *further; /* appends */
+    atomic_uint left;              /* of them, not done; 1 more while they are being made */
+    atomic_bool failed;            /* whoever sets it writes what follows */
+    enum refusal refusal;
+    struct error error;
+
     struct receive *receive;
     struct net_request *request;
     struct pending *next;
@@ -48,7 +61,7 @@ struct pending {
     uint64_t since_ns;
     uint32_t items;
     uint64_t bytes;
-    struct error error;
+    struct process_counts counts;
 };
 
 /* ---- into the spool and back */
@@ -64,22 +77,38 @@ static struct pending *take_pending(struct receive *receive)
 
 static void give_pending(struct pending *pending)
 {
+    while (pending->further != NULL) {
+        struct append *gone = pending->further;
+        pending->further = gone->next;
+        free(gone);
+    }
     pending->next = pending->receive->idle;
     pending->receive->idle = pending;
+}
+
+/* The first failure is the one that is answered with. Any thread. */
+static void fail(struct pending *pending, enum refusal refusal, enum err err,
+                 const struct error *error)
+{
+    if (atomic_exchange(&pending->failed, true))
+        return;
+    pending->refusal = refusal;
+    pending->error = error != NULL ? *error : (struct error){.code = err};
 }
 
 /* Back on the loop's thread: the spool has decided. */
 static void finish(struct net_request *request)
 {
     struct pending *pending = net_request_user(request);
+    struct receive *receive = pending->receive;
 
-    if (pending->error.code == OK) {
-        receive_metrics_accept(&pending->receive->metrics, &pending->answer, pending->items,
-                               pending->bytes, (double)(clock_mono_ns() - pending->since_ns) / 1e9);
+    if (!atomic_load(&pending->failed)) {
+        receive_metrics_accept(&receive->metrics, &pending->answer, pending->items, pending->bytes,
+                               (double)(clock_mono_ns() - pending->since_ns) / 1e9);
+        process_count(&pending->counts);
         answer_success(&pending->answer, &request);
     } else {
-        answer_refusal(&pending->answer, &request, refusal_of_spool(pending->error.code),
-                       pending->error.text);
+        answer_refusal(&pending->answer, &request, pending->refusal, pending->error.text);
     }
     give_pending(pending);
 }
@@ -87,14 +116,62 @@ static void finish(struct net_request *request)
 /* The committer's thread. */
 static void spooled(struct spool_waiter *waiter, enum err err, const struct error *error)
 {
-    struct pending *pending = (struct pending *)waiter; /* its first member */
+    struct append *append = (struct append *)waiter; /* its first member */
+    struct pending *pending = append->pending;
     struct receive *receive = pending->receive;
 
-    pending->error = err && error != NULL ? *error : (struct error){.code = err};
-    if (!err && receive->options.stored != NULL)
+    if (err)
+        fail(pending, refusal_of_spool(err), err, error);
+    else if (receive->options.stored != NULL)
         receive->options.stored(receive->options.context);
+    if (atomic_fetch_sub(&pending->left, 1) > 1)
+        return;
     net_request_post(pending->request, finish);
     atomic_fetch_sub(&receive->in_spool, 1); /* the last touch: see receive_close() */
+}
+
+static struct append *next_append(struct pending *pending)
+{
+    struct append *append = &pending->first;
+
+    if (append->pending != NULL) {
+        append = calloc(1, sizeof *append);
+        if (append == NULL)
+            return NULL;
+        append->next = pending->further;
+        pending->further = append;
+    }
+    append->pending = pending;
+    append->waiter.done = spooled;
+    append->waiter.ack = pending->receive->options.ack;
+    return append;
+}
+
+/* One part of the request, for one topic. A failure is noted here. */
+static enum err append_part(void *context, const struct refined *part, struct error *error)
+{
+    struct pending *pending = context;
+    struct receive *receive = pending->receive;
+    const struct spool_request request = {.lane = pending->answer.signal,
+                                          .parts = part->slices,
+                                          .part_count = part->slice_count,
+                                          .items = part->items,
+                                          .tag = part->tag};
+    struct append *append = next_append(pending);
+
+    atomic_fetch_add(&pending->left, 1);
+    enum err err = append == NULL
+                       ? error_set(error, ERR_NOMEM, "no memory for another request")
+                       : spool_append(receive->options.spool, &request, &append->waiter, error);
+    if (err) {
+        atomic_fetch_sub(&pending->left, 1);
+        fail(pending, refusal_of_spool(err), err, error);
+        return err;
+    }
+    pending->bytes += part->size_bytes;
+    if (receive->options.ack == SPOOL_ACK_REPLICATED && receive->options.stored != NULL)
+        receive->options.stored(receive->options.context);
+    return OK;
 }
 
 static bool is_local(const struct receive *receive, const struct net_request *request)
@@ -103,45 +180,36 @@ static bool is_local(const struct receive *receive, const struct net_request *re
     return receive->options.all_local || strncmp(peer, "127.", 4) == 0 || strcmp(peer, "::1") == 0;
 }
 
-/* Hands the checked message to the spool. On failure the request is answered here. */
+/* Hands the checked message to the spool, in as many parts as it has topics. */
 static void store(struct receive *receive, struct net_request *request, const struct answer *answer,
                   struct bytes message, uint32_t items)
 {
     const struct stamp *stamp = is_local(receive, request) ? receive->options.limits.stamp_local
                                                            : receive->options.limits.stamp_remote;
     struct error error = {0};
-    enum err err = stamp_apply(stamp, message, spool_request_max(receive->options.spool),
-                               &receive->slices, &error);
-    struct pending *pending = err ? NULL : take_pending(receive);
-    if (!err && pending == NULL)
-        err = error_set(&error, ERR_NOMEM, "no memory for another request");
-    if (err || pending == NULL) {
-        answer_refusal(answer, &request,
-                       err == ERR_FULL ? REFUSED_TOO_LARGE : refusal_of_spool(err), error.text);
+    struct pending *pending = take_pending(receive);
+
+    if (pending == NULL) {
+        answer_refusal(answer, &request, REFUSED_MEMORY, "no memory for another request");
         return;
     }
-
-    *pending = (struct pending){.waiter = {.done = spooled, .ack = receive->options.ack},
+    *pending = (struct pending){.left = 1,
                                 .receive = receive,
                                 .request = request,
                                 .answer = *answer,
                                 .since_ns = clock_mono_ns(),
-                                .items = items,
-                                .bytes = receive->slices.size_bytes};
+                                .items = items};
     net_request_set_user(request, pending);
-    const struct spool_request append = {.lane = answer->signal,
-                                         .parts = receive->slices.list,
-                                         .part_count = receive->slices.count,
-                                         .items = items};
     atomic_fetch_add(&receive->in_spool, 1);
-    err = spool_append(receive->options.spool, &append, &pending->waiter, &error);
-    if (err) {
-        atomic_fetch_sub(&receive->in_spool, 1);
-        give_pending(pending);
-        answer_refusal(answer, &request, refusal_of_spool(err), error.text);
-    } else if (receive->options.ack == SPOOL_ACK_REPLICATED && receive->options.stored != NULL) {
-        receive->options.stored(receive->options.context);
-    }
+    enum err err = refine_run(receive->options.limits.refine, answer->signal, message, items, stamp,
+                              spool_request_max(receive->options.spool), append_part, pending,
+                              &pending->counts, &error);
+    if (err) /* what append_part() has noted stays */
+        fail(pending, err == ERR_FULL ? REFUSED_TOO_LARGE : refusal_of_spool(err), err, &error);
+    if (atomic_fetch_sub(&pending->left, 1) > 1)
+        return;
+    atomic_fetch_sub(&receive->in_spool, 1); /* all is decided already, or nothing was left */
+    finish(request);
 }
 
 /* Checks the protobuf message and stores it; an empty one is a success with nothing to store. */
@@ -452,7 +520,6 @@ void receive_close(struct receive **receive)
 
     net_server_close(&gone->grpc.server);
     net_server_close(&gone->http.server);
-    otlp_slices_fini(&gone->slices);
     buf_fini(&gone->json);
     while (gone->idle != NULL) {
         struct pending *pending = gone->idle;

@@ -1,6 +1,6 @@
 /* receive: the OTLP server of an edge: gRPC and HTTP requests into the spool, and their answers.
  *
- *   request --checks--> walk --> stamp --> spool_append --done--> answer
+ *   request --checks--> walk --> refine --> spool_append --done--> answer
  *      |         |        |                     |
  *      +---------+--------+---------------------+--> a refusal, with its reason and its counter
  *
@@ -26,6 +26,7 @@
 
 struct net_loop;
 struct receive;
+struct refine;
 struct receive_tokens;
 struct stamp;
 struct tls_context;
@@ -39,6 +40,7 @@ struct tls_context;
 struct receive_limits {
     size_t grpc_body_max, http_body_max; /* bytes, decompressed too */
 
+    struct refine *refine;            /* this thread's */
     const struct stamp *stamp_local;  /* for what comes from this node */
     const struct stamp *stamp_remote; /* for the rest */
 

@@ -16,6 +16,7 @@
 #define SIDECAR_EDGE_ROUTES_H
 
 #include "common/attr.h"
+#include "common/bytes.h"
 #include "common/contract/pipeline.h"
 #include "common/error.h"
 
@@ -25,5 +26,32 @@ uint32_t routes_tag(const struct pipeline *pipeline, const struct pipeline_topic
 /* The topic that entries of the signal with that tag go to. NULL: nobody reads the signal. */
 const struct pipeline_topic *routes_topic(const struct pipeline *pipeline, enum signal signal,
                                           uint32_t tag);
+
+/* ---- which items go where; a struct routes belongs to one thread at a time */
+
+struct routes;
+
+/* Compiles the routes of the edge; nothing of the document is kept. ERR_INVALID, ERR_NOMEM. */
+NODISCARD enum err routes_create(const struct pipeline *pipeline, const struct pipeline_edge *edge,
+                                 struct routes **ret_routes, struct error *error);
+void routes_destroy(struct routes **routes);
+
+/* Whether any route is about the signal. */
+bool routes_concern(const struct routes *routes, enum signal signal);
+
+/* Takes what is for one topic. `request` is valid until it returns. */
+typedef enum err routes_emit_fn(void *context, struct bytes request, uint32_t items, uint32_t tag,
+                                struct error *error);
+
+/* Cuts a request, as otlp_walk() accepts it, with `items` items, into one for each topic, in the
+ * order of their first items. A request that goes one way is handed on itself. Memory is that of
+ * one part and a byte for each item. What `emit` returns other than OK ends it and is returned.
+ * ERR_NOMEM. */
+NODISCARD enum err routes_split(struct routes *routes, enum signal signal, struct bytes request,
+                                uint32_t items, routes_emit_fn *emit, void *context,
+                                struct error *error);
+
+/* Gives back what one large request took. */
+void routes_release(struct routes *routes);
 
 #endif

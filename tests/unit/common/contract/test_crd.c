@@ -136,6 +136,8 @@ static void compare_field(const struct field *field, const struct json *schema, 
         return;
     case FIELD_STRINGS:
         compare_limit(schema, "maxItems", field->max, path);
+        if (field->value_max > 0)
+            compare_limit(json_get(schema, "items"), "maxLength", (int64_t)field->value_max, path);
         return;
     case FIELD_MAP:
         compare_limit(schema, "maxProperties", field->max, path);
@@ -150,6 +152,10 @@ static void compare_field(const struct field *field, const struct json *schema, 
     case FIELD_POINTER:
         compare_shape(field->shape, schema, path);
         return;
+    case FIELD_RATIO:
+        compare_limit(schema, "minimum", 0, path);
+        compare_limit(schema, "maximum", 1, path);
+        return;
     case FIELD_BOOL:
     case FIELD_SIZE:
     case FIELD_PERCENT:
@@ -163,10 +169,11 @@ static void compare_field(const struct field *field, const struct json *schema, 
 static const char *schema_type(enum field_kind kind)
 {
     static const char *const types[] = {
-        [FIELD_BOOL] = "boolean",   [FIELD_INT] = "integer",    [FIELD_DURATION] = "string",
-        [FIELD_PERCENT] = "string", [FIELD_WORD] = "string",    [FIELD_STRING] = "string",
-        [FIELD_STRINGS] = "array",  [FIELD_MAP] = "object",     [FIELD_SECRET] = "object",
-        [FIELD_OBJECT] = "object",  [FIELD_POINTER] = "object", [FIELD_LIST] = "array"};
+        [FIELD_BOOL] = "boolean",   [FIELD_INT] = "integer",   [FIELD_DURATION] = "string",
+        [FIELD_PERCENT] = "string", [FIELD_RATIO] = "number",  [FIELD_WORD] = "string",
+        [FIELD_STRING] = "string",  [FIELD_STRINGS] = "array", [FIELD_MAP] = "object",
+        [FIELD_SECRET] = "object",  [FIELD_OBJECT] = "object", [FIELD_POINTER] = "object",
+        [FIELD_LIST] = "array"};
     return kind == FIELD_SIZE || kind == FIELD_AMOUNT || kind == FIELD_RAW ? NULL : types[kind];
 }
 

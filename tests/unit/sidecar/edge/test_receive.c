@@ -2,18 +2,22 @@
  * spool has synced, and every refusal with its reason, its status and its counter. Real sockets and
  * a real spool on a disk in memory. */
 // link: tests/support/fault_disk.c tests/support/net_peer.c tests/support/numbered.c
+// link: tests/support/processors.c
 #include "tests/support/test.h"
 
 #include "common/compress.h"
 #include "common/metrics.h"
 #include "sidecar/edge/receive.h"
 #include "sidecar/edge/receive_tokens.h"
+#include "sidecar/edge/refine.h"
+#include "sidecar/edge/routes.h"
 #include "sidecar/net/grpc_client.h"
 #include "sidecar/otlp/stamp.h"
 #include "sidecar/spool/reader.h"
 #include "tests/support/fault_disk.h"
 #include "tests/support/net_peer.h"
 #include "tests/support/numbered.h"
+#include "tests/support/processors.h"
 
 #include <semaphore.h>
 #include <stdio.h>
@@ -27,6 +31,7 @@ struct edge {
     struct net_loop *loop;
     struct net_budget budget;
     struct stamp *stamp;
+    struct refine *refine;
     struct spool *spool;
     struct spool_reader *reader; /* holds what is stored */
     struct receive *receive;
@@ -54,8 +59,10 @@ static void open_tokens(struct edge *edge, const char *text)
     assert_ok(receive_tokens_open(edge->tokens_file, &edge->tokens, NULL));
 }
 
-static void open_edge(struct edge *edge, const char *tokens)
+static void open_refining_edge(struct edge *edge, const char *tokens, const char *processors,
+                               const char *routes)
 {
+    AUTO(pipeline_free) struct pipeline *pipeline = processors_pipeline(processors, routes);
     const struct spool_config config = {
         .dir = "spool", .size_bytes = SIZE, .pending_max_bytes = PENDING_MAX};
 
@@ -65,6 +72,7 @@ static void open_edge(struct edge *edge, const char *tokens)
     fault_disk_reset();
     assert_ok(net_loop_create(&edge->loop, NULL));
     assert_ok(stamp_create(NULL, 0, &edge->stamp, NULL));
+    assert_ok(refine_open(pipeline, &pipeline->edges[0], &edge->budget, &edge->refine, NULL));
     assert_ok(spool_open(&config, &edge->spool, NULL));
     assert_ok(spool_reader_open(edge->spool, SIGNAL_LOGS, "test", &edge->reader, NULL));
     const struct receive_options options = {
@@ -72,7 +80,8 @@ static void open_edge(struct edge *edge, const char *tokens)
         .budget = &edge->budget,
         .ack = SPOOL_ACK_SYNCED,
         .address = "127.0.0.1",
-        .limits = {.grpc_body_max = BODY_MAX,
+        .limits = {.refine = edge->refine,
+                   .grpc_body_max = BODY_MAX,
                    .http_body_max = BODY_MAX,
                    .stamp_local = edge->stamp,
                    .stamp_remote = edge->stamp,
@@ -84,11 +93,17 @@ static void open_edge(struct edge *edge, const char *tokens)
     assert_ok(receive_open(edge->loop, &options, &edge->receive, NULL));
 }
 
+static void open_edge(struct edge *edge, const char *tokens)
+{
+    open_refining_edge(edge, tokens, "[]", "[]");
+}
+
 static void close_edge(struct edge *edge)
 {
     net_peer_run_for(edge->loop, 20);
     assert_int_equal(receive_in_spool(edge->receive), 0);
     receive_close(&edge->receive);
+    refine_close(&edge->refine);
     receive_tokens_close(&edge->tokens);
     if (edge->tokens_file[0] != '\0')
         unlink(edge->tokens_file);
@@ -307,6 +322,110 @@ static void test_follows_its_tokens_while_they_are_changed(void **state)
     assert_true(receive_tokens_allow(edge.tokens, new));
     assert_false(receive_tokens_allow(edge.tokens, BYTES_LITERAL("Bearer ")));
     assert_false(receive_tokens_allow(edge.tokens, (struct bytes){0}));
+    close_edge(&edge);
+}
+
+/* ---- processors and routes */
+
+#define THREE_RECORDS                                                                           \
+    BYTES_LITERAL("{\"resourceLogs\":[{\"scopeLogs\":[{\"logRecords\":[{\"severityNumber\":5}," \
+                  "{\"severityNumber\":9},{\"severityNumber\":17}]}]}]}")
+
+/* The items stored under a tag, of all that was stored since the last call. */
+struct stored {
+    uint32_t tags[8], items[8];
+    size_t count;
+};
+
+static void read_stored(struct edge *edge, struct stored *stored)
+{
+    struct spool_frame *frame = NULL;
+
+    *stored = (struct stored){0};
+    while (spool_reader_next(edge->reader, 200, &frame, NULL) == OK) {
+        for (uint32_t i = 0; i < frame->entry_count; i++) {
+            struct spool_entry entry = spool_frame_entry(frame, i);
+            assert_true(stored->count < 8);
+            stored->tags[stored->count] = entry.tag;
+            stored->items[stored->count++] = entry.items;
+        }
+        spool_frame_release(&frame);
+    }
+}
+
+static void test_stores_what_processors_leave(void **state)
+{
+    (void)state;
+    struct edge edge;
+
+    open_refining_edge(&edge, NULL, "        - filter: {drop: 'severity < \"INFO\"'}\n", "[]");
+    expect(&edge, POST_LOGS JSON, THREE_RECORDS, "200");
+    assert_int_equal(stored_items(&edge), 2);
+    assert_int_equal(net_budget_used(&edge.budget), 0);
+    close_edge(&edge);
+}
+
+static void test_a_request_that_processors_leave_nothing_of_is_a_success(void **state)
+{
+    (void)state;
+    struct edge edge;
+
+    open_refining_edge(&edge, NULL, "        - filter: {drop: 'true'}\n", "[]");
+    expect(&edge, POST_LOGS JSON, THREE_RECORDS, "200");
+    assert_int_equal(stored_items(&edge), 0);
+    close_edge(&edge);
+}
+
+static void test_stores_each_part_under_the_tag_of_its_topic(void **state)
+{
+    (void)state;
+    AUTO(pipeline_free) struct pipeline *pipeline = processors_pipeline("[]", "[]");
+    uint32_t red = routes_tag(pipeline, pipeline_topic(pipeline, "red-logs"));
+    struct stored stored;
+    struct edge edge;
+
+    open_refining_edge(&edge, NULL, "[]",
+                       "        - {when: 'severity == \"INFO\"', to: red-logs}\n");
+    expect(&edge, POST_LOGS JSON, THREE_RECORDS, "200");
+    read_stored(&edge, &stored);
+    assert_int_equal(stored.count, 2);
+    assert_int_equal(stored.tags[0], 0);
+    assert_int_equal(stored.items[0], 2);
+    assert_int_equal(stored.tags[1], red);
+    assert_int_equal(stored.items[1], 1);
+    close_edge(&edge);
+}
+
+static void test_a_part_that_fails_fails_the_request(void **state)
+{
+    (void)state;
+    struct edge edge;
+
+    open_refining_edge(&edge, NULL, "[]",
+                       "        - {when: 'severity == \"INFO\"', to: red-logs}\n");
+    fault_disk_fail(1, true, ERR_IO);
+    expect(&edge, POST_LOGS JSON, THREE_RECORDS, "503");
+    fault_disk_fail(0, false, OK);
+    expect(&edge, POST_LOGS JSON, THREE_RECORDS, "200");
+    assert_int_equal(stored_items(&edge), 3);
+    spool_stop_appends(edge.spool);
+    expect(&edge, POST_LOGS JSON, THREE_RECORDS, "503");
+    close_edge(&edge);
+}
+
+static void test_refuses_what_it_has_no_memory_to_process(void **state)
+{
+    (void)state;
+    struct edge edge;
+
+    open_refining_edge(&edge, NULL, "        - filter: {drop: 'severity < \"INFO\"'}\n", "[]");
+    assert_true(net_budget_take(&edge.budget, 900 << 10)); /* others are at it */
+    expect(&edge, POST_LOGS JSON, THREE_RECORDS, "503");
+    net_budget_give(&edge.budget, 900 << 10);
+    expect(&edge, POST_LOGS JSON, THREE_RECORDS, "200");
+    edge.budget.max = 200 << 10; /* it would never do */
+    expect(&edge, POST_LOGS JSON, THREE_RECORDS, "413");
+    assert_int_equal(stored_items(&edge), 2);
     close_edge(&edge);
 }
 
@@ -553,6 +672,11 @@ int main(void)
         cmocka_unit_test(test_lets_a_page_of_an_allowed_origin_ask_first),
         cmocka_unit_test(test_asks_for_its_token),
         cmocka_unit_test(test_follows_its_tokens_while_they_are_changed),
+        cmocka_unit_test(test_stores_what_processors_leave),
+        cmocka_unit_test(test_a_request_that_processors_leave_nothing_of_is_a_success),
+        cmocka_unit_test(test_stores_each_part_under_the_tag_of_its_topic),
+        cmocka_unit_test(test_a_part_that_fails_fails_the_request),
+        cmocka_unit_test(test_refuses_what_it_has_no_memory_to_process),
         cmocka_unit_test(test_takes_and_refuses_over_grpc),
         cmocka_unit_test(test_asks_to_try_again_when_the_spool_is_full),
         cmocka_unit_test(test_asks_to_try_again_when_memory_is_short),

@@ -1,0 +1,54 @@
+/* refine: what a checked request goes through before it is spooled, whichever way it came in.
+ *
+ *   request --process--> --stamp--> --route--> one part for each topic
+ *      |                    |          |
+ *      |                    |          +-- an edge without routes: one part
+ *      +--------------------+-- without processors that concern its signal: nothing is read or
+ * copied
+ *
+ * What it needs beyond the request is taken from the budget first: for a result that is a quarter
+ * larger than the request to begin with, and more only if it turns out larger than that.
+ *
+ * Thread: one at a time; each worker has its own.
+ */
+#ifndef SIDECAR_EDGE_REFINE_H
+#define SIDECAR_EDGE_REFINE_H
+
+#include "common/attr.h"
+#include "common/contract/pipeline.h"
+#include "common/error.h"
+#include "sidecar/net/net_budget.h"
+#include "sidecar/process/process.h"
+
+struct refine;
+struct stamp;
+
+/* Compiles what the edge says. Nothing of the document is kept; the budget is a loan. ERR_INVALID,
+ * ERR_NOMEM. */
+NODISCARD enum err refine_open(const struct pipeline *pipeline, const struct pipeline_edge *edge,
+                               struct net_budget *budget, struct refine **ret_refine,
+                               struct error *error);
+void refine_close(struct refine **refine);
+
+/* A request for one topic, valid until the call ends: views, to be read one behind the other. */
+struct refined {
+    const struct bytes *slices;
+    size_t slice_count, size_bytes;
+    uint32_t items;
+    uint32_t tag; /* routes.h */
+};
+
+typedef enum err refine_emit_fn(void *context, const struct refined *part, struct error *error);
+
+/* Hands all that is left of the request to `emit`, part by part: none if every item was dropped.
+ * What `emit` returns other than OK ends it and is returned. `counts` get what became of items,
+ * to be given to process_count() once the request has been answered for.
+ *
+ * ERR_FULL: a result would be above `size_max` bytes, or take more than the budget. ERR_AGAIN: too
+ * many bytes are in flight. ERR_NOMEM. */
+NODISCARD enum err refine_run(struct refine *refine, enum signal signal, struct bytes request,
+                              uint32_t items, const struct stamp *stamp, size_t size_max,
+                              refine_emit_fn *emit, void *context,
+                              struct process_counts *ret_counts, struct error *error);
+
+#endif
