@@ -17,11 +17,13 @@ enum {
     READERS_AT = LANES_AT + SIGNAL_COUNT * LANE_LEN,
     READER_LEN = 96,
     READERS_ALL = SIGNAL_COUNT * SPOOL_READERS_MAX,
+    AHEAD_AT = READERS_AT + READERS_ALL * READER_LEN,
+    AHEAD_LEN = 48,
     NAME_LEN = SPOOL_READER_NAME_MAX + 1,
     PATH_CAP = 4096,
 };
 
-_Static_assert(READERS_AT + READERS_ALL * READER_LEN <= CRC_AT, "a slot holds all readers");
+_Static_assert(AHEAD_AT + READERS_ALL * AHEAD_LEN <= CRC_AT, "a slot holds all readers");
 
 static const char magic[] = "SRGCUR01";
 
@@ -42,6 +44,15 @@ static void encode_reader(const struct cursor_reader *reader, enum signal lane, 
     at[72] = (uint8_t)lane;
 }
 
+static void encode_ahead(const struct cursor_reader *reader, uint8_t *at)
+{
+    put_le64(at, reader->ahead_from.seq);
+    put_le64(at + 8, reader->ahead_from.items);
+    put_le64(at + 16, reader->ahead_to.seq);
+    put_le64(at + 24, reader->ahead_to.items);
+    put_le64(at + 32, reader->ahead_to.damaged);
+}
+
 static void encode(const struct cursor_state *state, uint64_t serial, uint8_t slot[static SLOT])
 {
     size_t count = 0;
@@ -57,15 +68,19 @@ static void encode(const struct cursor_state *state, uint64_t serial, uint8_t sl
         put_le64(at + 8, from->synced);
         put_le64(at + 16, from->items);
         put_le64(at + 24, from->dropped);
-        for (int i = 0; i < SPOOL_READERS_MAX; i++)
-            if (from->readers[i].name[0] != '\0')
-                encode_reader(&from->readers[i], lane, slot + READERS_AT + count++ * READER_LEN);
+        for (int i = 0; i < SPOOL_READERS_MAX; i++) {
+            if (from->readers[i].name[0] == '\0')
+                continue;
+            encode_reader(&from->readers[i], lane, slot + READERS_AT + count * READER_LEN);
+            encode_ahead(&from->readers[i], slot + AHEAD_AT + count * AHEAD_LEN);
+            count++;
+        }
     }
     put_le32(slot + 24, (uint32_t)count);
     put_le32(slot + CRC_AT, crc32c(0, (struct bytes){slot, CRC_AT}));
 }
 
-static void decode_reader(const uint8_t *at, struct cursor_state *state)
+static void decode_reader(const uint8_t *at, const uint8_t *ahead, struct cursor_state *state)
 {
     if (at[72] >= SIGNAL_COUNT)
         return;
@@ -84,6 +99,11 @@ static void decode_reader(const uint8_t *at, struct cursor_state *state)
     reader->start_items = get_le64(at + 48);
     reader->damaged = get_le64(at + 56);
     reader->dropped = get_le64(at + 64);
+    reader->ahead_from =
+        (struct spool_position){.seq = get_le64(ahead), .items = get_le64(ahead + 8)};
+    reader->ahead_to = (struct spool_position){.seq = get_le64(ahead + 16),
+                                               .items = get_le64(ahead + 24),
+                                               .damaged = get_le64(ahead + 32)};
 }
 
 static void decode(const uint8_t slot[static SLOT], struct cursor_state *ret_state)
@@ -99,7 +119,8 @@ static void decode(const uint8_t slot[static SLOT], struct cursor_state *ret_sta
     }
     uint32_t count = get_le32(slot + 24);
     for (size_t i = 0; i < count && i < READERS_ALL; i++)
-        decode_reader(slot + READERS_AT + i * READER_LEN, ret_state);
+        decode_reader(slot + READERS_AT + i * READER_LEN, slot + AHEAD_AT + i * AHEAD_LEN,
+                      ret_state);
 }
 
 static bool is_sound(const uint8_t slot[static SLOT])

@@ -10,12 +10,19 @@
  *     28  zeros                                56  u64 of those, items that damage took
  *     32  lanes, 3 * 32 bytes                  64  u64 of those, items that were dropped
  *    128  readers, 96 bytes each               72  u8 lane, then zeros
+ *   1280  readers ahead, 48 bytes each
  *   4092  u32 crc32c of the 4092 bytes before
  *                                             lane, 32 bytes
  *                                               0  u64 begin: frames below are gone
  *                                               8  u64 synced: frames below had been synced
  *                                              16  u64 items of the lane up to there
  *                                              24  u64 items that were dropped unread
+ *
+ *   reader ahead: what it has acknowledged beyond a backlog
+ *      0  u64 first sequence, u64 items before it; 0: nothing
+ *     16  u64 end of the sequences, u64 items before that
+ *     32  u64 of the items between, those that damage took
+ *     40  zeros
  *
  * Overwriting one of two slots is atomic (a torn one fails its check, and the other one counts) and
  * costs a tenth of making a new file. After a failure the file is not trusted any more: the next
@@ -31,6 +38,7 @@
 struct cursor_reader {
     char name[SPOOL_READER_NAME_MAX + 1]; /* "": no reader */
     uint64_t seq, items, start_items, damaged, dropped;
+    struct spool_position ahead_from, ahead_to; /* acknowledged too; sequence 0: none */
 };
 
 struct cursor_lane {

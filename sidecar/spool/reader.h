@@ -8,6 +8,15 @@
  * to be freed and at spool_close(): after a crash a reader gets what lies behind the saved cursor
  * again, under the same (incarnation, sequence), and never less.
  *
+ * While a backlog drains, fresh frames can go first (spool_reader_fresh_first()):
+ *
+ *       acknowledged  | backlog, handed out | to come | acknowledged | handed out | fresh | not
+ * synced cursor                            '---- ahead ---'
+ *
+ * Everything is as before but the order: a frame that goes ahead says so, and is acknowledged in
+ * its turn among those that went ahead. What is acknowledged ahead is saved together with the
+ * cursor, so a crash brings back as little as ever. When the cursor gets there it jumps.
+ *
  * A frame that can't be read any more (bit rot) is skipped and counted, exactly, by its items. So
  * is what SPOOL_DROP_OLDEST takes from under a reader: `lost_items` of the next frame says it too.
  *
@@ -24,7 +33,7 @@ struct spool_reader;
 struct spool_position {
     uint64_t seq;     /* of the next frame, or below it */
     uint64_t items;   /* of all frames before, since the directory was made */
-    uint64_t damaged; /* of those, items that this reader could not be given */
+    uint64_t damaged; /* the reader's own: items that it could not be given */
 };
 
 /* One request in a frame. */
@@ -44,6 +53,7 @@ struct spool_frame {
     uint64_t accepted_ns; /* wall time at which its first request was accepted */
     uint64_t items;
     uint64_t lost_items; /* damaged or dropped between the frame handed out before and this one */
+    bool ahead;          /* of a backlog */
     struct bytes data;
     struct bytes meta;
     uint32_t entry_count;
@@ -63,6 +73,13 @@ void spool_reader_close(struct spool_reader **reader);
 NODISCARD enum err spool_reader_forget(struct spool *spool, enum signal lane, const char *name,
                                        struct error *error);
 
+/* When more than `backlog_bytes` wait, frames that are accepted from then on go first, until the
+ * backlog is gone; 0: they wait for their turn, as at first. At least one frame in four is one of
+ * the backlog meanwhile, and all are while the lane is full, since only that frees room. There is
+ * one such jump at a time: what piles up behind it is handed out in order. May be called at any
+ * time. */
+void spool_reader_fresh_first(struct spool_reader *reader, uint64_t backlog_bytes);
+
 /* Hands out the next synced frame, waiting up to `timeout_ms` for one (0: not at all).
  * ERR_AGAIN: none came, or spool_reader_wake(). ERR_IO: a read failed; asking again tries again,
  * and the third failure at one place counts as damage. ERR_NOMEM. */
@@ -72,17 +89,23 @@ NODISCARD enum err spool_reader_next(struct spool_reader *reader, unsigned timeo
 /* Makes a waiting spool_reader_next(), or the next one, return ERR_AGAIN. */
 void spool_reader_wake(struct spool_reader *reader);
 
-/* All frames below `end` are delivered. Going back is ignored; going past what was handed out is
- * the caller's mistake (ASSERT). */
+/* All frames below `end` are delivered; if it is the end of a frame that went ahead, then all below
+ * it that went ahead, and the cursor stays. Going back is ignored; going past what was handed out
+ * is the caller's mistake (ASSERT). */
 void spool_reader_ack(struct spool_reader *reader, struct spool_position end);
 
-/* The cursor, and the next frame to be handed out. */
 struct spool_position spool_reader_cursor(struct spool_reader *reader);
-struct spool_position spool_reader_position(struct spool_reader *reader);
 
 /* Where the cursor stands on disk: frames from that sequence on are handed out again after a crash,
  * those below are not. */
 uint64_t spool_reader_saved(struct spool_reader *reader);
+
+/* The same with the frames ahead of it that are not handed out again either: from the first of
+ * these sequences on, below the second; both 0: none. */
+struct spool_saved {
+    uint64_t cursor, ahead_from, ahead_to;
+};
+struct spool_saved spool_reader_saved_all(struct spool_reader *reader);
 
 /* Goes back to the cursor: after the peer lost what was in flight, to hand it out once more. */
 void spool_reader_rewind(struct spool_reader *reader);

@@ -266,9 +266,10 @@ static void finish_lane(struct lane *lane, const struct cursor_lane *saved, uint
     for (int i = 0; i < SPOOL_READERS_MAX; i++) {
         struct spool_reader *reader = &lane->readers[i];
         reader->cursor = saved->readers[i];
-        next = larger(next, reader->cursor.seq);
+        next = larger(next, larger(reader->cursor.seq, reader->cursor.ahead_to.seq));
         if (reader->cursor.name[0] != '\0')
-            lane->items = larger(lane->items, reader->cursor.items);
+            lane->items =
+                larger(lane->items, larger(reader->cursor.items, reader->cursor.ahead_to.items));
     }
     for (struct segment *s = lane->segments; s != NULL; s = s->next)
         if (s->end_seq == lane->end)

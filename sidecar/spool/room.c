@@ -138,13 +138,20 @@ static bool pass_begin(struct lane *lane)
            !store_holds_marks(lane, first);
 }
 
+/* No reader is in the segment any more. */
+static void forget_place(struct lane *lane, const struct segment *segment)
+{
+    for (int i = 0; i < SPOOL_READERS_MAX; i++)
+        for (int k = 0; k < 2; k++)
+            if (lane->readers[i].stretches[k].segment == segment)
+                lane->readers[i].stretches[k].segment = NULL;
+}
+
 static void unlink_first(struct lane *lane)
 {
     struct segment *first = lane->segments;
 
-    for (int i = 0; i < SPOOL_READERS_MAX; i++)
-        if (lane->readers[i].segment == first)
-            lane->readers[i].segment = NULL;
+    forget_place(lane, first);
     if (lane->active == first)
         lane->active = NULL;
     lane->segments = first->next;
@@ -211,24 +218,12 @@ static void drop_from_readers(struct lane *lane, const struct segment *segment)
 
     for (int i = 0; i < SPOOL_READERS_MAX; i++) {
         struct spool_reader *reader = &lane->readers[i];
-        struct cursor_reader *cursor = &reader->cursor;
-        if (cursor->name[0] == '\0')
+        if (reader->cursor.name[0] == '\0')
             continue;
         readers = true;
-        if (cursor->seq < segment->end_seq) {
-            uint64_t lost = gap(cursor->items, segment->end_items);
-            cursor->dropped += lost;
-            cursor->seq = segment->end_seq;
-            cursor->items = segment->end_items;
-            if (lost > unread)
-                unread = lost;
-        }
-        if (reader->position.seq < segment->end_seq) {
-            reader->lost += gap(reader->position.items, segment->end_items);
-            reader->position.seq = segment->end_seq;
-            reader->position.items = segment->end_items;
-            reader->segment = NULL;
-        }
+        uint64_t lost = reader_drop_below(reader, segment->end_seq, segment->end_items);
+        if (lost > unread)
+            unread = lost;
     }
     lane->dropped += readers ? unread : base;
 }
@@ -407,9 +402,7 @@ void store_discard_empty(struct store *store, enum signal lane_id)
             continue;
         }
         ASSERT(segment->pins == 0); /* readers stay below `synced` */
-        for (int i = 0; i < SPOOL_READERS_MAX; i++)
-            if (lane->readers[i].segment == segment)
-                lane->readers[i].segment = NULL;
+        forget_place(lane, segment);
         *at = segment->next;
         segment->next = dropped;
         dropped = segment;

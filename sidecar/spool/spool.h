@@ -190,6 +190,7 @@ struct spool_reader_stats {
     uint64_t delivered; /* items acknowledged, since the directory was made */
     uint64_t dropped;   /* items that SPOOL_DROP_OLDEST or max_age_ms took */
     uint64_t damaged;   /* items that could not be read any more */
+    bool ahead;         /* fresh frames go first just now */
     uint64_t oldest_ns; /* wall time of acceptance of the oldest waiting frame, or a little
                            earlier; 0: nothing waits */
 };

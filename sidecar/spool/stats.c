@@ -39,11 +39,17 @@ static void reader_stats(const struct lane *lane, const struct spool_reader *rea
     memcpy(into->name, cursor->name, sizeof into->name);
     into->open = reader->open;
     into->cursor = cursor->seq;
-    into->frames = frames_behind(lane, cursor->seq);
-    into->items = gap(cursor->items, lane->synced_items);
+    uint64_t ahead = gap(cursor->ahead_from.items, cursor->ahead_to.items);
+    uint64_t ahead_frames =
+        gap(frames_behind(lane, cursor->ahead_to.seq), frames_behind(lane, cursor->ahead_from.seq));
+
+    into->frames = frames_behind(lane, cursor->seq) - ahead_frames;
+    into->items = gap(cursor->items + ahead, lane->synced_items);
     into->dropped = cursor->dropped;
-    into->damaged = cursor->damaged;
-    into->delivered = gap(cursor->start_items + cursor->dropped + cursor->damaged, cursor->items);
+    into->damaged = cursor->damaged + cursor->ahead_to.damaged;
+    into->delivered =
+        gap(cursor->start_items + cursor->dropped + into->damaged, cursor->items + ahead);
+    into->ahead = reader_is_split(reader);
     into->oldest_ns = into->frames > 0 ? accepted_ns(lane, cursor->seq) : 0;
 }
 

@@ -21,6 +21,11 @@ uint64_t store_slowest(const struct lane *lane)
     return slowest == UINT64_MAX ? lane->begin : slowest;
 }
 
+static struct spool_saved saved_of(const struct cursor_reader *cursor)
+{
+    return (struct spool_saved){cursor->seq, cursor->ahead_from.seq, cursor->ahead_to.seq};
+}
+
 enum err store_save_cursors(struct store *store, struct error *error)
 {
     struct cursor_state state = {.incarnation = store->incarnation};
@@ -48,7 +53,7 @@ enum err store_save_cursors(struct store *store, struct error *error)
     } else {
         for (enum signal i = 0; i < SIGNAL_COUNT; i++)
             for (int r = 0; r < SPOOL_READERS_MAX; r++)
-                store->lanes[i].readers[r].saved_seq = state.lanes[i].readers[r].seq;
+                store->lanes[i].readers[r].saved = saved_of(&state.lanes[i].readers[r]);
     }
     pthread_mutex_unlock(&store->lock);
     return err;
@@ -141,21 +146,48 @@ bool store_housekeep(struct store *store)
     return prepare_spare(store);
 }
 
+static bool any_is_split(const struct lane *lane)
+{
+    for (int i = 0; i < SPOOL_READERS_MAX; i++)
+        if (reader_is_split(&lane->readers[i]))
+            return true;
+    return false;
+}
+
+/* By all readers, be it ahead of their cursors. */
+static bool is_acknowledged(const struct lane *lane, uint64_t seq)
+{
+    for (int i = 0; i < SPOOL_READERS_MAX; i++) {
+        const struct cursor_reader *cursor = &lane->readers[i].cursor;
+        bool ahead = seq >= cursor->ahead_from.seq && seq < cursor->ahead_to.seq;
+        if (cursor->name[0] != '\0' && seq >= cursor->seq && !ahead)
+            return false;
+    }
+    return true;
+}
+
 void store_answer_replicated(struct store *store, enum signal lane_id, uint64_t seq,
                              enum err verdict, const struct error *error)
 {
     struct lane *lane = &store->lanes[lane_id];
-    struct spool_waiter *done = lane->replicated, **end = &lane->replicated;
+    struct spool_waiter *done = NULL, **done_tail = &done, **at = &lane->replicated;
+    bool ahead = verdict == OK && any_is_split(lane);
 
-    while (*end != NULL && (*end)->seq < seq)
-        end = &(*end)->next;
-    if (end == &lane->replicated)
+    while (*at != NULL && ((*at)->seq < seq || ahead)) {
+        struct spool_waiter *waiter = *at;
+        if (waiter->seq >= seq && !is_acknowledged(lane, waiter->seq)) {
+            at = &waiter->next;
+            continue;
+        }
+        *at = waiter->next;
+        *done_tail = waiter;
+        done_tail = &waiter->next;
+    }
+    if (*at == NULL)
+        lane->replicated_tail = at;
+    *done_tail = NULL;
+    if (done == NULL)
         return;
-    lane->replicated = *end;
-    *end = NULL;
-    if (lane->replicated == NULL)
-        lane->replicated_tail = &lane->replicated;
-
     pthread_mutex_unlock(&store->lock);
     while (done != NULL) {
         struct spool_waiter *next = done->next;

@@ -22,6 +22,7 @@
 #include "sidecar/spool/marks.h"
 #include "sidecar/spool/pending.h"
 #include "sidecar/spool/segment.h"
+#include "sidecar/spool/stretch.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -31,27 +32,6 @@ enum {
     STORE_DAMAGED_MAX = 4, /* set aside; the oldest goes for a fifth */
     STORE_PREPARE_STEP = 1 << 20,
     STORE_PATH_CAP = 4096,
-};
-
-struct spool_reader {
-    struct store *store;
-    enum signal lane;
-
-    /* Guarded by the lock. */
-    bool open;
-    bool woken;
-    struct cursor_reader cursor;              /* name "": this place is free */
-    uint64_t saved_seq;                       /* the cursor as it was last saved */
-    uint64_t max_seq;                         /* end of what was handed out */
-    struct spool_position hole_from, hole_to; /* the last run of frames that can not be had */
-    struct spool_position position;           /* next to hand out */
-    struct segment *segment;                  /* where `position` is; NULL: to be found */
-    uint64_t offset;
-    uint64_t lost; /* items, since the frame handed out before */
-
-    /* The reading thread's own. */
-    size_t guess;      /* bytes to read at once: as many as the frame before had */
-    unsigned failures; /* reads that failed at this place in a row */
 };
 
 struct lane {
@@ -191,7 +171,8 @@ bool store_expire(struct store *store);
 /* The slowest reader's cursor; the lane's begin if it has no reader. The lock is held. */
 uint64_t store_slowest(const struct lane *lane);
 
-/* Answers who waited for the readers, below `seq`. The lock is held, and released for a moment. */
+/* Answers who waited for the readers, below `seq` and, if the verdict is OK, for frames that all of
+ * them have acknowledged ahead. The lock is held, and released for a moment. */
 void store_answer_replicated(struct store *store, enum signal lane, uint64_t seq, enum err verdict,
                              const struct error *error);
 
@@ -206,6 +187,13 @@ struct frame_memory {
     size_t entry_data, entry_meta;
 };
 
+/* NULL: out of memory. */
+struct frame_memory *frame_memory_take(struct store *store);
+void frame_memory_give(struct frame_memory **memory);
+
+/* Room for `cap` bytes. What was in it stays. */
+NODISCARD enum err frame_memory_reserve(struct frame_memory *memory, size_t cap,
+                                        struct error *error);
 void frame_cache_drop(struct store *store);
 
 /* Fills in what `config` leaves open, checks it, and sets what follows from it. */
