@@ -81,13 +81,14 @@ static void put_volume_claims(struct json *spec, const struct pipeline_edge *edg
     json_set_string(requests, "storage", size);
 }
 
-/* What can't be mended later; the server adds more to it. */
-static void describe_claim(const struct json *claims, struct json *into)
+/* What a claim is asked for; the server adds more to it. */
+static void describe_claim(const struct json *claims, bool with_size, struct json *into)
 {
-    static const char *const paths[] = {"spec.accessModes", "spec.storageClassName"};
+    static const char *const paths[] = {"spec.accessModes", "spec.storageClassName",
+                                        "spec.resources.requests.storage"};
     const struct json *claim = json_first(claims);
 
-    for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++) {
+    for (size_t i = 0; i < (with_size ? 3 : 2); i++) {
         const struct json *value = json_at(claim, paths[i]);
         if (value != NULL) {
             struct json *copy = json_clone(value);
@@ -96,7 +97,8 @@ static void describe_claim(const struct json *claims, struct json *into)
     }
 }
 
-bool desired_volumes_differ(const struct pipeline_edge *edge, const struct json *volume_claims)
+static bool claims_differ(const struct pipeline_edge *edge, const struct json *volume_claims,
+                          bool in_size)
 {
     AUTO(json_free) struct json *spec = json_new_object();
     AUTO(json_free) struct json *want = json_new_object();
@@ -105,9 +107,14 @@ bool desired_volumes_differ(const struct pipeline_edge *edge, const struct json 
     if (edge->mode != PIPELINE_STATEFULSET || volume_claims == NULL)
         return false;
     put_volume_claims(spec, edge);
-    describe_claim(json_get(spec, "volumeClaimTemplates"), want);
-    describe_claim(volume_claims, have);
+    describe_claim(json_get(spec, "volumeClaimTemplates"), in_size, want);
+    describe_claim(volume_claims, in_size, have);
     return !json_equal(want, have);
+}
+
+bool desired_volumes_differ(const struct pipeline_edge *edge, const struct json *volume_claims)
+{
+    return claims_differ(edge, volume_claims, false);
 }
 
 static const struct json *present_claims(const struct tier *tier)
@@ -139,7 +146,7 @@ static void put_statefulset(struct json *objects, const struct tier *tier, const
 
     /* Nobody can change them, and one change would make the server refuse all others. */
     const struct json *present = present_claims(tier);
-    if (present != NULL) {
+    if (claims_differ(tier->edge, present, true)) {
         struct json *claims = json_clone(present);
         json_set(spec, "volumeClaimTemplates", &claims);
     } else {
