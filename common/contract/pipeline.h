@@ -304,6 +304,12 @@ enum pipeline_compression {
     PIPELINE_COMPRESSION_ZSTD,
 };
 
+/* How a change reaches the pods. */
+struct pipeline_rollout {
+    struct pipeline_amount max_unavailable; /* of those that must be replaced */
+    bool paused;                            /* it stays where it is */
+};
+
 /* What a user may say about the pods. */
 struct pipeline_pod {
     struct pipeline_map labels, annotations;
@@ -339,6 +345,7 @@ struct pipeline_edge {
     } producer;
     int64_t health_port, metrics_port;
     struct pipeline_amount pdb_max_unavailable;
+    struct pipeline_rollout rollout;
     struct pipeline_pod pod;
 };
 
@@ -399,6 +406,7 @@ struct pipeline_gateway {
     int64_t memory_limit_bytes;
     struct pipeline_scaling scaling;
     struct pipeline_amount pdb_max_unavailable;
+    struct pipeline_rollout rollout;
     struct pipeline_pod pod;
 };
 

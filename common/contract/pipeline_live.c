@@ -41,7 +41,8 @@ static const char *const not_in_program[] = {
     NULL,
 };
 
-static const char *const of_spec[] = {"kafka", "topics", "edges", "gateways", NULL};
+static const char *const of_edge_spec[] = {"clusterName", "kafka", "topics", NULL};
+static const char *const of_gateway_spec[] = {"kafka", "topics", NULL};
 /* How the controller makes a topic. */
 static const char *const not_in_topic[] = {
     "ownership",
@@ -131,23 +132,39 @@ static void keep_read(struct json *spec, const struct json *from)
     json_set(spec, "topics", &kept);
 }
 
-struct json *pipeline_start_part(const struct pipeline *pipeline, bool edge, const char *name)
+/* All that the program reads. */
+static struct json *program_part(const struct pipeline *pipeline, bool edge, const char *name)
 {
     AUTO(json_free) struct json *document = pipeline_to_json(pipeline);
     struct json *spec = json_take(document, "spec");
     struct json *self = json_clone(find(json_get(spec, edge ? "edges" : "gateways"), name));
 
-    keep_only(spec, of_spec);
-    json_remove(spec, "edges");
-    json_remove(spec, "gateways");
+    keep_only(spec, edge ? of_edge_spec : of_gateway_spec);
     if (!edge)
         keep_read(spec, json_get(self, "from"));
     JSON_EACH(topic, json_get(spec, "topics"))
     remove_all(topic, not_in_topic);
     remove_all(self, not_in_program);
-    remove_all(self, edge ? edge_live : gateway_live);
     json_set(spec, edge ? "edge" : "gateway", &self);
     return spec;
+}
+
+struct json *pipeline_start_part(const struct pipeline *pipeline, bool edge, const char *name)
+{
+    struct json *spec = program_part(pipeline, edge, name);
+
+    json_remove(spec, "clusterName"); /* stamped, which is live */
+    remove_all(json_get(spec, edge ? "edge" : "gateway"), edge ? edge_live : gateway_live);
+    return spec;
+}
+
+bool pipeline_same_program(const struct pipeline *a, const struct pipeline *b, bool edge,
+                           const char *name)
+{
+    AUTO(json_free) struct json *of_a = program_part(a, edge, name);
+    AUTO(json_free) struct json *of_b = program_part(b, edge, name);
+
+    return json_equal(of_a, of_b);
 }
 
 /* ---- differences */

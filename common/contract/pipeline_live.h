@@ -20,6 +20,10 @@
  * anew. `name` must be one of the pipeline's. The caller frees it. */
 struct json *pipeline_start_part(const struct pipeline *pipeline, bool edge, const char *name);
 
+/* Whether the program of that edge or gateway would do the same by both. */
+bool pipeline_same_program(const struct pipeline *a, const struct pipeline *b, bool edge,
+                           const char *name);
+
 /* Where two such parts differ, as dotted paths with commas between them, cut at the end of `into`;
  * "" if they don't. */
 #define PIPELINE_DIFFERENCE_MAX 320

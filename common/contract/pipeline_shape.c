@@ -361,6 +361,12 @@ static const struct field edge_pdb_fields[] = {
 };
 GROUP_SHAPE(edge_pdb);
 
+static const struct field edge_rollout_fields[] = {
+    AMOUNT("maxUnavailable", pipeline_edge, rollout.max_unavailable, "10%"),
+    BOOL("paused", pipeline_edge, rollout.paused, "false"),
+};
+GROUP_SHAPE(edge_rollout);
+
 static const struct field edge_fields[] = {
     STRING("name", pipeline_edge, name, .required = true, .max = 40,
            .syntax = syntax_dns_label, .advice = LABEL_ADVICE),
@@ -377,6 +383,7 @@ static const struct field edge_fields[] = {
     GROUP("producer", &shape_producer),
     GROUP("ports", &shape_ports),
     GROUP("podDisruptionBudget", &shape_edge_pdb),
+    GROUP("rollout", &shape_edge_rollout),
     OBJECT("podTemplate", pipeline_edge, pod, &shape_pod),
 };
 SHAPE(edge, pipeline_edge);
@@ -496,6 +503,12 @@ static const struct field gateway_pdb_fields[] = {
 };
 GROUP_SHAPE(gateway_pdb);
 
+static const struct field gateway_rollout_fields[] = {
+    AMOUNT("maxUnavailable", pipeline_gateway, rollout.max_unavailable, "25%"),
+    BOOL("paused", pipeline_gateway, rollout.paused, "false"),
+};
+GROUP_SHAPE(gateway_rollout);
+
 static const struct field gateway_fields[] = {
     STRING("name", pipeline_gateway, name, .required = true, .max = 40,
            .syntax = syntax_dns_label, .advice = LABEL_ADVICE),
@@ -510,6 +523,7 @@ static const struct field gateway_fields[] = {
     SIZE("memoryLimit", pipeline_gateway, memory_limit_bytes, "128Mi", 32 * MI, 64 * GI),
     GROUP("scaling", &shape_scaling),
     GROUP("podDisruptionBudget", &shape_gateway_pdb),
+    GROUP("rollout", &shape_gateway_rollout),
     OBJECT("podTemplate", pipeline_gateway, pod, &shape_pod),
 };
 SHAPE(gateway, pipeline_gateway);

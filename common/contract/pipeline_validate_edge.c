@@ -122,6 +122,21 @@ static void validate_producer(const struct pipeline_edge *edge, const char *path
                         "is more than gzip knows");
 }
 
+/* Kubernetes replaces the pods of a StatefulSet one by one. */
+static void validate_rollout(const struct pipeline_edge *edge, const char *path,
+                             struct faults *faults)
+{
+    const struct pipeline_amount *away = &edge->rollout.max_unavailable;
+
+    if (edge->mode == PIPELINE_STATEFULSET && (!away->percent || away->value != 10))
+        fault_add_below(faults, path, "rollout.maxUnavailable",
+                        "Leave it out; it is for a DaemonSet",
+                        "has no meaning for a StatefulSet, whose pods are replaced one by one");
+    if (away->value == 0)
+        fault_add_below(faults, path, "rollout.maxUnavailable",
+                        "Write at least 1, or rollout.paused: true", "would replace no pod ever");
+}
+
 /* ---- log files */
 
 static void validate_multiline(const struct pipeline_following *following, const char *path,
@@ -213,5 +228,6 @@ void pipeline_validate_edge(const struct pipeline *pipeline, const struct pipeli
     pipeline_validate_routes(pipeline, edge, path, faults);
     validate_storage(pipeline, edge, path, faults);
     validate_producer(edge, path, faults);
+    validate_rollout(edge, path, faults);
     pipeline_validate_pod(&edge->pod, fault_path(path, "podTemplate", pod), faults);
 }

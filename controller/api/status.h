@@ -67,6 +67,13 @@ struct topic_status {
     char message[STATUS_TEXT_MAX];
 };
 
+/* How a changed document is on its way to the pods; see desired/rollout.h. */
+struct rollout_status {
+    const char *reason; /* a literal; NULL: they have it, or Kubernetes replaces them */
+    bool held, paused;
+    char sentence[STATUS_TEXT_MAX / 2];
+};
+
 struct edge_status {
     const char *name;
     bool exists;
@@ -78,6 +85,7 @@ struct edge_status {
     const struct json *stranded;   /* claims that hold data and have no pod: names; NULL: none */
     int64_t stranded_replicas;     /* so many would take them all up again */
     char problem[STATUS_WORD_MAX]; /* of one of its pods: "Pod shop-edge-0 ..." */
+    struct rollout_status rollout;
 };
 
 struct gateway_status {
@@ -98,6 +106,7 @@ struct gateway_status {
     const char *backend;            /* "Up", "Down", "Saturated", "Unknown" */
     char backend_error[STATUS_WORD_MAX];
     char problem[STATUS_WORD_MAX];
+    struct rollout_status rollout;
 };
 
 struct pipeline_status {

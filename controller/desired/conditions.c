@@ -41,6 +41,17 @@ static void judge_topics(struct pipeline_status *status)
 
 /* ---- edges */
 
+/* `what`: Edge or Gateway. A pause is the user's own, and nothing is wrong with it. */
+static bool judge_rollout(struct condition_set *set, const char *type, const char *what,
+                          const char *name, const struct rollout_status *rollout)
+{
+    if (rollout->reason == NULL || rollout->paused)
+        return true;
+    condition_put(set, type, CONDITION_FALSE, rollout->reason, "%s \"%s\": %s", what, name,
+                  rollout->sentence);
+    return false;
+}
+
 static bool judge_edge(struct condition_set *set, const struct edge_status *edge)
 {
     const char *sep = edge->problem[0] != '\0' ? ". " : "";
@@ -64,13 +75,13 @@ static bool judge_edge(struct condition_set *set, const struct edge_status *edge
                       edge->ready, edge->desired, sep, edge->problem);
         return false;
     }
-    if (edge->updated < edge->desired) {
+    if (edge->updated < edge->desired && !edge->rollout.paused) {
         condition_put(set, CONDITION_EDGES_READY, CONDITION_FALSE, "RollingOut",
                       "Edge \"%s\": %" PRId64 " of %" PRId64 " pods have the new configuration%s%s",
                       edge->name, edge->updated, edge->desired, sep, edge->problem);
         return false;
     }
-    return true;
+    return judge_rollout(set, CONDITION_EDGES_READY, "Edge", edge->name, &edge->rollout);
 }
 
 static void judge_edges(struct pipeline_status *status)
@@ -82,6 +93,12 @@ static void judge_edges(struct pipeline_status *status)
         if (!judge_edge(&status->conditions, edge))
             return;
         pods += edge->ready;
+        if (edge->rollout.paused) {
+            condition_put(&status->conditions, CONDITION_EDGES_READY, CONDITION_TRUE,
+                          edge->rollout.reason, "Edge \"%s\" is ready. %s", edge->name,
+                          edge->rollout.sentence);
+            return;
+        }
         if (edge->problem[0] != '\0') {
             condition_put(&status->conditions, CONDITION_EDGES_READY, CONDITION_TRUE, "Held",
                           "Edge \"%s\" is ready. %s", edge->name, edge->problem);
@@ -128,7 +145,7 @@ static bool judge_gateway(struct condition_set *set, const struct gateway_status
                       gateway->problem);
         return false;
     }
-    if (gateway->updated < gateway->replicas) {
+    if (gateway->updated < gateway->replicas && !gateway->rollout.paused) {
         condition_put(set, CONDITION_GATEWAYS_READY, CONDITION_FALSE, "RollingOut",
                       "Gateway \"%s\": %" PRId64 " of %" PRId64
                       " pods have the new configuration%s%s",
@@ -136,7 +153,8 @@ static bool judge_gateway(struct condition_set *set, const struct gateway_status
                       gateway->problem);
         return false;
     }
-    return true;
+    return judge_rollout(set, CONDITION_GATEWAYS_READY, "Gateway", gateway->name,
+                         &gateway->rollout);
 }
 
 static void judge_gateways(struct pipeline_status *status)
@@ -147,6 +165,12 @@ static void judge_gateways(struct pipeline_status *status)
         if (!judge_gateway(&status->conditions, &status->gateways[i]))
             return;
         pods += status->gateways[i].ready;
+        if (status->gateways[i].rollout.paused) {
+            condition_put(&status->conditions, CONDITION_GATEWAYS_READY, CONDITION_TRUE,
+                          status->gateways[i].rollout.reason, "Gateway \"%s\" is ready. %s",
+                          status->gateways[i].name, status->gateways[i].rollout.sentence);
+            return;
+        }
     }
     condition_put(&status->conditions, CONDITION_GATEWAYS_READY, CONDITION_TRUE, "Ready",
                   "%" PRId64 " pods of %zu gateways are ready", pods, status->gateway_count);
@@ -196,7 +220,8 @@ static void judge_scaling(const struct pipeline *pipeline, struct pipeline_statu
 /* States of a topic that no waiting mends. */
 static bool only_a_person_can(const char *reason)
 {
-    static const char *const words[] = {"ShrinkRefused", "Refused", "ClaimLost"};
+    static const char *const words[] = {"ShrinkRefused", "Refused", "ClaimLost", "ConfigRefused",
+                                        "ConfigUnhealthy"};
 
     for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
         if (strcmp(reason, words[i]) == 0)

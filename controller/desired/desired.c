@@ -32,6 +32,7 @@ struct json *desired_objects(const struct desired_input *input)
         const struct pipeline_edge *edge = &pipeline->edges[i];
         struct tier tier = tier_of(input, edge->name, &edge->pod);
         tier.edge = edge;
+        tier.rollout = input->edge_rollouts == NULL ? NULL : &input->edge_rollouts[i];
         desired_service_account(objects, &tier);
         desired_config_map(objects, &tier);
         desired_budget(objects, &tier);
@@ -46,6 +47,7 @@ struct json *desired_objects(const struct desired_input *input)
 
         struct tier tier = tier_of(input, gateway->name, &gateway->pod);
         tier.gateway = gateway;
+        tier.rollout = input->gateway_rollouts == NULL ? NULL : &input->gateway_rollouts[i];
         desired_service_account(objects, &tier);
         desired_config_map(objects, &tier);
         desired_budget(objects, &tier);

@@ -22,10 +22,20 @@ struct desired_bounds {
     int64_t replicas_min, replicas_max; /* of the HPA */
 };
 
+/* What the ConfigMap of one edge or gateway says; see desired/rollout.h. */
+struct desired_rollout {
+    const char *current; /* NULL: the document as it is now */
+    bool candidate;      /* the document as it is now goes beside it, to `percent` of the pods */
+    unsigned percent;
+};
+
 struct desired_input {
     const struct pipeline *pipeline;
     const struct desired_settings *settings;
     const struct desired_bounds *bounds; /* one for each gateway, in order; NULL: as in the spec */
+
+    /* One for each edge and gateway, in order; NULL: everybody gets the document as it is. */
+    const struct desired_rollout *edge_rollouts, *gateway_rollouts;
 
     /* The volumeClaimTemplates that the StatefulSet of each edge has now, or NULL. Kubernetes lets
      * nobody change them, so they are kept as they are. One for each edge; NULL: none exist. */
@@ -34,6 +44,10 @@ struct desired_input {
 
 /* An array of objects; the caller frees it. */
 struct json *desired_objects(const struct desired_input *input);
+
+/* The document that the pods of an edge or gateway read, as it is in their ConfigMap. */
+void desired_document(const struct pipeline *pipeline, bool edge, const char *name,
+                      struct buf *into);
 
 /* Whether the StatefulSet of `edge` would get volumes of another class or access mode if it were
  * made now. (Their size is the business of reconcile/volumes.h.) */

@@ -135,7 +135,10 @@ static void put_statefulset(struct json *objects, const struct tier *tier, const
     json_set_string(spec, "serviceName", pods_name);
     json_set_string(spec, "podManagementPolicy", "Parallel");
     json_set_number(spec, "revisionHistoryLimit", REVISIONS);
-    json_set_string(json_set_object(spec, "updateStrategy"), "type", "RollingUpdate");
+    struct json *strategy = json_set_object(spec, "updateStrategy");
+    json_set_string(strategy, "type", "RollingUpdate");
+    if (tier->edge->rollout.paused) /* pods from that one on are replaced */
+        json_set_number(json_set_object(strategy, "rollingUpdate"), "partition", INT32_MAX);
     struct json *retention = json_set_object(spec, "persistentVolumeClaimRetentionPolicy");
     json_set_string(retention, "whenDeleted", "Retain");
     json_set_string(retention, "whenScaled", "Retain");
@@ -165,8 +168,10 @@ static void put_daemonset(struct json *objects, const struct tier *tier)
 
     json_set_number(spec, "revisionHistoryLimit", REVISIONS);
     struct json *strategy = json_set_object(spec, "updateStrategy");
-    json_set_string(strategy, "type", "RollingUpdate");
-    json_set_string(json_set_object(strategy, "rollingUpdate"), "maxUnavailable", "10%");
+    json_set_string(strategy, "type", tier->edge->rollout.paused ? "OnDelete" : "RollingUpdate");
+    if (!tier->edge->rollout.paused)
+        object_put_amount(json_set_object(strategy, "rollingUpdate"), "maxUnavailable",
+                          tier->edge->rollout.max_unavailable);
     object_put_selector(json_set_object(spec, "selector"), "matchLabels", tier);
     struct json *pod = desired_pod(spec, tier);
     struct json *volume = desired_volume(pod, DESIRED_SPOOL_VOLUME, "hostPath");

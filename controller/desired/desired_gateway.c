@@ -16,10 +16,12 @@ static void put_deployment(struct json *objects, const struct tier *tier)
     json_set_number(spec, "revisionHistoryLimit", REVISIONS);
     json_set_number(spec, "progressDeadlineSeconds", PROGRESS_DEADLINE_SECONDS);
     object_put_selector(json_set_object(spec, "selector"), "matchLabels", tier);
+    if (tier->gateway->rollout.paused)
+        json_set_bool(spec, "paused", true);
     struct json *strategy = json_set_object(spec, "strategy");
     json_set_string(strategy, "type", "RollingUpdate");
     struct json *rolling = json_set_object(strategy, "rollingUpdate");
-    json_set_string(rolling, "maxUnavailable", "25%");
+    object_put_amount(rolling, "maxUnavailable", tier->gateway->rollout.max_unavailable);
     json_set_string(rolling, "maxSurge", "25%");
     desired_pod(spec, tier);
 }

@@ -10,6 +10,7 @@ struct tier {
     const struct pipeline *pipeline;
     const struct pipeline_edge *edge;       /* or NULL */
     const struct pipeline_gateway *gateway; /* or NULL */
+    const struct desired_rollout *rollout;  /* or NULL */
     const char *part;                       /* the edge's or gateway's name */
     const struct pipeline_pod *pod;
     char name[DESIRED_NAME_MAX + 1];

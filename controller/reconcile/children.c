@@ -2,6 +2,7 @@
 
 #include "common/contract/names.h"
 #include "controller/reconcile/kinds.h"
+#include "controller/reconcile/rollouts.h"
 #include "controller/reconcile/volumes.h"
 
 #include <inttypes.h>
@@ -141,6 +142,8 @@ enum err children_apply(const struct reconcile *reconcile, const struct subject 
     const struct desired_input input = {.pipeline = subject->pipeline,
                                         .settings = &reconcile->desired,
                                         .bounds = gathered->bounds,
+                                        .edge_rollouts = gathered->rollouts->edges,
+                                        .gateway_rollouts = gathered->rollouts->gateways,
                                         .volume_claims = gathered->volume_claims};
     AUTO(json_free) struct json *objects = desired_objects(&input);
     size_t deleted = 0;

@@ -2,6 +2,7 @@
 
 #include "common/contract/names.h"
 #include "common/xalloc.h"
+#include "controller/reconcile/rollouts.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -173,6 +174,31 @@ static bool is_drained_last(const struct json *pod, const struct pod_state *stat
            state->spooled_bytes == 0;
 }
 
+static void add_pod(struct pods *pods, const struct json *pod, const struct pod_state *state)
+{
+    size_t n = pods->count++;
+
+    if ((n & (n - 1)) == 0) /* grows at powers of two */
+        pods->items = xrealloc(pods->items, n == 0 ? 1 : 2 * n, sizeof *pods->items);
+    pods->items[n] = (struct known_pod){.name = xstrdup(object_name(pod)), .state = *state};
+}
+
+static void pods_fini(struct pods *pods)
+{
+    for (size_t i = 0; i < pods->count; i++)
+        free(pods->items[i].name);
+    free(pods->items);
+}
+
+/* Refused while nothing is rolled out: it can't follow what all are to have. */
+static void note_refusal(const struct json *pod, const struct pod_state *state,
+                         char into[STATUS_WORD_MAX])
+{
+    if (into[0] == '\0' && state->known && state->refused[0] != '\0')
+        snprintf(into, STATUS_WORD_MAX, "Pod %s keeps its last good document: %.160s",
+                 object_name(pod), state->refused);
+}
+
 static void gather_pod(const struct gather *gather, const struct subject *subject,
                        const struct json *pod, struct gathered *into)
 {
@@ -191,6 +217,8 @@ static void gather_pod(const struct gather *gather, const struct subject *subjec
             continue;
         if (status->problem[0] == '\0')
             pod_problem(pod, status->problem);
+        note_refusal(pod, &state, status->problem);
+        add_pod(&into->edge_pods[i], pod, &state);
         add_edge_state(&state, status);
         if (desired_name(subject->pipeline, edge, name) &&
             is_drained_last(pod, &state, name, into->edge_replicas[i]))
@@ -202,6 +230,8 @@ static void gather_pod(const struct gather *gather, const struct subject *subjec
             continue;
         if (status->problem[0] == '\0')
             pod_problem(pod, status->problem);
+        note_refusal(pod, &state, status->problem);
+        add_pod(&into->gateway_pods[i], pod, &state);
         add_gateway_state(&state, status);
     }
 }
@@ -406,6 +436,7 @@ void gather_facts(const struct gather *gather, const struct subject *subject,
     for (size_t i = 0; i < pipeline->gateway_count; i++)
         gather_gateway(gather, subject, old_status, i, gathered);
     gather_pods(gather, subject, gathered);
+    gathered->rollouts = rollouts_decide(gather, subject, gathered);
     *ret_gathered = gathered;
 }
 
@@ -416,7 +447,11 @@ void gathered_free(struct gathered **gathered)
     for (size_t i = 0; i < PIPELINE_EDGES_MAX; i++) {
         json_free(&(*gathered)->workloads[i]);
         json_free(&(*gathered)->stranded[i]);
+        pods_fini(&(*gathered)->edge_pods[i]);
     }
+    for (size_t i = 0; i < PIPELINE_GATEWAYS_MAX; i++)
+        pods_fini(&(*gathered)->gateway_pods[i]);
+    rollouts_free(&(*gathered)->rollouts);
     free(*gathered);
     *gathered = NULL;
 }

@@ -16,6 +16,17 @@ struct gather {
     struct probe *probe; /* NULL: pods are not asked */
 };
 
+/* The pods of an edge or gateway, as they say they are. */
+struct pods {
+    struct known_pod {
+        char *name;
+        struct pod_state state;
+    } * items;
+    size_t count;
+};
+
+struct rollouts;
+
 struct gathered {
     struct pipeline_status status; /* facts; conditions not yet */
     struct desired_bounds bounds[PIPELINE_GATEWAYS_MAX];
@@ -26,6 +37,8 @@ struct gathered {
     struct json *workloads[PIPELINE_EDGES_MAX];      /* the StatefulSets */
     const struct json *volume_claims[PIPELINE_EDGES_MAX];
     struct json *stranded[PIPELINE_EDGES_MAX]; /* of the status; set by volumes_apply() */
+    struct pods edge_pods[PIPELINE_EDGES_MAX], gateway_pods[PIPELINE_GATEWAYS_MAX];
+    struct rollouts *rollouts; /* what the ConfigMaps are to say; see rollouts.h */
 };
 
 /* `old_status`: of the pipeline as cached, for what a restart must not forget. */

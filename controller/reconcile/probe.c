@@ -41,7 +41,8 @@ struct probe {
 
 /* An edge says, among other things (sidecar/edge/edge.c):
  *
- *   {"generation": 3, "spool": {"full": false, "lanes": {"traces": {"waitingItems": 0, "bytes":
+ *   {"generation": 3, "document": {"takenSeconds": 17, "candidate": false, "refused": ""},
+ *    "spool": {"full": false, "lanes": {"traces": {"waitingItems": 0, "bytes":
  * 4096, "oldestUnixMs": 1763720000000}, ...}}}
  *
  * and a gateway (sidecar/gateway/gateway.c):
@@ -75,6 +76,10 @@ void probe_read(const struct json *answer, uint64_t wall_ms, struct pod_state *r
     struct pod_state state = {.known = json_kind(answer) == JSON_OBJECT, .dead_letters = -1};
 
     state.generation = json_int(json_get(answer, "generation"), 0);
+    state.taken_seconds = json_int(json_at(answer, "document.takenSeconds"), 0);
+    state.candidate = json_bool(json_at(answer, "document.candidate"), false);
+    snprintf(state.refused, sizeof state.refused, "%s",
+             json_string(json_at(answer, "document.refused"), ""));
     state.dead_letters = json_int(json_at(answer, "ledger.deadLetters"), -1);
     read_spool(json_get(answer, "spool"), wall_ms, &state);
     if (strcmp(backend, "up") == 0)
@@ -158,7 +163,9 @@ static uint64_t interval_of(const struct entry *entry)
 {
     if (entry->gateway)
         return PROBE_GATEWAY_MS;
-    return entry->answered_ms == 0 ? PROBE_STARTING_MS : PROBE_EDGE_MS;
+    if (entry->answered_ms == 0 || entry->state.candidate)
+        return PROBE_STARTING_MS;
+    return PROBE_EDGE_MS;
 }
 
 /* So that a pod whose turn it isn't need not be parsed. */

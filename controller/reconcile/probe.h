@@ -1,5 +1,5 @@
 /* probe: what the sidecars say of themselves, asked by the leader: gateways every 5 s, edges every
- * minute, on /debug/state of their health port.
+ * minute (every 5 s while they run a candidate), on /debug/state of their health port.
  *
  *   due pods --http_submit--> answer --probe_read--> pod_state --> board of pods
  *
@@ -31,7 +31,10 @@ enum probe_backend { PROBE_BACKEND_UNKNOWN, PROBE_BACKEND_UP, PROBE_BACKEND_DOWN
 
 struct pod_state {
     bool known;
-    int64_t generation; /* of the document it runs; 0: not said */
+    int64_t generation;           /* of the document it runs; 0: not said */
+    int64_t taken_seconds;        /* for how long */
+    bool candidate;               /* it is the candidate */
+    char refused[PROBE_TEXT_MAX]; /* why it did not take another; "" if there is none */
 
     bool spool_known;      /* an edge */
     int64_t spooled_bytes; /* 0: nothing waits */

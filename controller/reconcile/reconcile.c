@@ -9,6 +9,7 @@
 #include "controller/reconcile/finalize.h"
 #include "controller/reconcile/kinds.h"
 #include "controller/reconcile/publish.h"
+#include "controller/reconcile/rollouts.h"
 #include "controller/reconcile/topics.h"
 
 #include <string.h>
@@ -141,7 +142,7 @@ static struct work_result reconcile_sound(const struct round *round, const struc
         return retry(round, written, &error);
     if (err)
         return retry(round, err, &refused);
-    return done(later_ms, again);
+    return done(later_ms, again || gathered->rollouts->under_way);
 }
 
 static struct work_result reconcile_live(const struct round *round)

@@ -1,5 +1,6 @@
 #include "sidecar/live/follow.h"
 
+#include "common/clock.h"
 #include "common/contract/pipeline_live.h"
 #include "common/log.h"
 #include "common/metrics.h"
@@ -16,6 +17,7 @@ struct follow {
 
     pthread_mutex_t lock; /* guards what follows */
     int64_t generation;
+    uint64_t taken_ms; /* monotonic */
     bool candidate;
     char refused[sizeof(struct error)];
     char waits[PIPELINE_DIFFERENCE_MAX];
@@ -47,6 +49,13 @@ static void publish(struct follow *follow, bool candidate, const char *refused, 
     metric_set(metrics_series(&generation_desc), (double)follow_running(follow)->generation);
 }
 
+static void note_taken(struct follow *follow)
+{
+    pthread_mutex_lock(&follow->lock);
+    follow->taken_ms = clock_mono_ms();
+    pthread_mutex_unlock(&follow->lock);
+}
+
 enum err follow_open(const struct follow_options *options, struct follow **ret_follow,
                      struct error *error)
 {
@@ -56,6 +65,7 @@ enum err follow_open(const struct follow_options *options, struct follow **ret_f
         return error_set(error, ERR_NOMEM, "follow the document");
     follow->options = *options;
     pthread_mutex_init(&follow->lock, NULL);
+    note_taken(follow);
     publish(follow, options->candidate, "", "");
     *ret_follow = follow;
     return OK;
@@ -171,6 +181,7 @@ static enum err take_over(struct follow *follow, struct pipeline **wanted, bool 
         return err;
     pipeline_free(&follow->taken);
     MOVE(follow->taken, *wanted);
+    note_taken(follow);
     if (waits[0] != '\0') {
         metric_add(metrics_series(&changes_desc, "waits"), 1);
         LOG_WARN("Took over a part of the changed document; the rest waits for a restart",
@@ -217,6 +228,7 @@ void follow_add_state(struct follow *follow, struct json *root)
     pthread_mutex_lock(&follow->lock);
     json_set_number(root, "generation", (double)follow->generation);
     json_set_number(part, "generation", (double)follow->generation);
+    json_set_number(part, "takenSeconds", (double)((clock_mono_ms() - follow->taken_ms) / 1000));
     json_set_bool(part, "candidate", follow->candidate);
     json_set_string(part, "refused", follow->refused);
     json_set_string(part, "waits", follow->waits);

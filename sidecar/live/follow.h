@@ -8,7 +8,8 @@
  * The generation told is that of the last document of which nothing waits. What is refused or waits
  * is said once in the log, and in /debug/state until it is no longer so:
  *
- *   "document":{"generation":4,"candidate":false,"refused":"","waits":"edge.receivers.otlp.grpc"}
+ *   "document":{"generation":4,"takenSeconds":17,"candidate":false,"refused":"",
+ *               "waits":"edge.receivers.otlp.grpc"}
  *
  * Thread: the main one; follow_add_state() any.
  */

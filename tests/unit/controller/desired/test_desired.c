@@ -26,12 +26,25 @@ static struct pipeline *read_pipeline(const struct json *document)
     return pipeline;
 }
 
+static struct desired_rollout rollout_of(const struct json *in, const char *name)
+{
+    const struct json *candidate = json_get(json_get(in, "candidates"), name);
+
+    if (candidate == NULL)
+        return (struct desired_rollout){0};
+    return (struct desired_rollout){.current = json_string(json_get(candidate, "current"), NULL),
+                                    .candidate = true,
+                                    .percent =
+                                        (unsigned)json_int(json_get(candidate, "percent"), 0)};
+}
+
 /* `in`: {pipeline, settings: {sidecarImage, imagePullPolicy}, bounds: {GATEWAY: [min, max]},
- * volumeClaims: {EDGE: [...]}} */
+ * volumeClaims: {EDGE: [...]}, candidates: {EDGE or GATEWAY: {current, percent}}} */
 static struct json *objects_of(const struct json *in)
 {
     AUTO(pipeline_free) struct pipeline *pipeline = read_pipeline(json_get(in, "pipeline"));
     struct desired_bounds bounds[PIPELINE_GATEWAYS_MAX] = {0};
+    struct desired_rollout edges[PIPELINE_EDGES_MAX] = {0}, gateways[PIPELINE_GATEWAYS_MAX] = {0};
     const struct json *claims[PIPELINE_EDGES_MAX] = {0};
     const struct desired_settings settings = {
         .sidecar_image = json_string(json_at(in, "settings.sidecarImage"), "sidecar:test"),
@@ -44,10 +57,18 @@ static struct json *objects_of(const struct json *in)
         bounds[i].replicas_min = json_int(json_item(pair, 0), gateway->scaling.min_replicas);
         bounds[i].replicas_max = json_int(json_item(pair, 1), gateway->scaling.max_replicas);
     }
-    for (size_t i = 0; i < pipeline->edge_count; i++)
+    for (size_t i = 0; i < pipeline->edge_count; i++) {
         claims[i] = json_get(json_get(in, "volumeClaims"), pipeline->edges[i].name);
-    const struct desired_input input = {
-        .pipeline = pipeline, .settings = &settings, .bounds = bounds, .volume_claims = claims};
+        edges[i] = rollout_of(in, pipeline->edges[i].name);
+    }
+    for (size_t i = 0; i < pipeline->gateway_count; i++)
+        gateways[i] = rollout_of(in, pipeline->gateways[i].name);
+    const struct desired_input input = {.pipeline = pipeline,
+                                        .settings = &settings,
+                                        .bounds = bounds,
+                                        .edge_rollouts = edges,
+                                        .gateway_rollouts = gateways,
+                                        .volume_claims = claims};
     return desired_objects(&input);
 }
 
@@ -103,7 +124,9 @@ static void check_documents(const char *folder)
     {
         if (strcmp(json_string(json_get(object, "kind"), ""), "ConfigMap") != 0)
             continue;
-        const char *text = json_string(json_get(json_get(object, "data"), NAMES_CONFIG_KEY), "");
+        const struct json *data = json_get(object, "data");
+        const char *text = json_string(json_get(data, NAMES_CANDIDATE_KEY),
+                                       json_string(json_get(data, NAMES_CONFIG_KEY), ""));
         AUTO(json_free) struct json *document = NULL;
         struct bytes bytes = {(const uint8_t *)text, strlen(text)};
         assert_ok(json_parse(bytes, PIPELINE_TEXT_MAX, &document, NULL));

@@ -50,6 +50,18 @@ static void test_reads_a_gateway(void **state)
     assert_string_equal(down.backend_error, "connection refused");
 }
 
+static void test_reads_what_a_pod_says_of_its_document(void **state)
+{
+    (void)state;
+    struct pod_state pod =
+        read_text("{\"generation\":2,\"document\":{\"generation\":2,\"takenSeconds\":17,"
+                  "\"candidate\":true,\"refused\":\"spec.x: is no y\",\"waits\":\"\"}}");
+    assert_int_equal(pod.generation, 2);
+    assert_int_equal(pod.taken_seconds, 17);
+    assert_true(pod.candidate);
+    assert_string_equal(pod.refused, "spec.x: is no y");
+}
+
 static void test_takes_nonsense_for_nothing(void **state)
 {
     (void)state;
@@ -81,6 +93,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_reads_an_edge),
         cmocka_unit_test(test_reads_a_gateway),
+        cmocka_unit_test(test_reads_what_a_pod_says_of_its_document),
         cmocka_unit_test(test_takes_nonsense_for_nothing),
         cmocka_unit_test(test_keeps_the_health_port_of_a_pod_in_the_cache),
     };
