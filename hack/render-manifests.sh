@@ -13,7 +13,7 @@ case "${1:-}" in
 esac
 
 cache=${SURGETANK_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/surgetank}
-helm=${HELM:-$(command -v helm || find "$cache/bed/parts" -path '*/helm-*' -name helm -type f -perm -u+x 2>/dev/null | sort | tail -1)}
+helm=${HELM:-$(command -v helm || find "$cache/bed/parts" -path '*/helm-*' -name helm -type f -perm -u+x 2>/dev/null | sort | tail -1 || true)}
 if [ -z "$helm" ] && [ $check = yes ]; then
     echo "no helm found (hack/bed/build helm makes one): manifests/install.yaml was not compared"
     exit 0
