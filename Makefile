@@ -136,6 +136,10 @@ bench-gateway: build $(BUILD)/tests/bench/bench_net ## a gateway, the Collector 
 	@hack/bed/in python3 tests/bench/gateway.py --peers
 soak: build ## a hundred kills and more, counted by identity, on the bed that is up; prints its seed
 	@hack/bed/in python3 tests/soak/edge_kills.py
+INTEROP_PARTS ?= python interop-go interop-java otelcol# of hack/bed/build
+interop: build $(BUILD)/tests/interop/json_peer ## the edge with other people's clients: SDKs, Collector, HAProxy, h2spec
+	@hack/bed/build $(INTEROP_PARTS)
+	@BUILD=$(abspath $(BUILD)) "$$(hack/bed/build --path python)/bin/python" -m pytest -q -p no:cacheprovider tests/interop
 e2e: images ## end-to-end tests on the bed that is up
 	@hack/bed/in python3 -m pytest -q -p no:cacheprovider tests/e2e
 chart: ## copy the CRDs into the chart, render manifests/install.yaml

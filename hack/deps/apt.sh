@@ -26,7 +26,7 @@ packages_of() {
     checks) echo git libcmocka-dev clang-14 clang-tidy-14 clang-format-14 shellcheck nghttp2-client ;;
     bed)
         echo containerd runc containernetworking-plugins iptables conntrack iproute2 procps kmod util-linux \
-            busybox-static openssl jq curl binutils gcc libc6-dev
+            busybox-static openssl jq curl haproxy binutils gcc libc6-dev
         python3 -c 'import ensurepip, venv' 2>/dev/null || echo python3-venv
         ;;
     *) fail "unknown group '$1'; see --help" ;;

@@ -219,12 +219,15 @@ static void refresh_credentials(struct net_timer *timer)
     struct error error = {0};
     bool changed = false;
 
-    if (edge->tls != NULL)
-        tell_reload("certificate", tls_refresh(edge->tls, &changed, &error), changed, &error);
+    if (edge->tls != NULL) {
+        enum err err = tls_refresh(edge->tls, &changed, &error);
+        tell_reload("certificate", err, changed, &error);
+    }
     changed = false;
-    if (edge->tokens != NULL)
-        tell_reload("tokens", receive_tokens_refresh(edge->tokens, &changed, &error), changed,
-                    &error);
+    if (edge->tokens != NULL) {
+        enum err err = receive_tokens_refresh(edge->tokens, &changed, &error);
+        tell_reload("tokens", err, changed, &error);
+    }
     net_timer_set(worker->loop, timer, net_loop_now_ms(worker->loop) + CREDENTIALS_REFRESH_MS);
 }
 

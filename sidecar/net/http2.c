@@ -364,7 +364,9 @@ enum err http2_prepare(struct net_server *server, struct error *error)
     nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, on_stream_close);
     nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(callbacks, on_invalid_frame);
     nghttp2_session_callbacks_set_on_frame_send_callback(callbacks, on_frame_sent);
-    nghttp2_option_set_stream_reset_rate_limit(option, UINT64_MAX, UINT64_MAX);
+    nghttp2_option_set_stream_reset_rate_limit(option, UINT32_MAX, UINT32_MAX);
+    /* It would keep as many streams as may be open, 66 KiB for a connection, only to tell a frame
+     * for one that is over from other frames that can be ignored. */
     nghttp2_option_set_no_closed_streams(option, 1);
     return OK;
 }

@@ -173,7 +173,13 @@ static int64_t code_of(uint8_t type, size_t at_in_payload)
     return -1;
 }
 
-enum { RST_CODE_AT = 0, GOAWAY_CODE_AT = 4, FLOW_CONTROL_ERROR = 3, REFUSED_STREAM = 7 };
+enum {
+    RST_CODE_AT = 0,
+    GOAWAY_CODE_AT = 4,
+    FLOW_CONTROL_ERROR = 3,
+    STREAM_CLOSED = 5,
+    REFUSED_STREAM = 7
+};
 
 /* ---- slow ones */
 
@@ -290,6 +296,27 @@ static void test_refuses_a_window_that_overflows(void **state)
     assert_true(stats().refused[NET_REFUSED_MALFORMED] > 0);
 }
 
+/* ---- races */
+
+/* What we have reset may still be under way: it is no fault of the peer's. */
+static void test_bears_what_comes_for_a_stream_that_it_has_reset(void **state)
+{
+    AUTO(buf_fini) struct buf out = {0};
+    (void)state;
+    f.options.body_timeout_ms = 30;
+    start(65535);
+    put_request(&out, 1, END_HEADERS);
+    send_out(&out);
+    net_peer_run_for(f.loop, 60);
+    assert_int_equal(code_of(RST_STREAM, RST_CODE_AT), 8);
+    put_frame(&out, DATA, END_STREAM, 1, BYTES_LITERAL("late"));
+    put_request(&out, 3, END_STREAM | END_HEADERS);
+    send_out(&out);
+    net_peer_run_for(f.loop, 20);
+    assert_int_equal(stats().responses, 1);
+    assert_int_equal(stats().connections, 1);
+}
+
 /* ---- what everything together may hold */
 
 static void test_bounds_what_connections_and_requests_hold(void **state)
@@ -326,6 +353,7 @@ int main(void)
         TEST(test_ends_a_connection_whose_continuations_have_no_end),
         TEST(test_ends_a_connection_that_changes_its_settings_without_end),
         TEST(test_refuses_a_window_that_overflows),
+        TEST(test_bears_what_comes_for_a_stream_that_it_has_reset),
         TEST(test_bounds_what_connections_and_requests_hold),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
