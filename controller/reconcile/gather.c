@@ -180,13 +180,16 @@ static void add_pod(struct pods *pods, const struct json *pod, const struct pod_
 
     if ((n & (n - 1)) == 0) /* grows at powers of two */
         pods->items = xrealloc(pods->items, n == 0 ? 1 : 2 * n, sizeof *pods->items);
-    pods->items[n] = (struct known_pod){.name = xstrdup(object_name(pod)), .state = *state};
+    pods->items[n] = (struct known_pod){
+        .name = xstrdup(object_name(pod)), .uid = xstrdup(object_uid(pod)), .state = *state};
 }
 
 static void pods_fini(struct pods *pods)
 {
-    for (size_t i = 0; i < pods->count; i++)
+    for (size_t i = 0; i < pods->count; i++) {
         free(pods->items[i].name);
+        free(pods->items[i].uid);
+    }
     free(pods->items);
 }
 

@@ -19,7 +19,7 @@ struct gather {
 /* The pods of an edge or gateway, as they say they are. */
 struct pods {
     struct known_pod {
-        char *name;
+        char *name, *uid;
         struct pod_state state;
     } * items;
     size_t count;

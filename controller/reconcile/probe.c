@@ -13,7 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { TICK_MS = 1000, FORGET_MS = 600000 };
+enum { TICK_MS = 1000, FORGET_MS = 600000, HURRY_MS = 60000 };
 
 static const struct metric_desc requests_desc = {
     .name = "surgetank_probe_requests_total",
@@ -25,6 +25,7 @@ static const struct metric_desc requests_desc = {
 struct entry {
     struct pod_state state;
     uint64_t asked_ms, answered_ms; /* 0: never */
+    uint64_t hurry_until_ms;
     bool gateway, in_flight;
 };
 
@@ -41,7 +42,7 @@ struct probe {
 
 /* An edge says, among other things (sidecar/edge/edge.c):
  *
- *   {"generation": 3, "document": {"takenSeconds": 17, "candidate": false, "refused": ""},
+ *   {"generation": 3, "document": {"takenSeconds": 17, "refused": ""},
  *    "spool": {"full": false, "lanes": {"traces": {"waitingItems": 0, "bytes":
  * 4096, "oldestUnixMs": 1763720000000}, ...}}}
  *
@@ -77,7 +78,6 @@ void probe_read(const struct json *answer, uint64_t wall_ms, struct pod_state *r
 
     state.generation = json_int(json_get(answer, "generation"), 0);
     state.taken_seconds = json_int(json_at(answer, "document.takenSeconds"), 0);
-    state.candidate = json_bool(json_at(answer, "document.candidate"), false);
     snprintf(state.refused, sizeof state.refused, "%s",
              json_string(json_at(answer, "document.refused"), ""));
     state.dead_letters = json_int(json_at(answer, "ledger.deadLetters"), -1);
@@ -163,7 +163,7 @@ static uint64_t interval_of(const struct entry *entry)
 {
     if (entry->gateway)
         return PROBE_GATEWAY_MS;
-    if (entry->answered_ms == 0 || entry->state.candidate)
+    if (entry->answered_ms == 0 || entry->hurry_until_ms > clock_mono_ms())
         return PROBE_STARTING_MS;
     return PROBE_EDGE_MS;
 }
@@ -308,6 +308,15 @@ void probe_destroy(struct probe **probe)
 void probe_set_active(struct probe *probe, bool active)
 {
     ticker_set_active(probe->ticker, active);
+}
+
+void probe_hurry(struct probe *probe, const char *uid)
+{
+    pthread_mutex_lock(&probe->mutex);
+    struct entry *entry = map_get(&probe->entries, uid);
+    if (entry != NULL)
+        entry->hurry_until_ms = clock_mono_ms() + HURRY_MS;
+    pthread_mutex_unlock(&probe->mutex);
 }
 
 void probe_pod(struct probe *probe, const char *uid, struct pod_state *ret_state)

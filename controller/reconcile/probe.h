@@ -1,5 +1,5 @@
 /* probe: what the sidecars say of themselves, asked by the leader: gateways every 5 s, edges every
- * minute (every 5 s while they run a candidate), on /debug/state of their health port.
+ * minute (every 5 s while something is rolled out), on /debug/state of their health port.
  *
  *   due pods --http_submit--> answer --probe_read--> pod_state --> board of pods
  *
@@ -33,7 +33,6 @@ struct pod_state {
     bool known;
     int64_t generation;           /* of the document it runs; 0: not said */
     int64_t taken_seconds;        /* for how long */
-    bool candidate;               /* it is the candidate */
     char refused[PROBE_TEXT_MAX]; /* why it did not take another; "" if there is none */
 
     bool spool_known;      /* an edge */
@@ -62,6 +61,9 @@ void probe_destroy(struct probe **probe);
 
 /* Asks only while `active`: the leader's business. */
 void probe_set_active(struct probe *probe, bool active);
+
+/* For a while the pod is asked as often as a gateway: something is about to change there. */
+void probe_hurry(struct probe *probe, const char *uid);
 
 /* What the pod with this uid said last; `known` is false if nothing, or too long ago. */
 void probe_pod(struct probe *probe, const char *uid, struct pod_state *ret_state);

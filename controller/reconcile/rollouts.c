@@ -111,8 +111,11 @@ static void decide(const struct part *part, struct rollouts *rollouts,
     input.pods = pods;
     rollout_decide(&input, ret_rollout, ret_status);
     free(pods);
-    if (ret_status->reason != NULL && !ret_status->paused)
-        rollouts->under_way = true;
+    if (ret_status->reason == NULL || ret_status->paused)
+        return;
+    rollouts->under_way = true;
+    for (size_t i = 0; i < part->pods->count && part->gather->probe != NULL; i++)
+        probe_hurry(part->gather->probe, part->pods->items[i].uid);
 }
 
 struct rollouts *rollouts_decide(const struct gather *gather, const struct subject *subject,

@@ -24,7 +24,7 @@
 #define UNDER_SANITIZER 0
 #endif
 
-enum { PATHS_MAX = 192 };
+enum { PATHS_MAX = 512 };
 
 /* Files that are replaced by renaming are read from their directory, where a link leads. */
 static const char *const replaced[] = {"/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf"};

@@ -167,7 +167,7 @@ def test_a_change_restarts_only_what_it_concerns(shop):
     s = shop("change")
     s.apply().wait_ready()
     before = s.pods()
-    s.spec["gateways"][0]["batch"] = {"timeout": "2s"}
+    s.spec["gateways"][0]["settle"] = "1s"
     s.spec["gateways"][0]["scaling"]["maxReplicas"] = 2
     s.apply().wait_ready()
     after = s.pods()

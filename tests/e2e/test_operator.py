@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from cluster import Failed, Shop, apply, kubectl
+from cluster import Failed, Shop, apply, get, kubectl
 from dataplane import Load, part, until
 from path import Path, sample
 from test_dataplane import check_stored
@@ -90,13 +90,51 @@ def test_processes_killed_in_their_pods_lose_nothing(path, seed):
     check_all_stored(loads, wait=150)  # 45 s until Kafka gives up the session of a killed gateway
 
 
-def test_a_change_under_load_loses_and_repeats_nothing(path):
+def test_pods_take_a_change_over_under_load(path):
+    tiers = [("edge", "edge"), *(("gateway", gateway) for gateway in GATEWAYS)]
+
+    def pods():
+        return [pod for tier in tiers for pod in path.pods(*tier)]
+
+    def same(pod):
+        return pod.uid, pod.restarts
+
+    before = {same(pod) for pod in pods()}
+    loads = send(path, 9000, 100)
+    changed = copy.deepcopy(path.document)
+    changed["spec"]["edges"][0]["resourceAttributes"] = [{"key": "collector.tier", "value": "live"}]
+    for gateway in changed["spec"]["gateways"]:
+        gateway["batch"] = {"timeout": "700ms"}
+    apply(changed)
+    generation = get("tp", path.name, "-n", path.namespace)["metadata"]["generation"]
+    steps = set()
+
+    def taken():
+        for name in ["edge", *GATEWAYS]:
+            data = get("configmap", f"{path.name}-{name}", "-n", path.namespace)["data"]
+            steps.add((name, data.get("percent")))
+        # kubelet looks after ConfigMaps when something about the pod changes, or within a minute or so
+        kubectl("annotate", "pods", "-n", path.namespace, "-l", f"surgetank.dev/pipeline={path.name}", "--overwrite",
+                f"touched={time.monotonic_ns()}")
+        time.sleep(2)
+        told = [pod.state().get("document", {}) for pod in pods()]
+        return all(one.get("generation") == generation and not one["candidate"] for one in told)
+
+    until("all pods have it, and none as a candidate", 240, taken)
+    until("the pipeline is Ready", 60, lambda: path.condition("Ready").get("status") == "True")
+    assert {same(pod) for pod in pods()} == before, "no pod was replaced or restarted"
+    assert {name for name, percent in steps if percent} >= {"edge", "jaeger"}, steps
+    path.document = changed
+    check_all_stored(loads, repeats=0, wait=120)
+
+
+def test_pods_replaced_under_load_lose_and_repeat_nothing(path):
     before = {pod.uid for tier, name in [("edge", "edge"), ("gateway", "victorialogs")] for pod in path.pods(tier, name)}
     loads = send(path, 9000, 450)
     changed = copy.deepcopy(path.document)
-    changed["spec"]["edges"][0]["resourceAttributes"] = [{"key": "collector.tier", "value": "changed"}]
+    changed["spec"]["edges"][0]["memoryLimit"] = "160Mi"
     for gateway in changed["spec"]["gateways"]:
-        gateway["batch"] = {"timeout": "500ms"}
+        gateway["memoryLimit"] = "160Mi"
     apply(changed)
 
     def replaced():
