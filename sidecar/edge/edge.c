@@ -155,6 +155,7 @@ static enum err open_produce(struct edge *edge, struct error *error)
         .compression = compressions[wanted->producer.compression],
         .compression_level = (int)wanted->producer.compression_level,
         .in_flight_bytes = (size_t)wanted->memory_limit_bytes / 4,
+        .fresh_first = wanted->producer.fresh_first,
         .replicated = wanted->spool.acknowledge == PIPELINE_ACK_REPLICATED,
         .journal_path = journal,
         .source = source,

@@ -277,12 +277,13 @@ bool journal_find(const struct journal *journal, enum signal lane, uint64_t seq,
     return false;
 }
 
-void journal_forget(struct journal *journal, enum signal lane, uint64_t seq)
+void journal_forget(struct journal *journal, enum signal lane, uint64_t from, uint64_t to)
 {
     size_t kept = 0;
 
     for (size_t i = 0; i < journal->len; i++)
-        if (journal->live[i].lane != lane || journal->live[i].seq >= seq)
+        if (journal->live[i].lane != lane || journal->live[i].seq < from ||
+            journal->live[i].seq >= to)
             journal->live[kept++] = journal->live[i];
     journal->len = kept;
 }

@@ -65,7 +65,8 @@ NODISCARD enum err journal_note(struct journal *journal, const struct journal_en
 bool journal_find(const struct journal *journal, enum signal lane, uint64_t seq, uint32_t part,
                   struct journal_entry *ret_entry);
 
-/* Everything of `lane` below `seq` is delivered, and won't be read again after a crash. */
-void journal_forget(struct journal *journal, enum signal lane, uint64_t seq);
+/* Everything of `lane` from `from` on and below `to` is delivered, and won't be read again after a
+ * crash. */
+void journal_forget(struct journal *journal, enum signal lane, uint64_t from, uint64_t to);
 
 #endif

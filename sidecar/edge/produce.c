@@ -35,7 +35,7 @@ static void vouch(struct produce *produce)
     if (produce->vouched)
         return;
     for (int i = 0; i < SIGNAL_COUNT; i++)
-        if (produce->lanes[i].old_frames > 0)
+        if (!produce->lanes[i].old_read)
             return;
     produce->vouched = true;
     if (!journal_is_whole(produce->journal) && journal_vouch(produce->journal, &error))
@@ -151,7 +151,7 @@ static void sleep_idle(struct produce *produce)
 static bool is_empty(const struct produce *produce)
 {
     for (int i = 0; i < SIGNAL_COUNT; i++)
-        if (produce->lanes[i].oldest != NULL)
+        if (!lane_is_empty(&produce->lanes[i]))
             return false;
     return true;
 }

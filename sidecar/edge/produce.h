@@ -12,6 +12,9 @@
  * that gateways look for its repeat. The cursor of a lane stands below the first frame that is not
  * stored whole. See docs/formats/message.md for the headers.
  *
+ * While a backlog drains, frames that are accepted then may go ahead of it, one in four stays with
+ * the backlog, and little is under way at a time, so that what is fresh waits behind little.
+ *
  * What Kafka will never take (too large even alone, refused as invalid) goes to the dead-letter
  * topic with the reason; if that is refused too, a pointer without the value does.
  *
@@ -51,6 +54,7 @@ struct produce_options {
     const char *compression;
     int compression_level;
     size_t in_flight_bytes; /* frames held in memory until Kafka has them */
+    bool fresh_first;       /* while a backlog drains, what is accepted now goes ahead of it */
     bool replicated; /* produce_kick() comes before a frame can be read: look for it at once */
     const char *journal_path;
     const char *source; /* who we are, in dead letters: <namespace>/<pipeline>/<edge> */

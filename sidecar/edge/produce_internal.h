@@ -18,16 +18,23 @@
 
 #include <pthread.h>
 
+/* Frames not stored whole yet, in the order in which they are acknowledged. */
+struct frames {
+    struct outgoing *oldest, **end;
+};
+
 struct lane {
     enum signal signal;
     struct produce_topic *topics; /* the default one first; none: nobody reads this signal */
     size_t topic_count;
     uint32_t plan;
     struct spool_reader *reader;
-    struct outgoing *oldest, **end; /* frames not stored whole yet, in order */
-    struct spool_frame *uncut;      /* read, but there was no memory for its messages */
-    uint64_t old_frames;            /* left by an earlier run and not read yet */
-    uint64_t forgotten;             /* the journal has nothing below that sequence */
+    struct frames in_turn, ahead; /* of a backlog, see spool/reader.h */
+    struct spool_frame *uncut;    /* read, but there was no memory for its messages */
+    uint64_t run_begin;           /* frames below that sequence were left by an earlier run */
+    bool old_read;                /* all of them, as far as they could be */
+    bool draining;                /* what is read in turn was accepted a while ago */
+    struct spool_saved forgotten; /* what the journal has nothing of any more */
     struct produce_lane_state state;
     struct metric *items, *messages, *bytes, *retries, *dead_letters, *dropped, *keyless;
 };
@@ -76,6 +83,9 @@ void lane_close(struct lane *lane);
 
 /* Reads and sends as much as may be in flight. True: there was something. */
 bool lane_feed(struct produce *produce, struct lane *lane);
+
+/* Nothing is under way. */
+bool lane_is_empty(const struct lane *lane);
 
 /* Frames that are stored whole, from the oldest on, move the cursor. */
 void lane_advance(struct produce *produce, struct lane *lane);

@@ -11,6 +11,8 @@
 enum {
     IN_FLIGHT_MAX = 4096, /* messages; one frame alone may be more */
     ASK_AGAIN_MS = 1000,  /* after nobody answered */
+    DRAINING_MS = 2000,   /* age of what is read that shows a backlog */
+    DRAINING_BYTES = 4 << 20,
 };
 
 static const struct metric_desc items_desc = {.name = "surgetank_edge_produced_items_total",
@@ -67,24 +69,56 @@ void lane_trouble(struct lane *lane, const char *text)
              (int)sizeof lane->state.trouble - 1, text);
 }
 
-void lane_advance(struct produce *produce, struct lane *lane)
-{
-    while (lane->oldest != NULL && lane->oldest->left == 0) {
-        struct outgoing *done = lane->oldest;
+/* ---- frames under way */
 
-        lane->oldest = done->next;
-        if (lane->oldest == NULL)
-            lane->end = &lane->oldest;
+static void frames_init(struct frames *frames)
+{
+    frames->oldest = NULL;
+    frames->end = &frames->oldest;
+}
+
+static void frames_add(struct frames *frames, struct outgoing *outgoing)
+{
+    *frames->end = outgoing;
+    frames->end = &outgoing->next;
+}
+
+static struct outgoing *frames_take(struct frames *frames)
+{
+    struct outgoing *first = frames->oldest;
+
+    frames->oldest = first->next;
+    if (frames->oldest == NULL)
+        frames->end = &frames->oldest;
+    return first;
+}
+
+bool lane_is_empty(const struct lane *lane)
+{
+    return lane->in_turn.oldest == NULL && lane->ahead.oldest == NULL;
+}
+
+static void acknowledge(struct produce *produce, struct lane *lane, struct frames *frames)
+{
+    while (frames->oldest != NULL && frames->oldest->left == 0) {
+        struct outgoing *done = frames_take(frames);
         produce->held_bytes -= done->frame->data.len;
         spool_reader_ack(lane->reader, done->frame->end);
         outgoing_free(&done);
     }
+}
+
+void lane_advance(struct produce *produce, struct lane *lane)
+{
+    acknowledge(produce, lane, &lane->in_turn);
+    acknowledge(produce, lane, &lane->ahead);
     /* Not up to the cursor: what lies above the saved one is read again after a crash. */
-    uint64_t saved = spool_reader_saved(lane->reader);
-    if (saved != lane->forgotten) {
-        lane->forgotten = saved;
-        journal_forget(produce->journal, lane->signal, saved);
-    }
+    struct spool_saved saved = spool_reader_saved_all(lane->reader);
+    if (saved.cursor != lane->forgotten.cursor)
+        journal_forget(produce->journal, lane->signal, 0, saved.cursor);
+    if (saved.ahead_to != lane->forgotten.ahead_to)
+        journal_forget(produce->journal, lane->signal, saved.ahead_from, saved.ahead_to);
+    lane->forgotten = saved;
 }
 
 /* ---- from the spool */
@@ -119,13 +153,35 @@ static size_t cut_limit(const struct lane *lane)
     return limit;
 }
 
+/* What is read in turn tells whether a backlog drains, and that nothing old is left. */
+static void look_at_age(struct lane *lane, const struct spool_frame *frame)
+{
+    uint64_t now = clock_wall_ns();
+
+    if (frame->ahead)
+        return;
+    lane->old_read |= frame->seq >= lane->run_begin;
+    lane->draining =
+        now > frame->accepted_ns && now - frame->accepted_ns > DRAINING_MS * 1000000ull;
+}
+
+/* Bytes that may be under way. What is fresh waits behind them, so they are few while a backlog
+ * drains: enough to keep the brokers busy, and not more. */
+static size_t room_bytes(const struct produce *produce, const struct lane *lane)
+{
+    size_t room = produce->options.in_flight_bytes;
+
+    return produce->options.fresh_first && lane->draining && room > DRAINING_BYTES ? DRAINING_BYTES
+                                                                                   : room;
+}
+
 static enum err take_frame(struct produce *produce, struct lane *lane, struct error *error)
 {
     struct spool_frame *frame = NULL;
     struct outgoing *outgoing = NULL;
     struct journal_entry entry;
     struct outgoing_plan plan = {lane->topics, lane->topic_count, lane->plan, cut_limit(lane)};
-    bool old = lane->old_frames > 0;
+    bool old;
 
     enum err err = OK;
     MOVE(frame, lane->uncut);
@@ -133,6 +189,8 @@ static enum err take_frame(struct produce *produce, struct lane *lane, struct er
         err = spool_reader_next(lane->reader, 0, &frame, error);
     if (err)
         return err;
+    look_at_age(lane, frame);
+    old = frame->seq < lane->run_begin;
     if (journal_find(produce->journal, lane->signal, frame->seq, JOURNAL_ANY_PART, &entry))
         plan.cut_bytes = (size_t)entry.cut_bytes;
     err = outgoing_cut(&frame, &plan, &produce->work, &outgoing, error);
@@ -140,11 +198,9 @@ static enum err take_frame(struct produce *produce, struct lane *lane, struct er
         MOVE(lane->uncut, frame);
         return err;
     }
-    lane->old_frames -= old;
     produce->held_bytes += outgoing->frame->data.len;
     metric_add(lane->keyless, (double)outgoing->keyless_items);
-    *lane->end = outgoing;
-    lane->end = &outgoing->next;
+    frames_add(outgoing->frame->ahead ? &lane->ahead : &lane->in_turn, outgoing);
     restore(produce, outgoing, old);
     for (struct message *at = outgoing->messages, *next; at != NULL; at = next) {
         next = at->next; /* halves that are put in are sent where they are made */
@@ -192,13 +248,16 @@ bool lane_feed(struct produce *produce, struct lane *lane)
     if (lane->topic_count == 0 || !produce_is_fit(produce) || !know_topics(produce, lane))
         return false;
     for (int i = 0; i < 64; i++) {
-        if (produce->held_bytes >= produce->options.in_flight_bytes ||
+        if (produce->held_bytes >= room_bytes(produce, lane) ||
             producer_in_flight(produce->producer) + lane->state.waiting >= IN_FLIGHT_MAX ||
             !produce_is_fit(produce))
             break;
         enum err err = take_frame(produce, lane, &error);
-        if (err == ERR_AGAIN)
+        if (err == ERR_AGAIN) {
+            lane->old_read = true; /* there is nothing left to read at all */
+            lane->draining = false;
             break;
+        }
         if (err) {
             lane_trouble(lane, error.text);
             LOG_ERROR("Could not read the spool", LOG_STR("signal", signal_name(lane->signal)),
@@ -240,9 +299,9 @@ static enum err open_topics(const struct produce *produce, struct lane *lane, st
 enum err lane_open(struct produce *produce, enum signal signal, struct error *error)
 {
     struct lane *lane = &produce->lanes[signal];
-    struct spool_stats stats;
 
     *lane = (struct lane){.signal = signal,
+                          .old_read = true,
                           .items = metrics_series(&items_desc, signal_name(signal)),
                           .messages = metrics_series(&messages_desc, signal_name(signal)),
                           .bytes = metrics_series(&bytes_desc, signal_name(signal)),
@@ -250,27 +309,33 @@ enum err lane_open(struct produce *produce, enum signal signal, struct error *er
                           .dead_letters = metrics_series(&dead_desc, signal_name(signal)),
                           .dropped = metrics_series(&dropped_desc, signal_name(signal)),
                           .keyless = metrics_series(&keyless_desc, signal_name(signal))};
-    lane->end = &lane->oldest;
+    frames_init(&lane->in_turn);
+    frames_init(&lane->ahead);
     enum err err = open_topics(produce, lane, error);
     if (err || lane->topic_count == 0)
         return err;
     err = spool_reader_open(produce->options.spool, signal, PRODUCE_READER, &lane->reader, error);
     if (err)
         return err;
-    spool_stats(produce->options.spool, &stats);
-    for (size_t i = 0; i < stats.lanes[signal].reader_count; i++)
-        if (strcmp(stats.lanes[signal].readers[i].name, PRODUCE_READER) == 0)
-            lane->old_frames = stats.lanes[signal].readers[i].frames;
+    lane->run_begin = spool_run_begin(produce->options.spool, signal);
+    lane->old_read = false;
+    if (produce->options.fresh_first)
+        spool_reader_fresh_first(lane->reader, produce->options.in_flight_bytes);
     return OK;
+}
+
+static void close_frames(struct frames *frames)
+{
+    while (frames->oldest != NULL) {
+        struct outgoing *left = frames_take(frames);
+        outgoing_free(&left);
+    }
 }
 
 void lane_close(struct lane *lane)
 {
-    while (lane->oldest != NULL) {
-        struct outgoing *left = lane->oldest;
-        lane->oldest = left->next;
-        outgoing_free(&left);
-    }
+    close_frames(&lane->in_turn);
+    close_frames(&lane->ahead);
     spool_frame_release(&lane->uncut);
     spool_reader_close(&lane->reader);
     free(lane->topics);

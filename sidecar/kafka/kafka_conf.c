@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
+enum { STALE_MS = 120000 }; /* until a complaint that says more gives way to one that says less */
+
 void kafka_health_init(struct kafka_health *health)
 {
     *health = (struct kafka_health){.text = ""};
@@ -22,6 +24,7 @@ void kafka_health_ok(struct kafka_health *health)
 {
     pthread_mutex_lock(&health->lock);
     health->text[0] = '\0';
+    health->weight = 0;
     health->since_ms = 0;
     pthread_mutex_unlock(&health->lock);
 }
@@ -34,12 +37,34 @@ void kafka_health_read(struct kafka_health *health, char *text, size_t size, uin
     pthread_mutex_unlock(&health->lock);
 }
 
-static void complain(struct kafka_health *health, const char *text, bool fatal)
+/* How much a complaint says. A wrong password is followed by "1/1 brokers are down", again and
+ * again, and it is the password that somebody has to hear of. */
+static unsigned weight_of(rd_kafka_resp_err_t code)
 {
+    switch ((int)code) {
+    case RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN:
+        return 1;
+    case RD_KAFKA_RESP_ERR__TRANSPORT:
+        return 2;
+    default:
+        return 3;
+    }
+}
+
+static void complain(struct kafka_health *health, rd_kafka_resp_err_t code, const char *text,
+                     bool fatal)
+{
+    unsigned weight = weight_of(code);
+    uint64_t now = clock_wall_ms();
+
     pthread_mutex_lock(&health->lock);
     if (health->text[0] == '\0')
-        health->since_ms = clock_wall_ms();
-    snprintf(health->text, sizeof health->text, "%s", text);
+        health->since_ms = now;
+    if (weight >= health->weight || now > health->said_ms + STALE_MS) {
+        snprintf(health->text, sizeof health->text, "%s", text);
+        health->weight = weight;
+        health->said_ms = now;
+    }
     health->errors++;
     health->fatal |= fatal;
     pthread_mutex_unlock(&health->lock);
@@ -52,7 +77,7 @@ static void on_error(rd_kafka_t *client, int code, const char *reason, void *opa
 
     if (fatal)
         rd_kafka_fatal_error(client, text, sizeof text);
-    complain(opaque, fatal ? text : reason, fatal);
+    complain(opaque, (rd_kafka_resp_err_t)code, fatal ? text : reason, fatal);
     LOG_WARN("Kafka client reported an error", LOG_STR("client", rd_kafka_name(client)),
              LOG_STR("code", rd_kafka_err2name((rd_kafka_resp_err_t)code)),
              LOG_STR("reason", fatal ? text : reason), LOG_BOOL("fatal", fatal));

@@ -39,6 +39,8 @@ struct kafka_access {
 struct kafka_health {
     pthread_mutex_t lock;
     char text[256];    /* "" while all is well */
+    unsigned weight;   /* of the text, see kafka_conf.c */
+    uint64_t said_ms;  /* wall clock of the text */
     uint64_t since_ms; /* wall clock of the first complaint since the last success */
     uint64_t errors;
     bool fatal; /* the client must be replaced */

@@ -274,7 +274,7 @@ static void finish_lane(struct lane *lane, const struct cursor_lane *saved, uint
     for (struct segment *s = lane->segments; s != NULL; s = s->next)
         if (s->end_seq == lane->end)
             s->end_items = lane->items; /* with those of a last frame that is damaged */
-    lane->next_seq = larger((next >> 32) + 1, run_min) << 32;
+    lane->run_begin = lane->next_seq = larger((next >> 32) + 1, run_min) << 32;
     lane->begin = lane->end;
     if (lane->segments != NULL)
         lane->begin = larger(saved->begin, lane->segments->base_seq);

@@ -64,6 +64,11 @@ uint64_t spool_incarnation(const struct spool *spool)
     return spool->store->incarnation;
 }
 
+uint64_t spool_run_begin(const struct spool *spool, enum signal lane)
+{
+    return spool->store->lanes[lane].run_begin;
+}
+
 /* ---- appending */
 
 struct measure {

@@ -181,6 +181,9 @@ void spool_marks_each(struct spool *spool, enum signal lane, spool_visit_mark_fn
 
 uint64_t spool_incarnation(const struct spool *spool);
 
+/* Frames of the lane below that sequence were accepted before spool_open(), the others since. */
+uint64_t spool_run_begin(const struct spool *spool, enum signal lane);
+
 struct spool_reader_stats {
     char name[SPOOL_READER_NAME_MAX + 1];
     bool open;          /* false: known from the cursor file only; it holds its frames back */

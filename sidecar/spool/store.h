@@ -53,6 +53,8 @@ struct lane {
     struct error full;   /* code OK: there is room */
     atomic_bool is_full; /* the same, to be looked at without the lock */
 
+    uint64_t run_begin; /* the first sequence of this run; never changes */
+
     /* The committer's own. */
     uint64_t next_seq;
     struct frame_buf *checkpoint; /* for a frame with all marks; made with `marks` */

@@ -4,6 +4,7 @@
 // link: tests/support/mock_kafka.c tests/support/numbered.c tests/support/kafka_peer.c
 #include "tests/support/test.h"
 
+#include "common/clock.h"
 #include "common/contract/names.h"
 #include "sidecar/edge/journal.h"
 #include "sidecar/edge/produce.h"
@@ -33,7 +34,8 @@ enum {
 static struct mock_kafka kafka;
 static struct pipeline_topic topics[2];
 static const struct produce_route routes[2] = {{&topics[0], 0}, {&topics[1], TAG}};
-static size_t route_count;
+static size_t route_count, in_flight_bytes;
+static bool fresh_first;
 static char dir[64], journal[80];
 
 struct edge {
@@ -56,6 +58,8 @@ static int begin(void **state)
     topics[1] =
         (struct pipeline_topic){.signal = SIGNAL_LOGS, .topic = "u", .dead_letter = "t.dlq"};
     route_count = 1;
+    in_flight_bytes = 8 << 20;
+    fresh_first = true;
     mock_kafka_start(&kafka);
     assert_int_equal(rd_kafka_mock_topic_create(kafka.cluster, "t", PARTITIONS, 1), 0);
     assert_int_equal(rd_kafka_mock_topic_create(kafka.cluster, "t.dlq", 1, 1), 0);
@@ -84,7 +88,8 @@ static void open_edge_saving(struct edge *edge, unsigned save_interval_ms)
                                             .routes = routes,
                                             .route_count = route_count,
                                             .compression = "none",
-                                            .in_flight_bytes = 8 << 20,
+                                            .in_flight_bytes = in_flight_bytes,
+                                            .fresh_first = fresh_first,
                                             .journal_path = journal,
                                             .source = "ns/test/edge"};
     struct produce_options with_spool = options;
@@ -353,6 +358,31 @@ static void test_sends_again_under_the_same_name_after_a_restart(void **state)
     free(found);
 }
 
+/* After a power cut the journal may be gone: whatever the run before left counts as a repeat, and
+ * what came since does not. */
+static void test_marks_all_of_an_earlier_run_where_its_journal_is_gone(void **state)
+{
+    (void)state;
+    struct edge edge = {0};
+
+    rd_kafka_mock_broker_set_down(kafka.cluster, 1);
+    open_edge(&edge);
+    append_all(&edge, 3, 1, 10);
+    close_edge(&edge, 0);
+    assert_int_equal(unlink(journal), 0);
+    open_edge(&edge);
+    append_all(&edge, 3, 1, 10);
+    rd_kafka_mock_broker_set_up(kafka.cluster, 1);
+    await_empty(&edge);
+    close_edge(&edge, 0);
+    struct found *found = read_topic("t", PARTITIONS);
+    for (uint64_t i = 0; i < edge.next; i++) {
+        assert_int_equal(found->seen[i], 1);
+        assert_int_equal(found->marked[i], i < 3);
+    }
+    free(found);
+}
+
 static void test_avoids_a_partition_without_a_leader(void **state)
 {
     (void)state;
@@ -474,6 +504,99 @@ static void test_keeps_dead_letters_until_their_topic_is_there(void **state)
     free(dead);
 }
 
+/* ---- what is fresh, and a backlog */
+
+enum { BACKLOG = 1500, FRESH = 20 }; /* a partition of the mock keeps 5 MB */
+
+struct times {
+    int64_t sent_ms[BACKLOG + FRESH + 1];
+    unsigned seen[BACKLOG + FRESH + 1];
+    int64_t at_ms;
+};
+
+static void see_time(void *context, uint64_t number)
+{
+    struct times *times = context;
+
+    assert_true(number <= BACKLOG + FRESH);
+    times->sent_ms[number] = times->at_ms;
+    times->seen[number]++;
+}
+
+static void see_times(void *context, const struct mock_message *message)
+{
+    rd_kafka_timestamp_type_t type;
+    struct times *times = context;
+
+    times->at_ms = rd_kafka_message_timestamp(message->message, &type);
+    numbered_visit(message->value, see_time, times);
+}
+
+/* A backlog of 12 MB that drains at 5 MB/s, and an item now and then meanwhile: how long it takes
+ * until that is sent, at most, and how long the backlog takes. */
+static void drain_with_fresh(uint64_t *ret_fresh_ms, uint64_t *ret_backlog_ms)
+{
+    struct edge edge = {0};
+    struct times *times = calloc(1, sizeof *times);
+    int64_t appended_ms[FRESH], last_ms = 0, worst_ms = 0;
+
+    assert_non_null(times);
+    in_flight_bytes = 512 << 10;
+    open_edge(&edge);
+    append_all(&edge, 1, 1, 10);
+    await_empty(&edge);
+    rd_kafka_mock_broker_set_down(kafka.cluster, 1);
+    append_all(&edge, BACKLOG, 1, 8000);
+    rd_kafka_mock_broker_set_rtt(kafka.cluster, 1, 100);
+    int64_t from_ms = (int64_t)clock_wall_ms();
+    rd_kafka_mock_broker_set_up(kafka.cluster, 1);
+    while (waiting_items(&edge) == BACKLOG)
+        peer_wait(5);
+    for (int i = 0; i < FRESH; i++) {
+        appended_ms[i] = (int64_t)clock_wall_ms();
+        append_all(&edge, 1, 1, 10);
+        peer_wait(50);
+    }
+    assert_true(waiting_items(&edge) > BACKLOG / 4); /* or it proves nothing */
+    await_empty(&edge);
+    close_edge(&edge, 0);
+    rd_kafka_mock_broker_set_rtt(kafka.cluster, 1, 0);
+    mock_kafka_read(&kafka, "t", PARTITIONS, see_times, times);
+    for (int i = 0; i <= BACKLOG + FRESH; i++)
+        assert_true(times->seen[i] >= 1);
+    for (int i = 1; i <= BACKLOG; i++)
+        last_ms = times->sent_ms[i] > last_ms ? times->sent_ms[i] : last_ms;
+    for (int i = 0; i < FRESH; i++) {
+        int64_t late = times->sent_ms[1 + BACKLOG + i] - appended_ms[i];
+        worst_ms = late > worst_ms ? late : worst_ms;
+    }
+    *ret_fresh_ms = (uint64_t)worst_ms;
+    *ret_backlog_ms = (uint64_t)(last_ms - from_ms);
+    free(times);
+}
+
+static void test_sends_what_is_fresh_ahead_of_a_backlog(void **state)
+{
+    (void)state;
+    uint64_t fresh_ms = 0, backlog_ms = 0;
+
+    drain_with_fresh(&fresh_ms, &backlog_ms);
+    print_message("fresh within %lu ms, backlog in %lu ms\n", (unsigned long)fresh_ms,
+                  (unsigned long)backlog_ms);
+    assert_true(fresh_ms < 1000);
+    assert_true(backlog_ms > 2000);
+}
+
+static void test_keeps_the_order_where_nothing_is_to_go_ahead(void **state)
+{
+    (void)state;
+    uint64_t fresh_ms = 0, backlog_ms = 0;
+
+    fresh_first = false;
+    drain_with_fresh(&fresh_ms, &backlog_ms);
+    assert_true(fresh_ms > 1000);
+}
+
 /* ---- kill -9 */
 
 /* The child: appends, and writes each number to the pipe once it is acknowledged. Never more than
@@ -499,6 +622,7 @@ static void test_loses_nothing_acknowledged_however_often_it_is_killed(void **st
     static bool acked[NUMBERS];
     uint64_t next = 0, count = 0, number;
 
+    in_flight_bytes = 64 << 10; /* so that fresh frames go ahead now and then */
     memset(acked, 0, sizeof acked);
     for (int round = 0; round < KILLS; round++) {
         int ends[2];
@@ -592,8 +716,11 @@ int main(int argc, char **argv)
         T(test_puts_one_item_that_is_too_large_into_the_dead_letters),
         T(test_replaces_a_client_that_died),
         T(test_sends_again_under_the_same_name_after_a_restart),
+        T(test_marks_all_of_an_earlier_run_where_its_journal_is_gone),
         T(test_avoids_a_partition_without_a_leader),
         T(test_drains_before_it_closes),
+        T(test_sends_what_is_fresh_ahead_of_a_backlog),
+        T(test_keeps_the_order_where_nothing_is_to_go_ahead),
         T(test_sends_entries_to_the_topic_of_their_tag),
         T(test_writes_a_document_for_each_record),
         T(test_keeps_dead_letters_until_their_topic_is_there),

@@ -101,7 +101,7 @@ static void test_forgets_what_is_delivered_of_its_lane_only(void **state)
 
     for (uint64_t n = 0; n < 30; n++)
         note(journal, n);
-    journal_forget(journal, entry_of(12).lane, 12);
+    journal_forget(journal, entry_of(12).lane, 0, 12);
     for (int again = 0; again < 2; again++) {
         for (uint64_t n = 0; n < 30; n++)
             if (entry_of(n).lane != entry_of(12).lane || n >= 12)
@@ -272,7 +272,7 @@ static void test_stays_small_however_much_goes_through_it(void **state)
     for (uint64_t n = 0; n < 5 * JOURNAL_SLACK; n++) {
         note(journal, n);
         for (int lane = 0; lane < SIGNAL_COUNT; lane++)
-            journal_forget(journal, (enum signal)lane, n > 20 ? n - 20 : 0);
+            journal_forget(journal, (enum signal)lane, 0, n > 20 ? n - 20 : 0);
     }
     assert_true(size_of_file() <= (JOURNAL_SLACK + 64) * RECORD);
     journal = after_kill(journal);
