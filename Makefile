@@ -134,6 +134,8 @@ bench-edge: build $(BUILD)/tests/bench/bench_commit ## an edge, the Collector be
 bench-gateway: build $(BUILD)/tests/bench/bench_net ## a gateway, the Collector beside it
 	@hack/bed/build otelcol
 	@hack/bed/in python3 tests/bench/gateway.py --peers
+bench-backlog: build ## how ten GiB drain when Kafka is back
+	@hack/bed/in python3 tests/bench/backlog.py
 soak: build ## a hundred kills and more, counted by identity, on the bed that is up; prints its seed
 	@hack/bed/in python3 tests/soak/edge_kills.py
 INTEROP_PARTS ?= python interop-go interop-java otelcol# of hack/bed/build
@@ -179,6 +181,6 @@ fmt: ## reformat
 	@clang-format-14 -i $$(find common controller sidecar tests -name '*.[ch]')
 clean: ## remove build output
 	rm -rf $(BUILD) compile_commands.json
-.PHONY: soak bench bench-edge bench-gateway chart generated build test demo try e2e deps images bed help unit replay fuzz fuzz-run component asan tsan check analyze headers layers mutants banned compdb tidy format fmt clean
+.PHONY: soak bench bench-edge bench-gateway bench-backlog interop chart generated build test demo try e2e deps images bed help unit replay fuzz fuzz-run component asan tsan check analyze headers layers mutants banned compdb tidy format fmt clean
 .SECONDARY:
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

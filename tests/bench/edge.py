@@ -375,4 +375,5 @@ def main():
         pathlib.Path(options.json).write_text(json.dumps(runs, indent=2))
 
 
-main()
+if __name__ == "__main__":
+    main()
