@@ -1,7 +1,7 @@
 /* lines_next() runs stages from the last to the first, until one has something to show:
  *
- *   cut_physical   chunk, held       -> physical      up to \n, or physical_max bytes of more
- *   read_content   physical          -> now           by the format
+ *   cutter         chunk, held       -> piece         up to \n, or piece_max bytes of more
+ *   read_content   piece             -> now           by the format
  *   use_content    now, track.partial -> ready, shown  joins parts, cuts what is too long
  *   use_line       ready, track.group -> shown         asks the rules
  *   flush          what is overdue, or at the end all of it
@@ -10,13 +10,13 @@
  * stops all of them; what it stands for is only let go of by lines_take(). So the mark is right at
  * any time: whatever waits in one of these places holds it back.
  *
- * A physical line longer than physical_max is read in pieces of that size, of which the first has
- * the head and decides what it is; `inside` then stands for its middle. Pieces end at the same
- * places whatever the chunks are. */
+ * A physical line longer than piece_max is read in pieces, of which the first has the head and
+ * decides what it is; `inside` then stands for its middle. */
 #include "sidecar/lines/lines.h"
 
 #include "common/assert.h"
 #include "sidecar/lines/content.h"
+#include "sidecar/lines/cutter.h"
 #include "sidecar/lines/multiline.h"
 #include "sidecar/otlp/utf8.h"
 
@@ -50,14 +50,6 @@ struct track {
     unsigned severity;
 };
 
-/* Bytes of the file up to a line end or as far as a piece goes. */
-struct physical {
-    bool there;
-    struct bytes text;
-    uint64_t at;
-    bool ended;
-};
-
 /* What the physical line at hand says. */
 struct now {
     bool busy, ended, invalid;
@@ -70,17 +62,14 @@ struct now {
 
 struct lines {
     struct lines_options options;
-    size_t physical_max;
     bool offsets_are_content; /* no heads, no escapes: reading can go on inside a line */
 
-    struct bytes chunk;
-    uint64_t chunk_at; /* offset of its first byte */
     uint64_t now_ms;
-    struct buf held; /* the start of a physical line */
-    bool held_used;  /* it is `physical`, or was */
-    struct buf scratch;
-    struct physical physical;
+    struct cutter cutter;
+    bool is_cut;
+    struct piece piece;
     bool inside; /* the physical line goes on */
+    struct buf scratch;
     struct now now;
     struct track tracks[LINES_STREAMS];
 
@@ -116,14 +105,14 @@ enum err lines_create(const struct lines_options *options, const struct lines_ma
         return error_set(error, ERR_NOMEM, "follow the lines of a file");
     lines->options = *options;
     lines->offsets_are_content = options->format == LINES_RAW || options->format == LINES_JSON;
-    lines->physical_max = options->line_max + UTF8_MAX;
+    lines->cutter.piece_max = options->line_max + UTF8_MAX;
     if (options->format == LINES_CRI)
-        lines->physical_max += CRI_HEAD_MAX;
-    if (options->format == LINES_DOCKER && lines->physical_max < DOCKER_LINE_MAX)
-        lines->physical_max = DOCKER_LINE_MAX;
+        lines->cutter.piece_max += CRI_HEAD_MAX;
+    if (options->format == LINES_DOCKER && lines->cutter.piece_max < DOCKER_LINE_MAX)
+        lines->cutter.piece_max = DOCKER_LINE_MAX;
 
     if (mark != NULL) {
-        lines->chunk_at = mark->resume;
+        lines->cutter.at = mark->resume;
         for (unsigned i = 0; i < LINES_STREAMS; i++)
             lines->tracks[i].emitted = mark->streams[i];
         lines->inside = lines->offsets_are_content && mark->streams[LINES_PLAIN].part > 0;
@@ -141,7 +130,7 @@ void lines_destroy(struct lines **lines)
         buf_fini(&(*lines)->tracks[i].partial);
         buf_fini(&(*lines)->tracks[i].group.text);
     }
-    buf_fini(&(*lines)->held);
+    cutter_fini(&(*lines)->cutter);
     buf_fini(&(*lines)->scratch);
     free(*lines);
     *lines = NULL;
@@ -149,60 +138,32 @@ void lines_destroy(struct lines **lines)
 
 /* ---- physical lines */
 
-static void advance(struct lines *lines, size_t bytes)
+static bool is_over(const struct lines *lines, uint64_t since_ms, uint64_t wait_ms)
 {
-    if (bytes == 0)
-        return;
-    lines->chunk.data += bytes;
-    lines->chunk.len -= bytes;
-    lines->chunk_at += bytes;
+    return lines->finished || (lines->expire_ms != 0 && lines->expire_ms >= since_ms + wait_ms);
 }
 
-static void set_physical(struct lines *lines, struct bytes text, bool ended, size_t newline)
+/* At the end of the file, what is held ends there, as does a line that is being read in pieces. In
+ * a file without heads a line may stand unfinished for long. */
+static bool cut_rest(struct lines *lines)
 {
-    advance(lines, newline);
-    lines->physical = (struct physical){true, text, lines->chunk_at - newline - text.len, ended};
+    size_t waiting = cutter_waiting(&lines->cutter);
+    bool overdue = lines->options.format == LINES_RAW && waiting > 0 &&
+                   is_over(lines, lines->now_ms, LINES_PART_WAIT_MS);
+
+    if (!overdue && !(lines->finished && (waiting > 0 || lines->inside)))
+        return false;
+    cutter_give(&lines->cutter, lines->finished, &lines->piece);
+    return true;
 }
 
-/* Nothing more will come: what is held ends here, as does a line that is being read in pieces. */
-static enum err end_physical(struct lines *lines)
+static enum err cut(struct lines *lines)
 {
-    if (!lines->finished || (lines->held.len == 0 && !lines->inside))
-        return ERR_AGAIN;
-    lines->held_used = true;
-    set_physical(lines, lines->held.len > 0 ? buf_bytes(&lines->held) : BYTES_LITERAL(""), true, 0);
-    return OK;
-}
-
-static enum err cut_physical(struct lines *lines)
-{
-    if (lines->held_used) {
-        empty(&lines->held);
-        lines->held_used = false;
-    }
-    size_t room = lines->physical_max - lines->held.len;
-    size_t look = lines->chunk.len <= room ? lines->chunk.len : room + 1;
-    const uint8_t *newline = look > 0 ? memchr(lines->chunk.data, '\n', look) : NULL;
-    bool full = newline == NULL && look > room;
-    struct bytes text = {lines->chunk.data, newline != NULL ? (size_t)(newline - lines->chunk.data)
-                                            : full          ? room
-                                                            : look};
-
-    if (look == 0)
-        return end_physical(lines);
-    if (lines->held.len == 0 && (newline != NULL || full)) {
-        advance(lines, text.len);
-        set_physical(lines, text, !full, full ? 0 : 1);
-        return OK;
-    }
-    if (buf_append(&lines->held, text))
-        return ERR_NOMEM;
-    advance(lines, text.len);
-    if (newline == NULL && !full)
-        return end_physical(lines);
-    lines->held_used = true;
-    set_physical(lines, buf_bytes(&lines->held), !full, full ? 0 : 1);
-    return OK;
+    enum err err = cutter_next(&lines->cutter, &lines->piece);
+    if (err == ERR_AGAIN && cut_rest(lines))
+        err = OK;
+    lines->is_cut = err == OK;
+    return err;
 }
 
 /* ---- content */
@@ -227,15 +188,15 @@ static enum err parse(struct lines *lines, struct bytes text, bool ended, struct
 
 static enum err begin_content(struct lines *lines)
 {
-    const struct physical *physical = &lines->physical;
-    struct now now = {.at = physical->at};
+    const struct piece *piece = &lines->piece;
+    struct now now = {.at = piece->at};
 
-    enum err err = parse(lines, physical->text, physical->ended, &now.content);
+    enum err err = parse(lines, piece->text, piece->ended, &now.content);
     if (err == ERR_NOMEM)
         return err;
     if (err) {
         now.invalid = true;
-        now.content = (struct content){.text = physical->text};
+        now.content = (struct content){.text = piece->text};
     }
     const struct lines_emitted *emitted = &lines->tracks[now.content.stream].emitted;
     now.passed = now.at < emitted->to;
@@ -251,9 +212,9 @@ static enum err read_content(struct lines *lines)
     struct now *now = &lines->now;
 
     if (lines->inside) {
-        now->content.text = lines->physical.text;
+        now->content.text = lines->piece.text;
         if (lines->offsets_are_content) {
-            now->at = lines->physical.at;
+            now->at = lines->piece.at;
             now->used = 0;
         }
     } else {
@@ -261,8 +222,8 @@ static enum err read_content(struct lines *lines)
         if (err)
             return err;
     }
-    now->ended = lines->physical.ended;
-    now->end = lines->chunk_at;
+    now->ended = lines->piece.ended;
+    now->end = lines->cutter.at;
     now->busy = !now->passed;
     size_t drop = now->drop < now->content.text.len ? now->drop : now->content.text.len;
     now->content.text.data += drop;
@@ -270,7 +231,7 @@ static enum err read_content(struct lines *lines)
     now->used += drop;
     now->drop -= drop;
     lines->inside = !now->ended;
-    lines->physical.there = false;
+    lines->is_cut = false;
     return OK;
 }
 
@@ -539,11 +500,6 @@ static enum err use_line(struct lines *lines)
 
 /* ---- what has waited for long enough */
 
-static bool is_over(const struct lines *lines, uint64_t since_ms, uint64_t wait_ms)
-{
-    return lines->finished || (lines->expire_ms != 0 && lines->expire_ms >= since_ms + wait_ms);
-}
-
 static void show_partial(struct lines *lines, struct track *track, enum lines_stream stream)
 {
     struct line line = {.body = buf_bytes(&track->partial),
@@ -557,23 +513,10 @@ static void show_partial(struct lines *lines, struct track *track, enum lines_st
     show(lines, &line, &track->after);
 }
 
-/* A file without heads may end in the middle of a line for long. */
-static bool end_held(struct lines *lines)
-{
-    if (lines->options.format != LINES_RAW || lines->held.len == 0 || lines->held_used ||
-        !is_over(lines, lines->now_ms, LINES_PART_WAIT_MS))
-        return false;
-    lines->held_used = true;
-    set_physical(lines, buf_bytes(&lines->held), false, 0);
-    return true;
-}
-
 static enum err flush(struct lines *lines)
 {
     if (lines->expire_ms == 0 && !lines->finished)
         return ERR_AGAIN;
-    if (end_held(lines))
-        return OK;
     for (unsigned i = 0; i < LINES_STREAMS; i++) {
         struct track *track = &lines->tracks[i];
         bool partial_is_over = track->open && is_over(lines, track->touched_ms, LINES_PART_WAIT_MS);
@@ -596,13 +539,13 @@ static enum err flush(struct lines *lines)
 
 uint64_t lines_wants(const struct lines *lines)
 {
-    return lines->chunk_at;
+    return lines->cutter.at;
 }
 
 void lines_feed(struct lines *lines, struct bytes chunk, uint64_t now_ms)
 {
-    ASSERT(lines->chunk.len == 0 && !lines->finished);
-    lines->chunk = chunk;
+    ASSERT(lines->cutter.chunk.len == 0 && !lines->finished);
+    lines->cutter.chunk = chunk;
     lines->now_ms = now_ms;
 }
 
@@ -624,10 +567,10 @@ enum err lines_next(struct lines *lines, struct line *ret_line)
             err = use_line(lines);
         else if (lines->now.busy)
             err = use_content(lines);
-        else if (lines->physical.there)
+        else if (lines->is_cut)
             err = read_content(lines);
         else
-            err = cut_physical(lines);
+            err = cut(lines);
         if (err == ERR_AGAIN)
             err = flush(lines);
         if (err)
@@ -641,7 +584,7 @@ uint64_t lines_deadline_ms(const struct lines *lines)
 {
     uint64_t deadline = UINT64_MAX;
 
-    if (lines->options.format == LINES_RAW && lines->held.len > 0 && !lines->held_used)
+    if (lines->options.format == LINES_RAW && cutter_waiting(&lines->cutter) > 0)
         deadline = lines->now_ms + LINES_PART_WAIT_MS;
     for (unsigned i = 0; i < LINES_STREAMS; i++) {
         const struct track *track = &lines->tracks[i];
@@ -662,11 +605,10 @@ static void hold_back(struct lines_mark *mark, bool is_there, uint64_t at)
 
 void lines_mark(const struct lines *lines, struct lines_mark *ret_mark)
 {
-    struct lines_mark mark = {.resume = lines->chunk_at};
+    struct lines_mark mark = {.resume = lines->cutter.at - cutter_waiting(&lines->cutter)};
     const struct now *now = &lines->now;
 
-    hold_back(&mark, lines->held.len > 0 && !lines->held_used, lines->chunk_at - lines->held.len);
-    hold_back(&mark, lines->physical.there, lines->physical.at);
+    hold_back(&mark, lines->is_cut, lines->piece.at);
     hold_back(&mark, now->busy, now->at + (lines->offsets_are_content ? now->used : 0));
     hold_back(&mark, lines->inside && !lines->offsets_are_content, now->at);
     hold_back(&mark, lines->is_ready, lines->ready.start);
@@ -689,5 +631,5 @@ bool lines_is_idle(const struct lines *lines)
     struct lines_mark mark;
 
     lines_mark(lines, &mark);
-    return mark.resume == lines->chunk_at && !lines->is_shown;
+    return mark.resume == lines->cutter.at && !lines->is_shown;
 }

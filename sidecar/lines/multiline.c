@@ -12,6 +12,7 @@ enum rule { RULE_NONE, RULE_JAVA, RULE_PYTHON, RULE_GO, RULE_START };
 
 /* What may come next. */
 enum { JAVA_AFTER_EXCEPTION, JAVA_NESTED, JAVA_FRAMES };
+enum { PYTHON_TRACEBACK, PYTHON_GROUP };
 enum { GO_AFTER_PANIC, GO_AFTER_SIGNAL, GO_GOROUTINE, GO_FRAME, GO_FRAME_FILE };
 
 struct multiline {
@@ -114,54 +115,53 @@ static bool ends_as_exception(struct bytes text)
     return false;
 }
 
-/* Behind `before`, which ends where a colon was found, comes `behind`. */
-static bool is_go_panic(struct bytes before, struct bytes behind, unsigned *ret_at)
+/* `before` ends where a colon was found, `behind` begins after it. */
+static bool is_go_panic(struct bytes before, struct bytes behind)
 {
     if (behind.len == 0 || behind.data[0] != ' ')
         return false;
-    *ret_at = GO_AFTER_PANIC;
     if (ends_with(before, BYTES_LITERAL("panic")))
         return before.len == 5 || !is_word(before.data[before.len - 6]);
-    if (IS(before, "fatal error"))
-        return true;
-    *ret_at = GO_GOROUTINE;
-    return ends_with(before, BYTES_LITERAL("http")) && BEGINS(behind, " panic serving");
+    return IS(before, "fatal error") ||
+           (ends_with(before, BYTES_LITERAL("http")) && BEGINS(behind, " panic serving"));
 }
 
 /* Java before go, wherever in the line they are. */
 static bool begins_at_colon(unsigned rules, struct bytes line, struct multiline_state *state)
 {
-    struct multiline_state go = {0};
-    struct bytes rest = line;
+    struct bytes before = {line.data, 0};
+    bool is_go = false;
 
-    for (;;) {
-        const uint8_t *colon = rest.len > 0 ? memchr(rest.data, ':', rest.len) : NULL;
-        struct bytes before = {line.data, colon == NULL ? line.len : (size_t)(colon - line.data)};
-        unsigned at = 0;
+    for (const uint8_t *colon = line.data; colon != NULL; before.len++) {
+        struct bytes rest = from(line, before.len);
+        colon = rest.len > 0 ? memchr(rest.data, ':', rest.len) : NULL;
+        before.len = colon == NULL ? line.len : (size_t)(colon - line.data);
         if ((rules & MULTILINE_JAVA) && ends_as_exception(before)) {
             *state = (struct multiline_state){RULE_JAVA, JAVA_AFTER_EXCEPTION};
             return true;
         }
-        if (colon == NULL)
-            break;
-        rest = from(line, before.len + 1);
-        if ((rules & MULTILINE_GO) && go.rule == RULE_NONE && is_go_panic(before, rest, &at))
-            go = (struct multiline_state){RULE_GO, (unsigned char)at};
+        if (colon != NULL && (rules & MULTILINE_GO) && !is_go)
+            is_go = is_go_panic(before, from(line, before.len + 1));
     }
-    *state = go;
-    return go.rule != RULE_NONE;
+    if (is_go)
+        *state = (struct multiline_state){RULE_GO, GO_AFTER_PANIC};
+    return is_go;
 }
 
-/* Also as part of an exception group. */
-static bool begins_python(struct bytes line)
+/* An exception group is indented to its end; a plain one ends with the error at the margin. */
+static bool begins_python(struct bytes line, struct multiline_state *state)
 {
-    struct bytes rest = from(line, blanks(line));
+    struct bytes text = from(line, blanks(line)), rest = line;
+    unsigned char at = PYTHON_TRACEBACK;
 
-    if (BEGINS(rest, "+ Exception Group "))
-        rest = from(rest, sizeof "+ Exception Group " - 1);
-    else
-        rest = line;
-    return IS(rest, "Traceback (most recent call last):");
+    if (BEGINS(text, "+ Exception Group ")) {
+        rest = from(text, sizeof "+ Exception Group " - 1);
+        at = PYTHON_GROUP;
+    }
+    if (!IS(rest, "Traceback (most recent call last):"))
+        return false;
+    *state = (struct multiline_state){RULE_PYTHON, at};
+    return true;
 }
 
 static bool matches_start(struct multiline *multiline, struct bytes line)
@@ -182,8 +182,8 @@ static enum multiline_step begin(struct multiline *multiline, struct multiline_s
     if ((multiline->rules & (MULTILINE_JAVA | MULTILINE_GO)) &&
         begins_at_colon(multiline->rules, line, state) && state->rule == RULE_JAVA)
         return MULTILINE_BEGINS;
-    if ((multiline->rules & MULTILINE_PYTHON) && begins_python(line))
-        *state = (struct multiline_state){.rule = RULE_PYTHON};
+    if ((multiline->rules & MULTILINE_PYTHON) && begins_python(line, state))
+        return MULTILINE_BEGINS;
     if (state->rule == RULE_NONE && multiline->starts_len > 0)
         *state = (struct multiline_state){.rule = RULE_START};
     return state->rule != RULE_NONE ? MULTILINE_BEGINS : MULTILINE_ALONE;
@@ -246,11 +246,12 @@ static bool is_python_error(struct bytes line)
     return i > segment;
 }
 
-static enum multiline_step python_goes_on(struct bytes line)
+static enum multiline_step python_goes_on(const struct multiline_state *state, struct bytes line)
 {
     if (line.len > 0 && is_blank(line.data[0]))
         return MULTILINE_GOES_ON;
-    return is_python_error(line) ? MULTILINE_ENDS : MULTILINE_ALONE;
+    return state->at == PYTHON_TRACEBACK && is_python_error(line) ? MULTILINE_ENDS
+                                                                  : MULTILINE_ALONE;
 }
 
 /* "goroutine 1 [running]:" */
@@ -330,7 +331,7 @@ static enum multiline_step go_on(struct multiline *multiline, struct multiline_s
     case RULE_JAVA:
         return java_goes_on(state, line) ? MULTILINE_GOES_ON : MULTILINE_ALONE;
     case RULE_PYTHON:
-        return python_goes_on(line);
+        return python_goes_on(state, line);
     case RULE_GO:
         return go_goes_on(state, line) ? MULTILINE_GOES_ON : MULTILINE_ALONE;
     case RULE_START:

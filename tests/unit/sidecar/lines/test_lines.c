@@ -314,6 +314,109 @@ static void test_a_docker_line_beyond_all_bounds_is_kept_as_it_stands(void **sta
     buf_fini(&sheet.text);
 }
 
+static void test_groups_lines_of_each_stream(void **state)
+{
+    (void)state;
+    AUTO(multiline_destroy) struct multiline *multiline = NULL;
+
+    assert_ok(multiline_create(MULTILINE_JAVA | MULTILINE_PYTHON, NULL, 0, &multiline, NULL));
+    counts = (struct lines_counts){0};
+    all_ways(
+        LINES_CRI, multiline,
+        BYTES_LITERAL(AT("001") "stderr F java.lang.Error: x\n" AT("002") "stdout F plain\n" AT("00"
+                                                                                                "3") "stderr P \tat a.b(C.ja\n" AT("004") "stdout F Traceback (most recent call last):\n" AT("005") "stderr F va:1)\r\n" AT("006") "stdout F   File x\nrubbish\n" AT(
+            "007") "stdout F ValueError: y\n" AT("008") "stderr F \tat d\n" AT("009") "std"
+                                                                                      "out"
+                                                                                      " F "
+                                                                                      "Tra"
+                                                                                      "ceb"
+                                                                                      "ack"
+                                                                                      " ("
+                                                                                      "mos"
+                                                                                      "t "
+                                                                                      "rec"
+                                                                                      "ent"
+                                                                                      " ca"
+                                                                                      "ll "
+                                                                                      "las"
+                                                                                      "t):"
+                                                                                      "\n" AT("010") "stderr F new.Error: z\n" AT(
+                                                                                          "011") "s"
+                                                                                                 "t"
+                                                                                                 "d"
+                                                                                                 "o"
+                                                                                                 "u"
+                                                                                                 "t"
+                                                                                                 " "
+                                                                                                 "F"
+                                                                                                 " "
+                                                                                                 " "
+                                                                                                 " "
+                                                                                                 "F"
+                                                                                                 "i"
+                                                                                                 "l"
+                                                                                                 "e"
+                                                                                                 " "
+                                                                                                 "x"
+                                                                                                 "\n"),
+        "out 0 2 [plain]\n- 0 - invalid [rubbish]\n"
+        "out 0 4 [Traceback (most recent call last):\n  File x\nValueError: y]\n"
+        "err 0 1 [java.lang.Error: x\n\tat a.b(C.java:1)\n\tat d]\n"
+        "out 0 9 [Traceback (most recent call last):\n  File x]\nerr 0 10 [new.Error: z]\n");
+    assert_int_not_equal(counts.grouped, 0);
+}
+
+static void test_bounds_groups(void **state)
+{
+    (void)state;
+    static const char *const starts[] = {"^start"};
+    AUTO(multiline_destroy) struct multiline *multiline = NULL;
+    AUTO(buf_fini) struct buf file = {0};
+    struct sheet sheet = {0};
+    struct lines_mark mark = {0};
+
+    assert_ok(multiline_create(0, starts, 1, &multiline, NULL));
+    for (unsigned i = 0; i < LINES_GROUP_LINES_MAX + 10; i++)
+        assert_ok(buf_append_text(&file, i == 0    ? "start\n"
+                                         : i < 100 ? "0123456789012345678\n"
+                                                   : "\n"));
+    append_long(&file, "start ", 1000);
+    follow(LINES_RAW, multiline, buf_bytes(&file), 77, UINT32_MAX, &mark, &sheet);
+    assert_int_equal(sheet.records, 8);
+    /* What a record has around it is 9 bytes; it has lost its \n, but for a part and the last one
+     */
+    assert_int_equal(sheet.text.len, file.len + 9 * 8 - (8 - 2));
+    buf_fini(&sheet.text);
+}
+
+static void test_a_group_waits_for_a_while_only(void **state)
+{
+    (void)state;
+    static const char *const starts[] = {"^start"};
+    AUTO(multiline_destroy) struct multiline *multiline = NULL;
+    struct sheet sheet = {0};
+
+    assert_ok(multiline_create(MULTILINE_JAVA, starts, 1, &multiline, NULL));
+    AUTO(lines_destroy) struct lines *lines = begun(LINES_RAW, multiline, NULL);
+    lines_feed(lines, BYTES_LITERAL("a.Error: b\n"), 1000);
+    assert_false(take(lines, &sheet, 9));
+    assert_int_equal(lines_deadline_ms(lines), 1000 + LINES_GROUP_WAIT_MS);
+    lines_feed(lines, BYTES_LITERAL("\tat c\n"), 1500);
+    assert_false(take(lines, &sheet, 9));
+    lines_expire(lines, 1499 + LINES_GROUP_WAIT_MS);
+    assert_false(take(lines, &sheet, 9));
+    lines_expire(lines, 1500 + LINES_GROUP_WAIT_MS);
+    assert_false(take(lines, &sheet, 9));
+    assert_true(lines_is_idle(lines));
+    assert_int_equal(lines_deadline_ms(lines), UINT64_MAX);
+    lines_feed(lines, BYTES_LITERAL("\tat d\n\tat e\n"), 9000);
+    lines_finish(lines);
+    assert_false(take(lines, &sheet, 9));
+    assert_string_equal(buf_text(&sheet.text),
+                        "- 0 - [a.Error: b\n\tat c]\n- 0 - [\tat d\n\tat e]\n");
+    buf_fini(&sheet.text);
+}
+
 static void test_shows_a_record_until_it_is_taken(void **state)
 {
     (void)state;
@@ -417,6 +520,9 @@ int main(void)
         cmocka_unit_test(test_cuts_long_lines_between_characters_and_keeps_every_byte),
         cmocka_unit_test(test_cuts_lines_made_of_many_parts),
         cmocka_unit_test(test_a_docker_line_beyond_all_bounds_is_kept_as_it_stands),
+        cmocka_unit_test(test_groups_lines_of_each_stream),
+        cmocka_unit_test(test_bounds_groups),
+        cmocka_unit_test(test_a_group_waits_for_a_while_only),
         cmocka_unit_test(test_shows_a_record_until_it_is_taken),
         cmocka_unit_test(test_lets_go_of_what_waited_too_long),
         cmocka_unit_test(test_nothing_is_emitted_for_a_line_that_ended_where_it_was_cut),
