@@ -92,6 +92,14 @@ bool content_time(const uint8_t **at, const uint8_t *end, uint64_t *ret_ns)
     return true;
 }
 
+static bool time_of_string(struct bytes text, uint64_t *ret_ns)
+{
+    if (text.len == 0)
+        return false;
+    const uint8_t *at = text.data, *end = text.data + text.len;
+    return content_time(&at, end, ret_ns) && at == end;
+}
+
 /* ---- CRI */
 
 static bool stream_of(struct bytes name, enum lines_stream *ret_stream)
@@ -197,8 +205,7 @@ enum err content_of_docker(struct bytes line, struct buf *scratch, struct conten
 
     if (!docker_members(line, &members))
         return ERR_INVALID;
-    const uint8_t *at = members.time.raw.data, *end = at + members.time.raw.len;
-    if (members.time.raw.len == 0 || !content_time(&at, end, &content.time_ns) || at != end ||
+    if (!time_of_string(members.time.raw, &content.time_ns) ||
         !stream_of(members.stream.raw, &content.stream))
         return ERR_INVALID;
 
@@ -303,8 +310,7 @@ static bool read_time(struct json_text *text, uint64_t *time_ns)
     if (json_text_peek(text) == '"') {
         if (json_text_string(text, &string) != NULL)
             return false;
-        const uint8_t *at = string.raw.data, *end = at + string.raw.len;
-        if (!content_time(&at, end, &found) || at != end)
+        if (!time_of_string(string.raw, &found))
             found = 0;
     } else if (json_text_number(text, &number) == NULL) {
         found = time_of_number(number.raw);

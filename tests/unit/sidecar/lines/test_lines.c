@@ -32,7 +32,7 @@ static void write_down(struct sheet *sheet, const struct line *line)
                          line->invalid ? "invalid " : ""));
     assert_ok(buf_append(&sheet->text, line->body));
     assert_ok(buf_append_text(&sheet->text, "]\n"));
-    sheet->records++;
+    assert_in_range(++sheet->records, 1, 20000);
 }
 
 static struct lines *begun(enum lines_format format, struct multiline *multiline,
@@ -317,53 +317,53 @@ static void test_a_docker_line_beyond_all_bounds_is_kept_as_it_stands(void **sta
 static void test_groups_lines_of_each_stream(void **state)
 {
     (void)state;
+    static const char *const written[] = {
+        "001 stderr F java.lang.Error: x",
+        "002 stdout F plain",
+        "003 stderr P \tat a.b(C.ja",
+        "004 stdout F Traceback (most recent call last):",
+        "005 stderr F va:1)\r",
+        "006 stdout F   File x",
+        "rubbish",
+        "007 stdout F ValueError: y",
+        "008 stderr F \tat d",
+        "009 stdout F Traceback (most recent call last):",
+        "010 stderr F new.Error: z",
+        "011 stdout F   File x",
+    };
     AUTO(multiline_destroy) struct multiline *multiline = NULL;
+    AUTO(buf_fini) struct buf file = {0};
 
+    for (size_t i = 0; i < sizeof written / sizeof written[0]; i++) {
+        bool cri = written[i][0] == '0';
+        assert_ok(buf_printf(&file, "%s%.*s%s%s\n", cri ? "2025-12-06T05:46:40." : "", cri ? 3 : 0,
+                             written[i], cri ? "Z" : "", written[i] + (cri ? 3 : 0)));
+    }
     assert_ok(multiline_create(MULTILINE_JAVA | MULTILINE_PYTHON, NULL, 0, &multiline, NULL));
     counts = (struct lines_counts){0};
-    all_ways(
-        LINES_CRI, multiline,
-        BYTES_LITERAL(AT("001") "stderr F java.lang.Error: x\n" AT("002") "stdout F plain\n" AT("00"
-                                                                                                "3") "stderr P \tat a.b(C.ja\n" AT("004") "stdout F Traceback (most recent call last):\n" AT("005") "stderr F va:1)\r\n" AT("006") "stdout F   File x\nrubbish\n" AT(
-            "007") "stdout F ValueError: y\n" AT("008") "stderr F \tat d\n" AT("009") "std"
-                                                                                      "out"
-                                                                                      " F "
-                                                                                      "Tra"
-                                                                                      "ceb"
-                                                                                      "ack"
-                                                                                      " ("
-                                                                                      "mos"
-                                                                                      "t "
-                                                                                      "rec"
-                                                                                      "ent"
-                                                                                      " ca"
-                                                                                      "ll "
-                                                                                      "las"
-                                                                                      "t):"
-                                                                                      "\n" AT("010") "stderr F new.Error: z\n" AT(
-                                                                                          "011") "s"
-                                                                                                 "t"
-                                                                                                 "d"
-                                                                                                 "o"
-                                                                                                 "u"
-                                                                                                 "t"
-                                                                                                 " "
-                                                                                                 "F"
-                                                                                                 " "
-                                                                                                 " "
-                                                                                                 " "
-                                                                                                 "F"
-                                                                                                 "i"
-                                                                                                 "l"
-                                                                                                 "e"
-                                                                                                 " "
-                                                                                                 "x"
-                                                                                                 "\n"),
-        "out 0 2 [plain]\n- 0 - invalid [rubbish]\n"
-        "out 0 4 [Traceback (most recent call last):\n  File x\nValueError: y]\n"
-        "err 0 1 [java.lang.Error: x\n\tat a.b(C.java:1)\n\tat d]\n"
-        "out 0 9 [Traceback (most recent call last):\n  File x]\nerr 0 10 [new.Error: z]\n");
+    all_ways(LINES_CRI, multiline, buf_bytes(&file),
+             "out 0 2 [plain]\n- 0 - invalid [rubbish]\n"
+             "out 0 4 [Traceback (most recent call last):\n  File x\nValueError: y]\n"
+             "err 0 1 [java.lang.Error: x\n\tat a.b(C.java:1)\n\tat d]\n"
+             "out 0 9 [Traceback (most recent call last):\n  File x]\nerr 0 10 [new.Error: z]\n");
     assert_int_not_equal(counts.grouped, 0);
+}
+
+static void test_a_long_line_comes_after_the_group_before_it(void **state)
+{
+    (void)state;
+    AUTO(multiline_destroy) struct multiline *multiline = NULL;
+    AUTO(buf_fini) struct buf file = {0};
+    struct sheet sheet = {0};
+    struct lines_mark mark = {0};
+
+    assert_ok(multiline_create(MULTILINE_JAVA, NULL, 0, &multiline, NULL));
+    append_long(&file, "a.Error: b\n\tat c\n", 1000);
+    all_ways(LINES_RAW, multiline, buf_bytes(&file), NULL);
+    follow(LINES_RAW, multiline, buf_bytes(&file), 77, UINT32_MAX, &mark, &sheet);
+    assert_int_equal(sheet.records, 3);
+    assert_memory_equal(sheet.text.data, "- 0 - [a.Error: b\n\tat c]\n- 1 - [", 32);
+    buf_fini(&sheet.text);
 }
 
 static void test_bounds_groups(void **state)
@@ -521,6 +521,7 @@ int main(void)
         cmocka_unit_test(test_cuts_lines_made_of_many_parts),
         cmocka_unit_test(test_a_docker_line_beyond_all_bounds_is_kept_as_it_stands),
         cmocka_unit_test(test_groups_lines_of_each_stream),
+        cmocka_unit_test(test_a_long_line_comes_after_the_group_before_it),
         cmocka_unit_test(test_bounds_groups),
         cmocka_unit_test(test_a_group_waits_for_a_while_only),
         cmocka_unit_test(test_shows_a_record_until_it_is_taken),
