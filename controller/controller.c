@@ -1,12 +1,12 @@
 #include "controller/controller.h"
 
 #include "common/contract/names.h"
+#include "common/kube/watch.h"
 #include "common/log.h"
 #include "common/metrics.h"
 #include "common/xalloc.h"
 #include "controller/cache/store.h"
 #include "controller/kube/lease.h"
-#include "controller/kube/watch.h"
 #include "controller/pages.h"
 #include "controller/reconcile/kinds.h"
 #include "controller/reconcile/reconcile.h"

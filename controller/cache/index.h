@@ -3,8 +3,8 @@
 #ifndef CONTROLLER_CACHE_INDEX_H
 #define CONTROLLER_CACHE_INDEX_H
 
+#include "common/kube/object.h"
 #include "common/map.h"
-#include "controller/kube/object.h"
 
 /* Zero-initialised is empty and valid. */
 struct index {

@@ -10,8 +10,8 @@
 #ifndef CONTROLLER_CACHE_STORE_H
 #define CONTROLLER_CACHE_STORE_H
 
-#include "controller/kube/object.h"
-#include "controller/kube/watch.h"
+#include "common/kube/object.h"
+#include "common/kube/watch.h"
 
 struct store;
 

@@ -4,11 +4,11 @@
 
 #include "common/clock.h"
 #include "common/cond.h"
+#include "common/kube/object.h"
 #include "common/map.h"
 #include "common/metrics.h"
 #include "common/rfc3339.h"
 #include "common/xalloc.h"
-#include "controller/kube/object.h"
 
 #include <ctype.h>
 #include <inttypes.h>

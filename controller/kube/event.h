@@ -16,7 +16,7 @@
 #ifndef CONTROLLER_KUBE_EVENT_H
 #define CONTROLLER_KUBE_EVENT_H
 
-#include "controller/kube/client.h"
+#include "common/kube/client.h"
 
 enum { EVENT_QUEUE_MAX = 1000, EVENT_SERIES_MAX = 4096, EVENT_NOTE_MAX = 1024 };
 

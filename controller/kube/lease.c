@@ -3,9 +3,9 @@
 #include "common/assert.h"
 #include "common/clock.h"
 #include "common/cond.h"
+#include "common/kube/object.h"
 #include "common/rfc3339.h"
 #include "common/xalloc.h"
-#include "controller/kube/object.h"
 
 #include <pthread.h>
 #include <signal.h>

@@ -17,7 +17,7 @@
 #ifndef CONTROLLER_KUBE_LEASE_H
 #define CONTROLLER_KUBE_LEASE_H
 
-#include "controller/kube/client.h"
+#include "common/kube/client.h"
 
 enum { LEASE_DURATION_MS = 15000, LEASE_RENEW_DEADLINE_MS = 10000, LEASE_RETRY_MS = 2000 };
 

@@ -1,6 +1,6 @@
 #include "controller/plugin/plugin.h"
 
-#include "controller/kube/object.h"
+#include "common/kube/object.h"
 
 #include <inttypes.h>
 #include <stdio.h>

@@ -4,7 +4,7 @@
  */
 #include "controller/plugin/plugin.h"
 
-#include "controller/kube/object.h"
+#include "common/kube/object.h"
 
 #include <stdio.h>
 #include <string.h>

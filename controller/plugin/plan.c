@@ -5,9 +5,9 @@
 #include "controller/plugin/plugin.h"
 
 #include "common/contract/names.h"
+#include "common/kube/object.h"
 #include "common/xalloc.h"
 #include "controller/desired/desired.h"
-#include "controller/kube/object.h"
 #include "controller/reconcile/diff.h"
 #include "controller/reconcile/kinds.h"
 

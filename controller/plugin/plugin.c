@@ -1,8 +1,8 @@
 #include "controller/plugin/plugin.h"
 
+#include "common/kube/object.h"
 #include "common/xalloc.h"
 #include "controller/desired/desired.h"
-#include "controller/kube/object.h"
 #include "controller/reconcile/kinds.h"
 #include "controller/scaling/scaling.h"
 

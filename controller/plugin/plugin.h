@@ -6,7 +6,7 @@
 #define CONTROLLER_PLUGIN_PLUGIN_H
 
 #include "common/contract/pipeline.h"
-#include "controller/kube/client.h"
+#include "common/kube/client.h"
 
 enum { PLUGIN_OK = 0, PLUGIN_FAILED = 1, PLUGIN_WRONG = 2 };
 

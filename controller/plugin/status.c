@@ -14,8 +14,8 @@
  */
 #include "controller/plugin/plugin.h"
 
+#include "common/kube/object.h"
 #include "common/xalloc.h"
-#include "controller/kube/object.h"
 
 #include <inttypes.h>
 #include <stdio.h>

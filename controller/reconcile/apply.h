@@ -13,8 +13,8 @@
 #ifndef CONTROLLER_RECONCILE_APPLY_H
 #define CONTROLLER_RECONCILE_APPLY_H
 
+#include "common/kube/client.h"
 #include "controller/cache/store.h"
-#include "controller/kube/client.h"
 #include "controller/reconcile/diff.h"
 
 #include <stdatomic.h>

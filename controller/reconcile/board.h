@@ -14,10 +14,10 @@
 #ifndef CONTROLLER_RECONCILE_BOARD_H
 #define CONTROLLER_RECONCILE_BOARD_H
 
+#include "common/kube/object.h"
 #include "controller/api/status.h"
 #include "controller/kafka_admin/observer.h"
 #include "controller/kafka_admin/topic_plan.h"
-#include "controller/kube/object.h"
 #include "controller/scaling/scaling.h"
 
 struct board;

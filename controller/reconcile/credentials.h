@@ -10,8 +10,8 @@
 #define CONTROLLER_RECONCILE_CREDENTIALS_H
 
 #include "common/contract/pipeline.h"
+#include "common/kube/client.h"
 #include "controller/kafka_admin/admin.h"
-#include "controller/kube/client.h"
 
 struct credentials {
     struct kafka_access access;

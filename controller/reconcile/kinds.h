@@ -3,7 +3,7 @@
 #define CONTROLLER_RECONCILE_KINDS_H
 
 #include "common/json.h"
-#include "controller/kube/resource.h"
+#include "common/kube/resource.h"
 
 extern const struct kube_resource kind_pipelines;
 

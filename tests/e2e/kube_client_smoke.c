@@ -7,13 +7,13 @@
  * when the API server is stopped, killed or frozen. Exit code 0: all as it should be.
  */
 #include "common/clock.h"
+#include "common/kube/client.h"
+#include "common/kube/object.h"
+#include "common/kube/watch.h"
 #include "common/metrics.h"
 #include "controller/cache/store.h"
-#include "controller/kube/client.h"
 #include "controller/kube/event.h"
 #include "controller/kube/lease.h"
-#include "controller/kube/object.h"
-#include "controller/kube/watch.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,9 +1,9 @@
 /* Arbitrary bytes as a watch: reading never crashes, and however they are cut the same events come
  * out, up to the same end. What comes out goes the way of an object into the cache. The first byte
  * says how to cut. */
-#include "controller/kube/answer.h"
-#include "controller/kube/object.h"
-#include "controller/kube/stream.h"
+#include "common/kube/answer.h"
+#include "common/kube/object.h"
+#include "common/kube/stream.h"
 
 #include <stdlib.h>
 

@@ -3,7 +3,7 @@
 #ifndef TESTS_SUPPORT_KUBE_SCRIPT_H
 #define TESTS_SUPPORT_KUBE_SCRIPT_H
 
-#include "controller/kube/client.h"
+#include "common/kube/client.h"
 #include "tests/support/http_script.h"
 
 struct kube_script {

@@ -3,8 +3,8 @@
 #include "tests/support/test.h"
 
 #include "common/clock.h"
-#include "controller/kube/client.h"
-#include "controller/kube/object.h"
+#include "common/kube/client.h"
+#include "common/kube/object.h"
 #include "tests/support/kube_script.h"
 
 #include <pthread.h>

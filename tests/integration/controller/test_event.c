@@ -1,8 +1,8 @@
 /* What happens again is one Event and its series; nothing waits for an Event. */
 #include "tests/support/test.h"
 
+#include "common/kube/object.h"
 #include "controller/kube/event.h"
-#include "controller/kube/object.h"
 #include "tests/support/kube_script.h"
 
 #include <stdio.h>

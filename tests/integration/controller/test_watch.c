@@ -2,7 +2,7 @@
  */
 #include "tests/support/test.h"
 
-#include "controller/kube/watch.h"
+#include "common/kube/watch.h"
 #include "tests/support/kube_script.h"
 
 #include <pthread.h>

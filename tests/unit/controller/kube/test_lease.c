@@ -1,8 +1,8 @@
 /* At most one leads, whoever's clock is wrong; and who has lost stops before another may start. */
 #include "tests/support/test.h"
 
+#include "common/kube/object.h"
 #include "controller/kube/lease.h"
-#include "controller/kube/object.h"
 
 #include <stdio.h>
 

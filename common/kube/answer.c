@@ -1,4 +1,4 @@
-#include "controller/kube/answer.h"
+#include "common/kube/answer.h"
 
 #include "common/num.h"
 

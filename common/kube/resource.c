@@ -1,4 +1,4 @@
-#include "controller/kube/resource.h"
+#include "common/kube/resource.h"
 
 #include "common/url.h"
 

@@ -3,8 +3,8 @@
  *   /api/VERSION/...                                  the core group, whose name is ""
  *   /apis/GROUP/VERSION/namespaces/NS/PLURAL/NAME/SUBRESOURCE
  */
-#ifndef CONTROLLER_KUBE_RESOURCE_H
-#define CONTROLLER_KUBE_RESOURCE_H
+#ifndef COMMON_KUBE_RESOURCE_H
+#define COMMON_KUBE_RESOURCE_H
 
 #include "common/buf.h"
 #include "common/error.h"
@@ -17,7 +17,7 @@ struct kube_resource {
     bool namespaced;
 };
 
-/* Those that the operator touches. Our own kinds are described next to their API. */
+/* Those that we touch. Our own kinds are described next to their API. */
 extern const struct kube_resource kube_pods, kube_services, kube_configmaps, kube_secrets,
     kube_serviceaccounts, kube_namespaces, kube_nodes, kube_persistentvolumeclaims,
     kube_deployments, kube_statefulsets, kube_daemonsets, kube_jobs, kube_roles, kube_rolebindings,

@@ -2,7 +2,7 @@
  * be honoured is refused by name. */
 #include "tests/support/test.h"
 
-#include "controller/kube/auth.h"
+#include "common/kube/auth.h"
 
 #include <ftw.h>
 #include <stdio.h>

@@ -10,8 +10,8 @@
  *
  * Thread: its owner's.
  */
-#ifndef CONTROLLER_KUBE_STREAM_H
-#define CONTROLLER_KUBE_STREAM_H
+#ifndef COMMON_KUBE_STREAM_H
+#define COMMON_KUBE_STREAM_H
 
 #include "common/json.h"
 

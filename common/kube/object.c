@@ -1,4 +1,4 @@
-#include "controller/kube/object.h"
+#include "common/kube/object.h"
 
 #include "common/assert.h"
 #include "common/xalloc.h"

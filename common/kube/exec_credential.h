@@ -3,8 +3,8 @@
  * The plugin gets our environment, its own `env` and KUBERNETES_EXEC_INFO, no standard input, and
  * our standard error, where it may tell its user what to do. It has EXEC_TIMEOUT_MS.
  */
-#ifndef CONTROLLER_KUBE_EXEC_CREDENTIAL_H
-#define CONTROLLER_KUBE_EXEC_CREDENTIAL_H
+#ifndef COMMON_KUBE_EXEC_CREDENTIAL_H
+#define COMMON_KUBE_EXEC_CREDENTIAL_H
 
 #include "common/json.h"
 

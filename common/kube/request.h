@@ -1,9 +1,9 @@
 /* request: the inner half of kube_client, for the other files of this folder: the requests that the
  * calls in client.c wait for, and what a list in pages asks for. */
-#ifndef CONTROLLER_KUBE_REQUEST_H
-#define CONTROLLER_KUBE_REQUEST_H
+#ifndef COMMON_KUBE_REQUEST_H
+#define COMMON_KUBE_REQUEST_H
 
-#include "controller/kube/client.h"
+#include "common/kube/client.h"
 
 /* A call that somebody waits for. */
 struct kube_call {
@@ -23,9 +23,9 @@ unsigned kube_call_timeout_ms(const struct kube_client *client);
 bool kube_call_pause(struct kube_client *client, const struct kube_call *call, unsigned ms);
 
 /* The query of one page; `token` is its continue token or NULL. Returns how many entries. */
-enum { KUBE_PAGE_QUERY_MAX = 4 };
+enum { KUBE_PAGE_QUERY_MAX = 5 };
 size_t kube_page_query(struct kube_query query[KUBE_PAGE_QUERY_MAX], const char *label_selector,
-                       const char *token);
+                       const char *field_selector, const char *token);
 
 /* Gives an item of a list its apiVersion and kind and takes its managedFields. */
 void kube_complete_item(const struct kube_resource *resource, struct json *item);

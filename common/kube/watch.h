@@ -24,11 +24,11 @@
  * Thread: sink and on_trouble are called on the HTTP client's thread, in order, and must not block;
  * start, stop and synced are for any other.
  */
-#ifndef CONTROLLER_KUBE_WATCH_H
-#define CONTROLLER_KUBE_WATCH_H
+#ifndef COMMON_KUBE_WATCH_H
+#define COMMON_KUBE_WATCH_H
 
-#include "controller/kube/client.h"
-#include "controller/kube/object.h"
+#include "common/kube/client.h"
+#include "common/kube/object.h"
 
 struct kube_watch;
 
@@ -47,6 +47,7 @@ struct kube_watch_config {
     const struct kube_resource *resource; /* outlives the watch */
     const char *namespace;                /* NULL: all */
     const char *label_selector;           /* NULL: all */
+    const char *field_selector;           /* NULL: all; "spec.nodeName=n1" */
     /* Cuts an object down to what is worth keeping; managedFields are dropped before. NULL: all. */
     void (*project)(struct json *object);
     struct kube_sink sink;

@@ -4,8 +4,8 @@
  * Of several files the first to name a context, cluster, user or the current context wins. Relative
  * paths are relative to the file they stand in.
  */
-#ifndef CONTROLLER_KUBE_KUBECONFIG_H
-#define CONTROLLER_KUBE_KUBECONFIG_H
+#ifndef COMMON_KUBE_KUBECONFIG_H
+#define COMMON_KUBE_KUBECONFIG_H
 
 #include "common/arena.h"
 #include "common/http_client.h"

@@ -17,13 +17,13 @@
  * Counted in rest_client_requests_total{code,method,host}.
  * Thread: any; not from callbacks of the HTTP client, but for kube_submit(), kube_cancel().
  */
-#ifndef CONTROLLER_KUBE_CLIENT_H
-#define CONTROLLER_KUBE_CLIENT_H
+#ifndef COMMON_KUBE_CLIENT_H
+#define COMMON_KUBE_CLIENT_H
 
 #include "common/http_client.h"
 #include "common/json.h"
-#include "controller/kube/auth.h"
-#include "controller/kube/resource.h"
+#include "common/kube/auth.h"
+#include "common/kube/resource.h"
 
 enum {
     KUBE_CALL_TIMEOUT_MS = 30000,

@@ -1,4 +1,4 @@
-#include "controller/kube/stream.h"
+#include "common/kube/stream.h"
 
 static const char *const type_names[] = {[WATCH_ADDED] = "ADDED",
                                          [WATCH_MODIFIED] = "MODIFIED",

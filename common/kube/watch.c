@@ -1,17 +1,17 @@
 /* Everything but `synced`, `stopping` and `stopped` belongs to the HTTP client's thread: answers,
  * pieces of streams, timers, and stop_here() all run there, so there is at most one request and at
  * most one timer, never both. */
-#include "controller/kube/watch.h"
+#include "common/kube/watch.h"
 
 #include "common/assert.h"
 #include "common/backoff.h"
 #include "common/clock.h"
+#include "common/kube/answer.h"
+#include "common/kube/request.h"
+#include "common/kube/stream.h"
 #include "common/map.h"
 #include "common/metrics.h"
 #include "common/xalloc.h"
-#include "controller/kube/answer.h"
-#include "controller/kube/request.h"
-#include "controller/kube/stream.h"
 
 #include <pthread.h>
 #include <stdio.h>
@@ -33,7 +33,7 @@ enum state { INITIAL, LIST, LIVE };
 struct kube_watch {
     struct kube_client *client;
     struct kube_watch_config config; /* strings are ours */
-    char *namespace, *label_selector;
+    char *namespace, *label_selector, *field_selector;
 
     enum state state;
     bool cannot_stream_list; /* the server refused INITIAL once */
@@ -248,7 +248,8 @@ static enum err open_page(struct kube_watch *watch, struct error *error)
                                    .fresh_connection = watch->suspect,
                                    .on_answer = on_page,
                                    .context = watch};
-    request.query_count = kube_page_query(query, watch->label_selector, watch->page_token);
+    request.query_count =
+        kube_page_query(query, watch->label_selector, watch->field_selector, watch->page_token);
     return kube_submit(watch->client, &request, &watch->request_id, error);
 }
 
@@ -355,7 +356,7 @@ static void on_stream_end(void *context, const struct kube_answer *answer)
 static enum err open_stream(struct kube_watch *watch, struct error *error)
 {
     char timeout[16];
-    struct kube_query query[6];
+    struct kube_query query[8];
     size_t count = 0;
 
     snprintf(timeout, sizeof timeout, "%u", STREAM_MIN_S + arc4random_uniform(STREAM_MIN_S));
@@ -364,6 +365,8 @@ static enum err open_stream(struct kube_watch *watch, struct error *error)
     query[count++] = (struct kube_query){"timeoutSeconds", timeout};
     if (watch->label_selector != NULL)
         query[count++] = (struct kube_query){"labelSelector", watch->label_selector};
+    if (watch->field_selector != NULL)
+        query[count++] = (struct kube_query){"fieldSelector", watch->field_selector};
     if (watch->state == INITIAL) {
         query[count++] = (struct kube_query){"sendInitialEvents", "true"};
         query[count++] = (struct kube_query){"resourceVersionMatch", "NotOlderThan"};
@@ -407,7 +410,9 @@ enum err kube_watch_start(struct kube_client *client, const struct kube_watch_co
     watch->config = *config;
     set_text(&watch->namespace, config->namespace);
     set_text(&watch->label_selector, config->label_selector);
+    set_text(&watch->field_selector, config->field_selector);
     watch->config.namespace = watch->config.label_selector = NULL; /* ours are beside it */
+    watch->config.field_selector = NULL;
     pthread_mutex_init(&watch->lock, NULL);
     pthread_cond_init(&watch->changed, NULL);
     metric_set(metrics_series(&synced_desc, config->resource->kind), 0);
@@ -464,6 +469,7 @@ void kube_watch_stop(struct kube_watch **slot)
     watch_stream_fini(&watch->stream);
     free(watch->namespace);
     free(watch->label_selector);
+    free(watch->field_selector);
     free(watch->version);
     free(watch->page_token);
     pthread_cond_destroy(&watch->changed);

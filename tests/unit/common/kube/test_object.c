@@ -1,7 +1,7 @@
 /* A shared object says what its tree said, and its hash moves with what people edit alone. */
 #include "tests/support/test.h"
 
-#include "controller/kube/object.h"
+#include "common/kube/object.h"
 
 #include <stdlib.h>
 

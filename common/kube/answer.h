@@ -3,8 +3,8 @@
  * A failed request's body is a metav1.Status {message, reason, code, details: {causes,
  * retryAfterSeconds}}; so is the object of an ERROR event in a watch. The table is in client.h.
  */
-#ifndef CONTROLLER_KUBE_ANSWER_H
-#define CONTROLLER_KUBE_ANSWER_H
+#ifndef COMMON_KUBE_ANSWER_H
+#define COMMON_KUBE_ANSWER_H
 
 #include "common/bytes.h"
 #include "common/error.h"

@@ -1,4 +1,4 @@
-#include "controller/kube/exec_credential.h"
+#include "common/kube/exec_credential.h"
 
 #include "common/clock.h"
 #include "common/xalloc.h"

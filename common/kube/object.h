@@ -6,11 +6,11 @@
  *
  * Thread: any for struct object; a tree belongs to one thread.
  */
-#ifndef CONTROLLER_KUBE_OBJECT_H
-#define CONTROLLER_KUBE_OBJECT_H
+#ifndef COMMON_KUBE_OBJECT_H
+#define COMMON_KUBE_OBJECT_H
 
 #include "common/json.h"
-#include "controller/kube/resource.h"
+#include "common/kube/resource.h"
 
 /* ---- shared objects */
 

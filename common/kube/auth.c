@@ -1,11 +1,11 @@
-#include "controller/kube/auth.h"
+#include "common/kube/auth.h"
 
 #include "common/clock.h"
 #include "common/file.h"
+#include "common/kube/exec_credential.h"
+#include "common/kube/kubeconfig.h"
 #include "common/rfc3339.h"
 #include "common/xalloc.h"
-#include "controller/kube/exec_credential.h"
-#include "controller/kube/kubeconfig.h"
 
 #include <pthread.h>
 #include <stdlib.h>

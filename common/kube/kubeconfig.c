@@ -1,4 +1,4 @@
-#include "controller/kube/kubeconfig.h"
+#include "common/kube/kubeconfig.h"
 
 #include "common/base64.h"
 #include "common/file.h"

@@ -1,8 +1,8 @@
 /* However the bytes are cut, the same events come out; nothing else does. */
 #include "tests/support/test.h"
 
-#include "controller/kube/object.h"
-#include "controller/kube/stream.h"
+#include "common/kube/object.h"
+#include "common/kube/stream.h"
 
 #include <stdio.h>
 #include <stdlib.h>

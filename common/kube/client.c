@@ -1,10 +1,10 @@
 /* The calls that wait: a request is put together, sent by kube_submit() (request.c), waited for,
  * and sent again where client.h says so. */
-#include "controller/kube/client.h"
+#include "common/kube/client.h"
 
 #include "common/clock.h"
-#include "controller/kube/object.h"
-#include "controller/kube/request.h"
+#include "common/kube/object.h"
+#include "common/kube/request.h"
 
 #include <inttypes.h>
 #include <pthread.h>
@@ -162,7 +162,7 @@ static enum err get_page(struct kube_client *client, const struct kube_resource 
                                    .namespace = namespace,
                                    .query = query,
                                    .response_max = KUBE_PAGE_BYTES_MAX};
-    request.query_count = kube_page_query(query, label_selector, token);
+    request.query_count = kube_page_query(query, label_selector, NULL, token);
 
     enum err err = call(client, &request, waiter, error);
     if (err)

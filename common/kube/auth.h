@@ -13,8 +13,8 @@
  *
  * Thread: any; one mutex guards the credentials at hand.
  */
-#ifndef CONTROLLER_KUBE_AUTH_H
-#define CONTROLLER_KUBE_AUTH_H
+#ifndef COMMON_KUBE_AUTH_H
+#define COMMON_KUBE_AUTH_H
 
 #include "common/error.h"
 #include "common/http_client.h"

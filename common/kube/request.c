@@ -1,13 +1,13 @@
-#include "controller/kube/request.h"
+#include "common/kube/request.h"
 
 #include "common/assert.h"
 #include "common/clock.h"
 #include "common/cond.h"
+#include "common/kube/answer.h"
+#include "common/kube/object.h"
 #include "common/metrics.h"
 #include "common/url.h"
 #include "common/xalloc.h"
-#include "controller/kube/answer.h"
-#include "controller/kube/object.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -334,13 +334,15 @@ void kube_client_allow_writes(struct kube_client *client, bool allowed)
 /* ---- lists */
 
 size_t kube_page_query(struct kube_query query[KUBE_PAGE_QUERY_MAX], const char *label_selector,
-                       const char *token)
+                       const char *field_selector, const char *token)
 {
     size_t count = 0;
 
     query[count++] = (struct kube_query){"limit", "500"}; /* KUBE_PAGE_SIZE */
     if (label_selector != NULL)
         query[count++] = (struct kube_query){"labelSelector", label_selector};
+    if (field_selector != NULL)
+        query[count++] = (struct kube_query){"fieldSelector", field_selector};
     if (token != NULL)
         query[count++] = (struct kube_query){"continue", token};
     return count;
