@@ -12,7 +12,6 @@
 #include <unistd.h>
 
 enum {
-    MARKS_MAX = 1024,     /* in one load */
     MARKS_WAIT_MS = 1000, /* that nothing hurries */
     RETRY_MIN_MS = 20,
     RETRY_MAX_MS = 1000,
@@ -49,7 +48,7 @@ enum err tail_load_init(struct tail *tail, struct load *load, struct error *erro
 {
     load->tail = tail;
     load->serial = ++tail->serial;
-    load->marks = calloc(MARKS_MAX, sizeof *load->marks);
+    load->marks = calloc(LOAD_MARKS_MAX, sizeof *load->marks);
     if (load->marks == NULL)
         return error_set(error, ERR_NOMEM, "follow files");
     return batch_create(SPOOL_FRAME_BYTES, &load->batch, error);
@@ -154,7 +153,7 @@ enum err tail_load_add(struct tail *tail, struct tail_entry *entry, const struct
 static bool add_mark(struct load *load, char what, uint64_t number, struct bytes value, bool forget)
 {
     uint8_t *kept = arena_alloc(&load->arena, value.len + 1);
-    if (kept == NULL || load->mark_count == MARKS_MAX)
+    if (kept == NULL || load->mark_count == load->tail->marks_max)
         return false;
     if (value.len > 0)
         memcpy(kept, value.data, value.len);

@@ -15,7 +15,6 @@
 enum {
     QUANTUM = 256 << 10,
     POLL_MS = 250,   /* how often a file is asked that no event will tell of */
-    DOUBT_MS = 1000, /* a file that grew after so long may have been written anew */
     PARK_ABOVE = 64, /* files with something pending, before unfinished lines are given up */
 };
 
@@ -154,15 +153,13 @@ static enum err look_at(struct tail *tail, struct tail_entry *entry, uint64_t no
     enum err err = tail_table_open(&tail->table, entry, now_ms, error);
     if (!err)
         err = tail_file_ask(&entry->file, at, error);
-    bool short_print = entry->file.print.len < FINGERPRINT_MAX &&
-                       entry->file.size > entry->file.print.len && !entry->file.compressed;
-    /* Overwritten in place, or truncated and grown again: it is asked after a pause. */
-    bool paused = now_ms - entry->caught_up_ms > DOUBT_MS && entry->file.size != size;
-    if (!err && (short_print || paused) && !entry->file.compressed)
+    /* Truncated and grown again, or written anew in place: only the first bytes tell. */
+    uint32_t covered = entry->file.print.len;
+    if (!err && !entry->file.compressed)
         err = tail_file_verify(&entry->file, error);
     if (entry->file.size > size)
         entry->grown_ms = now_ms;
-    entry->changed |= short_print;
+    entry->changed |= entry->file.print.len != covered;
     return err;
 }
 

@@ -105,8 +105,10 @@ static void see(struct tail *tail, struct tail_input *input, const struct tail_f
         LOG_WARN("Could not follow a file", LOG_STR("path", found->path),
                  LOG_STR("error", error.text));
         break;
-    case TAIL_SEEN_KNOWN:
     case TAIL_SEEN_COPY:
+        LOG_DEBUG("Left a copy alone", LOG_STR("path", found->path));
+        break;
+    case TAIL_SEEN_KNOWN:
     case TAIL_SEEN_OLD:
         break;
     }

@@ -101,8 +101,9 @@ static enum err open_parts(struct tail *tail, struct error *error)
     size_t open_max = tail->options.open_max != 0 ? tail->options.open_max : descriptors();
     struct error watching = {0};
 
-    tail_table_init(&tail->table, marks > 2 * MARKS_SPARE ? marks - MARKS_SPARE : MARKS_SPARE,
-                    open_max);
+    /* The spool takes each mark of a request for a new one. */
+    tail->marks_max = marks / 4 < LOAD_MARKS_MAX ? marks / 4 : LOAD_MARKS_MAX;
+    tail_table_init(&tail->table, marks - tail->marks_max - MARKS_SPARE, open_max);
     tail->chunk = malloc(TAIL_CHUNK);
     tail->wake = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     if (tail->chunk == NULL || tail->wake < 0)
@@ -209,6 +210,8 @@ static void show(struct tail *tail, uint64_t now_ms)
 
 void tail_state(struct tail *tail, struct tail_state *ret_state)
 {
+    if (!tail->running)
+        show(tail, clock_mono_ms());
     pthread_mutex_lock(&tail->lock);
     *ret_state = tail->shown;
     pthread_mutex_unlock(&tail->lock);
@@ -294,7 +297,7 @@ enum err tail_start(struct tail *tail, struct error *error)
     return OK;
 }
 
-static bool is_empty(const struct tail *tail)
+bool tail_is_stored(const struct tail *tail)
 {
     return batch_items(tail->filling->batch) == 0 && tail->filling->state == LOAD_FILLING &&
            tail->given->state == LOAD_FILLING;
@@ -313,7 +316,7 @@ void tail_stop(struct tail *tail, uint32_t grace_ms)
     uint64_t now_ms = clock_mono_ms(), end = now_ms + grace_ms;
     while (grace_ms > 0 && now_ms < end) {
         tail_load_move(tail, now_ms);
-        if (is_empty(tail))
+        if (tail_is_stored(tail))
             break;
         wait_for_something(tail, now_ms, BUSY_MS);
         now_ms = clock_mono_ms();

@@ -98,4 +98,7 @@ void tail_state(struct tail *tail, struct tail_state *ret_state);
 /* Records of all sources since the start, as of now. The thread that owns the tail. */
 uint64_t tail_records(const struct tail *tail);
 
+/* Whether all of those are in the spool. Likewise. */
+bool tail_is_stored(const struct tail *tail);
+
 #endif

@@ -60,6 +60,7 @@ struct tail {
     uint64_t dirs_ms;    /* when */
 
     struct load loads[2], *filling, *given;
+    size_t marks_max; /* of a load */
     uint64_t serial;
     struct tail_entry *held; /* the read buffer is lent to its lines */
     size_t turn;             /* the entry to begin the next round with */
@@ -80,7 +81,7 @@ struct tail {
     struct tail_state shown;
 };
 
-enum { TAIL_CHUNK = 64 << 10 };
+enum { TAIL_CHUNK = 64 << 10, LOAD_MARKS_MAX = 1024 };
 
 /* ---- scan.c: names */
 

@@ -3,11 +3,18 @@
 // link: tests/support/tailing.c
 #include "tests/support/test.h"
 
+#include "common/log.h"
+#include "sidecar/spool/reader.h"
 #include "tests/support/tailing.h"
 
+#include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 static struct tailing t;
@@ -134,6 +141,427 @@ static void test_reads_on_in_what_was_compressed_while_it_was_away(void **state)
     }
 }
 
+/* ---- what happens to files */
+
+static void test_reads_a_deleted_file_to_its_end(void **state)
+{
+    (void)state;
+    t.source.start = TAIL_START_END;
+    tailing_write(tailing_path(&t, "a.log"), 90000, 1, 10);
+    tailing_open(&t);
+    tailing_run_ms(&t, 50);
+    FILE *writer = fopen(tailing_path(&t, "a.log"), "ae");
+    assert_non_null(writer);
+    for (int i = 0; i < 3000; i++)
+        fprintf(writer, "n=%d 0\n", i);
+    fflush(writer);
+    assert_int_equal(unlink(tailing_path(&t, "a.log")), 0);
+    tailing_run(&t, 3000, 5000);
+    for (int i = 3000; i < 3100; i++) /* it is still open elsewhere */
+        fprintf(writer, "n=%d 0\n", i);
+    fclose(writer);
+    tailing_run(&t, 3100, 5000);
+    tailing_check(&t, 3100);
+    assert_int_equal(tailing_state(&t).lost_bytes, 0);
+}
+
+static void test_begins_a_truncated_file_again(void **state)
+{
+    (void)state;
+    tailing_write(tailing_path(&t, "a.log"), 0, 1000, 10);
+    tailing_open(&t);
+    tailing_run(&t, 1000, 5000);
+    assert_int_equal(truncate(tailing_path(&t, "a.log"), 0), 0);
+    tailing_write(tailing_path(&t, "a.log"), 1000, 100, 10);
+    tailing_run(&t, 1100, 5000);
+    tailing_check(&t, 1100);
+    assert_int_equal(tailing_state(&t).truncations, 1);
+    assert_int_equal(tailing_state(&t).lost_bytes, 0);
+}
+
+static void copy(const char *from, const char *to)
+{
+    char command[256];
+
+    snprintf(command, sizeof command, "cp %s %s", from, to);
+    assert_int_equal(system(command), 0);
+}
+
+/* logrotate's copytruncate; what was written before it and not read is in the copy. */
+static void test_finds_what_a_copytruncate_took_away_in_the_copy(void **state)
+{
+    (void)state;
+    tailing_write(tailing_path(&t, "a.log"), 0, 1000, 10);
+    tailing_open(&t);
+    tailing_run(&t, 1000, 5000);
+    for (uint64_t round = 1; round <= 3; round++) {
+        tailing_write(tailing_path(&t, "a.log"), round * 1000, 900, 10);
+        if (round > 1)
+            assert_int_equal(rename(tailing_path(&t, "a.log.1"), tailing_path(&t, "a.log.2")), 0);
+        copy(tailing_path(&t, "a.log"), tailing_path(&t, "a.log.1"));
+        if (round == 2)
+            tailing_run_ms(&t, 200); /* seen before it is truncated, too */
+        assert_int_equal(truncate(tailing_path(&t, "a.log"), 0), 0);
+        tailing_write(tailing_path(&t, "a.log"), round * 1000 + 900, 100, 10);
+        tailing_run(&t, (round + 1) * 1000, 5000);
+    }
+    tailing_check(&t, 4000);
+    assert_int_equal(tailing_state(&t).lost_bytes, 0);
+}
+
+static void test_counts_what_was_truncated_unread(void **state)
+{
+    (void)state;
+    tailing_write(tailing_path(&t, "a.log"), 0, 1000, 10);
+    tailing_open(&t);
+    tailing_run(&t, 1000, 5000);
+    tailing_close(&t);
+    tailing_write(tailing_path(&t, "a.log"), 5000, 1000, 10);
+    tailing_open(&t); /* has asked for the size, has read nothing */
+    assert_int_equal(truncate(tailing_path(&t, "a.log"), 0), 0);
+    tailing_write(tailing_path(&t, "a.log"), 1000, 10, 10);
+    tailing_run(&t, 10, 5000);
+    tailing_run_ms(&t, 1700); /* a whole scan, and half a second until it is told */
+    tailing_check(&t, 1010);
+    assert_int_equal(tailing_state(&t).lost_bytes, 18 * 1000); /* "n=5000 0000000000\n" */
+    assert_int_equal(tailing_state(&t).lost_files, 1);
+}
+
+/* An inode with other contents, whether it was given to another file or written anew. */
+static void test_takes_a_used_inode_for_a_new_file(void **state)
+{
+    struct stat before, after;
+
+    (void)state;
+    tailing_write(tailing_path(&t, "a.log"), 0, 1000, 10);
+    assert_int_equal(stat(tailing_path(&t, "a.log"), &before), 0);
+    tailing_open(&t);
+    tailing_run(&t, 1000, 5000);
+    tailing_close(&t);
+    assert_int_equal(unlink(tailing_path(&t, "a.log")), 0);
+    tailing_write(tailing_path(&t, "a.log"), 1000, 2000, 10);
+    assert_int_equal(stat(tailing_path(&t, "a.log"), &after), 0);
+    if (after.st_ino != before.st_ino) { /* a file system that takes its time */
+        copy(tailing_path(&t, "a.log"), tailing_path(&t, "other"));
+        assert_int_equal(truncate(tailing_path(&t, "a.log"), 0), 0);
+        copy(tailing_path(&t, "other"), tailing_path(&t, "a.log"));
+    }
+    tailing_open(&t);
+    tailing_run(&t, 2000, 5000);
+    tailing_check(&t, 3000);
+}
+
+/* ---- many files, and old ones */
+
+static void test_follows_a_thousand_files_with_few_of_them_open(void **state)
+{
+    char name[32];
+    uint64_t n = 0;
+
+    (void)state;
+    t.open_max = 64;
+    for (int round = 0; round < 3; round++) {
+        for (int i = 0; i < 1000; i++, n += 5) {
+            snprintf(name, sizeof name, "%d.log", i);
+            tailing_write(tailing_path(&t, name), n, 5, 10);
+        }
+        if (round == 0)
+            tailing_open(&t);
+        tailing_run(&t, n, 20000);
+    }
+    tailing_check(&t, n);
+    assert_true(tailing_state(&t).files == 1000);
+    tailing_close(&t);
+    tailing_open(&t);
+    tailing_run_ms(&t, 300);
+    tailing_check(&t, n);
+}
+
+static void set_age(const char *path, time_t seconds)
+{
+    const struct timespec times[2] = {{.tv_sec = time(NULL) - seconds},
+                                      {.tv_sec = time(NULL) - seconds}};
+    assert_int_equal(utimensat(AT_FDCWD, path, times, 0), 0);
+}
+
+static void test_leaves_old_files_alone_until_they_are_written_to(void **state)
+{
+    (void)state;
+    t.source.ignore_older_ms = 60000;
+    tailing_write(tailing_path(&t, "old.log"), 0, 100, 10);
+    set_age(tailing_path(&t, "old.log"), 3600);
+    tailing_write(tailing_path(&t, "young.log"), 100, 100, 10);
+    tailing_open(&t);
+    tailing_run(&t, 100, 5000);
+    assert_int_equal(tailing_state(&t).files, 1);
+    tailing_write(tailing_path(&t, "old.log"), 200, 100, 10);
+    tailing_run(&t, 300, 5000);
+    tailing_check(&t, 300);
+}
+
+/* ---- kubelet's directories */
+
+static void make_dirs(const char *path)
+{
+    char command[512];
+
+    snprintf(command, sizeof command, "mkdir -p %s", path);
+    assert_int_equal(system(command), 0);
+}
+
+static const char *pod_log(const char *pod, const char *container, const char *name)
+{
+    char path[256];
+
+    snprintf(path, sizeof path, "%s/%s", pod, container);
+    make_dirs(tailing_path(&t, path));
+    snprintf(path, sizeof path, "%s/%s/%s", pod, container, name);
+    return tailing_path(&t, path);
+}
+
+static void cri(const char *path, const char *stream, const char *tag, const char *content)
+{
+    char line[512];
+
+    snprintf(line, sizeof line, "2026-02-05T10:00:00.123456789Z %s %s %s\n", stream, tag, content);
+    tailing_append(path, line);
+}
+
+static void container_logs(void)
+{
+    static const char *const all[] = {"*"}, *const without[] = {"noisy-*"},
+                             *const namespaces[] = {"shop*"};
+
+    t.source.root = t.logs;
+    t.source.namespaces = namespaces;
+    t.source.namespace_count = 1;
+    t.source.pods = all;
+    t.source.pod_count = 1;
+    t.source.exclude_pods = without;
+    t.source.exclude_pod_count = 1;
+    t.source.format = LINES_CRI;
+}
+
+#define UID_A "11111111-2222-3333-4444-555555555555"
+
+static void test_reads_the_logs_of_the_containers_that_are_asked_for(void **state)
+{
+    (void)state;
+    container_logs();
+    cri(pod_log("shop_web-1_" UID_A, "app", "0.log"), "stdout", "F", "n=0 ");
+    cri(pod_log("shop_noisy-1_" UID_A, "app", "0.log"), "stdout", "F", "left out");
+    cri(pod_log("kube-system_web_" UID_A, "app", "0.log"), "stdout", "F", "left out");
+    cri(pod_log("shop_edge-x_" UID_A, "surgetank", "0.log"), "stdout", "F", "our own");
+    tailing_open(&t);
+    tailing_run(&t, 1, 5000);
+    tailing_check(&t, 1);
+    assert_non_null(strstr(t.last_resource, "k8s.namespace.name=shop\n"));
+    assert_non_null(strstr(t.last_resource, "k8s.pod.name=web-1\n"));
+    assert_non_null(strstr(t.last_resource, "k8s.pod.uid=" UID_A "\n"));
+    assert_non_null(strstr(t.last_resource, "k8s.container.name=app\n"));
+    assert_non_null(strstr(t.last_resource, "k8s.container.restart_count=0\n"));
+    /* A pod that comes later; a container that starts again. */
+    cri(pod_log("shop-eu_web-2_" UID_A, "app", "0.log"), "stderr", "F", "n=1 ");
+    cri(pod_log("shop_web-1_" UID_A, "app", "1.log"), "stdout", "F", "n=2 ");
+    tailing_run(&t, 3, 5000);
+    tailing_check(&t, 3);
+}
+
+static void test_parts_of_interleaved_streams_are_joined_over_a_restart(void **state)
+{
+    (void)state;
+    container_logs();
+    const char *log = pod_log("shop_web-1_" UID_A, "app", "0.log");
+    cri(log, "stdout", "P", "n=0 be");
+    cri(log, "stderr", "F", "n=1 ");
+    cri(log, "stdout", "P", "gin");
+    cri(log, "stderr", "P", "n=2 ");
+    tailing_open(&t);
+    tailing_run(&t, 1, 5000);
+    tailing_close(&t);
+    cri(log, "stderr", "F", "end");
+    cri(log, "stdout", "F", "ning");
+    cri(log, "stderr", "F", "n=3 ");
+    tailing_open(&t);
+    tailing_run(&t, 3, 5000);
+    tailing_check(&t, 4);
+}
+
+/* kubelet's rotation to the letter: rename, the runtime goes on in the renamed file for a moment,
+ * the one before is compressed at the next rotation, by way of a .tmp, and the oldest go. */
+static void test_follows_kubelets_rotation(void **state)
+{
+    char command[1600];
+    uint64_t n = 0;
+
+    (void)state;
+    container_logs();
+    tailing_open(&t);
+    for (int round = 0; round < 6; round++) {
+        char name[64], before[64];
+        const char *log = pod_log("shop_web-1_" UID_A, "app", "0.log");
+        char line[32];
+        for (int i = 0; i < 300; i++) {
+            snprintf(line, sizeof line, "n=%llu ", (unsigned long long)n++);
+            cri(log, "stdout", "F", line);
+        }
+        tailing_run_ms(&t, round % 2 == 0 ? 30 : 0);
+        snprintf(name, sizeof name, "0.log.20260205-1015%02d", round);
+        snprintf(before, sizeof before, "0.log.20260205-1015%02d", round - 1);
+        const char *rotated = pod_log("shop_web-1_" UID_A, "app", name);
+        const char *previous = pod_log("shop_web-1_" UID_A, "app", before);
+        if (round > 0) {
+            snprintf(command, sizeof command, "gzip -c %s > %s.tmp && mv %s.tmp %s.gz && rm %s",
+                     previous, previous, previous, previous, previous);
+            assert_int_equal(system(command), 0);
+        }
+        assert_int_equal(rename(log, rotated), 0);
+        for (int i = 0; i < 20; i++) { /* not reopened yet */
+            snprintf(line, sizeof line, "n=%llu ", (unsigned long long)n++);
+            cri(rotated, "stdout", "F", line);
+        }
+        tailing_run_ms(&t, round % 3 == 0 ? 50 : 0);
+    }
+    tailing_run(&t, n, 5000);
+    tailing_run_ms(&t, 1200);
+    tailing_check(&t, n);
+    tailing_close(&t);
+    tailing_open(&t);
+    tailing_run_ms(&t, 300);
+    tailing_check(&t, n);
+    assert_int_equal(tailing_state(&t).lost_bytes, 0);
+}
+
+/* ---- storms */
+
+enum { STORM_LINES = 100000, STORM_PADDING = 200, PER_FILE = 4000, PER_WRITE = 200 };
+
+/* About 20 MB; a rotation every 800 KB, some 20 of them a second. */
+static void write_storm(bool compress)
+{
+    char name[64], command[600];
+    unsigned files = 0;
+
+    for (uint64_t n = 0; n < STORM_LINES; n += PER_WRITE) {
+        if (n > 0 && n % PER_FILE == 0) {
+            snprintf(name, sizeof name, "a.log.%u", ++files);
+            rename(tailing_path(&t, "a.log"), tailing_path(&t, name));
+            if (compress && files > 2) {
+                snprintf(name, sizeof name, "a.log.%u", files - 2);
+                snprintf(command, sizeof command, "gzip -1 %s", tailing_path(&t, name));
+                assert_int_equal(system(command), 0);
+            }
+        }
+        tailing_write(tailing_path(&t, "a.log"), n, PER_WRITE, STORM_PADDING);
+        const struct timespec pause = {.tv_nsec = 2000000};
+        nanosleep(&pause, NULL);
+    }
+}
+
+static pid_t fork_storm(bool compress)
+{
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        write_storm(compress);
+        _exit(0);
+    }
+    return pid;
+}
+
+static void test_keeps_up_with_a_storm_of_rotations(void **state)
+{
+    (void)state;
+    tailing_open(&t);
+    pid_t writer = fork_storm(false);
+    tailing_run(&t, STORM_LINES, 60000);
+    waitpid(writer, NULL, 0);
+    tailing_check(&t, STORM_LINES);
+    assert_int_equal(tailing_state(&t).lost_bytes, 0);
+}
+
+/* The process dies at random instants while files are written, renamed and compressed. */
+static void test_loses_and_doubles_nothing_when_it_is_killed(void **state)
+{
+    unsigned seed = (unsigned)time(NULL) ^ (unsigned)getpid();
+    const char *given = getenv("SURGETANK_SEED");
+
+    (void)state;
+    if (given != NULL)
+        seed = (unsigned)strtoul(given, NULL, 10);
+    print_message("seed %u\n", seed);
+    srand(seed);
+    t.segment_bytes = 4 << 20; /* each start takes a new one */
+    pid_t writer = fork_storm(true);
+    for (int kills = 0; kills < 12; kills++) {
+        pid_t reader = fork();
+        assert_true(reader >= 0);
+        if (reader == 0) {
+            tailing_open(&t);
+            for (;;)
+                tail_turn(t.tail, 20);
+        }
+        const struct timespec pause = {.tv_nsec = rand() % 250000000};
+        nanosleep(&pause, NULL);
+        kill(reader, SIGKILL);
+        waitpid(reader, NULL, 0);
+    }
+    waitpid(writer, NULL, 0);
+    tailing_open(&t);
+    tailing_run_ms(&t, 300);
+    uint64_t before;
+    do {
+        before = tail_records(t.tail);
+        tailing_run_ms(&t, 300);
+    } while (tail_records(t.tail) != before);
+    tailing_check(&t, STORM_LINES);
+}
+
+/* ---- a full spool */
+
+static void test_waits_while_the_spool_is_full_and_goes_on(void **state)
+{
+    struct spool_reader *reader = NULL;
+    struct spool_frame *frame = NULL;
+    struct tail_state told;
+    uint64_t n = 0, records = 0;
+
+    (void)state;
+    t.spool_bytes = 32 << 20;
+    tailing_open(&t);
+    assert_ok(spool_reader_open(t.spool, SIGNAL_LOGS, "slow", &reader, NULL));
+    for (; n < 250000; n += 1000) /* some 50 MB */
+        tailing_write(tailing_path(&t, "a.log"), n, 1000, STORM_PADDING);
+    do {
+        tailing_run_ms(&t, 200);
+        tail_state(t.tail, &told);
+    } while (!told.paused);
+    assert_true(strlen(told.trouble) > 0);
+    assert_true(told.sources[0].unread_bytes > 0);
+    /* Meanwhile the file is renamed and goes on. */
+    assert_int_equal(rename(tailing_path(&t, "a.log"), tailing_path(&t, "a.log.1")), 0);
+    tailing_write(tailing_path(&t, "a.log"), n, 1000, STORM_PADDING);
+    n += 1000;
+    for (int rounds = 0; rounds < 1000 && records < n; rounds++) {
+        while (spool_reader_next(reader, 0, &frame, NULL) == OK) {
+            records += frame->items;
+            tailing_take(&t, frame->data);
+            spool_reader_ack(reader, frame->end);
+            spool_frame_release(&frame);
+        }
+        tailing_run_ms(&t, 20);
+    }
+    spool_reader_close(&reader);
+    assert_int_equal(records, n);
+    for (uint64_t i = 0; i < n; i++)
+        assert_int_equal(t.seen[i], 1);
+    tailing_run_ms(&t, 600);
+    tail_state(t.tail, &told);
+    assert_false(told.paused);
+    assert_int_equal(told.sources[0].unread_bytes, 0);
+    assert_int_equal(told.sources[0].lost_bytes, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -144,6 +572,22 @@ int main(void)
         TEST(test_goes_on_where_it_was),
         TEST(test_finds_what_was_renamed_while_it_was_away),
         TEST(test_reads_on_in_what_was_compressed_while_it_was_away),
+        TEST(test_reads_a_deleted_file_to_its_end),
+        TEST(test_begins_a_truncated_file_again),
+        TEST(test_finds_what_a_copytruncate_took_away_in_the_copy),
+        TEST(test_counts_what_was_truncated_unread),
+        TEST(test_takes_a_used_inode_for_a_new_file),
+        TEST(test_follows_a_thousand_files_with_few_of_them_open),
+        TEST(test_leaves_old_files_alone_until_they_are_written_to),
+        TEST(test_reads_the_logs_of_the_containers_that_are_asked_for),
+        TEST(test_parts_of_interleaved_streams_are_joined_over_a_restart),
+        TEST(test_follows_kubelets_rotation),
+        TEST(test_keeps_up_with_a_storm_of_rotations),
+        TEST(test_loses_and_doubles_nothing_when_it_is_killed),
+        TEST(test_waits_while_the_spool_is_full_and_goes_on),
     };
+    cmocka_set_test_filter(getenv("T"));
+    if (getenv("D") != NULL)
+        log_setup(LOG_LEVEL_DEBUG, LOG_FORMAT_LOGFMT);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

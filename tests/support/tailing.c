@@ -12,7 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { LINE_MAX_BYTES = 64 << 10, PATHS = 8, PATH_BYTES = 512 };
+enum { LINE_MAX_BYTES = 64 << 10, PATHS = 8, PATH_BYTES = 512, STORED_MS = 20000 };
 
 void tailing_begin(struct tailing *tailing)
 {
@@ -50,7 +50,7 @@ void tailing_open(struct tailing *tailing)
 
     snprintf(dir, sizeof dir, "%s/spool", tailing->dir);
     const struct spool_config config = {
-        .dir = dir, .size_bytes = tailing->spool_bytes, .segment_bytes = 4 << 20};
+        .dir = dir, .size_bytes = tailing->spool_bytes, .segment_bytes = tailing->segment_bytes};
     if (spool_open(&config, &tailing->spool, &error))
         fail_msg("%s", error.text);
     const struct tail_options options = {.sources = &tailing->source,
@@ -64,7 +64,7 @@ void tailing_open(struct tailing *tailing)
 void tailing_close(struct tailing *tailing)
 {
     if (tailing->tail != NULL)
-        tail_stop(tailing->tail, 2000);
+        tail_stop(tailing->tail, STORED_MS);
     spool_close(&tailing->spool);
     tail_close(&tailing->tail);
 }
@@ -83,7 +83,7 @@ void tailing_run(struct tailing *tailing, uint64_t records, unsigned limit_ms)
     while (clock_mono_ms() < end && tail_records(tailing->tail) < records)
         tail_turn(tailing->tail, 20);
     assert_true(tail_records(tailing->tail) >= records);
-    tailing_run_ms(tailing, 150); /* into the spool, and whatever should not come */
+    tailing_run_ms(tailing, 100); /* whatever should not come */
 }
 
 void tailing_run_ms(struct tailing *tailing, unsigned ms)
@@ -193,6 +193,11 @@ static void walk(struct tailing *tailing, enum level level, struct bytes message
     assert_int_equal(message.len, 0);
 }
 
+void tailing_take(struct tailing *tailing, struct bytes request)
+{
+    walk(tailing, REQUEST, request);
+}
+
 void tailing_collect(struct tailing *tailing)
 {
     struct spool_reader *reader = NULL;
@@ -209,8 +214,17 @@ void tailing_collect(struct tailing *tailing)
     spool_reader_close(&reader);
 }
 
+static void store(struct tailing *tailing)
+{
+    uint64_t end = clock_mono_ms() + STORED_MS;
+    while (!tail_is_stored(tailing->tail) && clock_mono_ms() < end)
+        tail_turn(tailing->tail, 20);
+    assert_true(tail_is_stored(tailing->tail));
+}
+
 void tailing_check(struct tailing *tailing, uint64_t count)
 {
+    store(tailing);
     uint64_t lost = 0, doubled = 0, first_lost = 0, first_doubled = 0;
 
     tailing_collect(tailing);

@@ -16,7 +16,7 @@ struct tailing {
     const char *paths[1];
     struct tail_source source;
     size_t open_max;
-    uint64_t spool_bytes;
+    uint64_t spool_bytes, segment_bytes; /* 0: the spool's default */
     struct spool *spool;
     struct tail *tail;
 
@@ -55,7 +55,8 @@ const char *tailing_path(const struct tailing *tailing, const char *name);
  * arrived exactly once and nothing else did. */
 void tailing_check(struct tailing *tailing, uint64_t count);
 
-/* The same without judging: fills `seen`. */
+/* The same without judging: fills `seen`. And one request for it. */
 void tailing_collect(struct tailing *tailing);
+void tailing_take(struct tailing *tailing, struct bytes request);
 
 #endif
