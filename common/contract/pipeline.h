@@ -259,6 +259,7 @@ struct pipeline_files {
 };
 
 #define PIPELINE_FILES_MAX 32
+#define PIPELINE_PATHS_MAX 32 /* of each */
 
 /* ---- what is stamped, and the spool */
 
@@ -488,6 +489,11 @@ const char *pipeline_member_id(const struct pipeline *pipeline,
 /* The edge's own directory below its hostPath, made from the arena; NULL: out of memory. */
 const char *pipeline_spool_dir(const struct pipeline *pipeline, const struct pipeline_edge *edge,
                                struct arena *arena);
+
+/* Calls `visit` with each directory below which the edge follows files: of a glob the part before
+ * its first wildcard. One that lies in another is left out. */
+typedef void pipeline_visit_dir(void *context, const char *dir);
+void pipeline_log_dirs(const struct pipeline_edge *edge, pipeline_visit_dir *visit, void *context);
 
 /* The file "<dir>/<name>/<key>" in which a pod finds the secret, and the text in it (see
  * secret_read()), from the arena; NULL where the document names none. ERR_INVALID: `dir` is NULL,

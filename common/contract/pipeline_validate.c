@@ -233,6 +233,29 @@ void pipeline_validate(const struct pipeline *pipeline, struct faults *faults)
     }
 }
 
+static void note_root(void *context, const char *dir)
+{
+    bool *root = context;
+    *root |= strcmp(dir, "/") == 0;
+}
+
+/* What a pod of a DaemonSet gets to see is mounted; of the node nothing else is there. */
+static void check_files(const struct pipeline_edge *edge, const char *path, struct faults *faults)
+{
+    bool root = false;
+
+    if (edge->files_count == 0)
+        return;
+    if (edge->mode != PIPELINE_DAEMONSET)
+        fault_add_below(faults, path, "receivers.files", "Set mode: DaemonSet",
+                        "are the node's, which only an edge on every node can read");
+    pipeline_log_dirs(edge, note_root, &root);
+    if (root)
+        fault_add_below(faults, path, "receivers.files",
+                        "Write paths that name a directory before the first wildcard",
+                        "would need all of the node's directories");
+}
+
 enum err pipeline_check_in_cluster(const struct pipeline *pipeline, struct faults *faults,
                                    struct error *error)
 {
@@ -248,6 +271,7 @@ enum err pipeline_check_in_cluster(const struct pipeline *pipeline, struct fault
             fault_add_below(faults, fault_path_at("spec.edges", i, path), "spool.storage.hostPath",
                             "Set mode: DaemonSet, or storageClassName",
                             "is a directory of the node, and a StatefulSet has volumes");
+        check_files(edge, fault_path_at("spec.edges", i, path), faults);
     }
     return faults_error(faults, error);
 }

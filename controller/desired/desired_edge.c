@@ -157,7 +157,27 @@ static void put_statefulset(struct json *objects, const struct tier *tier, const
     }
 }
 
-/* Only the edge's own directory is mounted: the node's others are none of its business. */
+struct log_volumes {
+    struct json *pod;
+    unsigned count;
+};
+
+/* The directory of the node under its own name, to be read only. A program that will write there
+ * may come later than the edge. */
+static void put_log_volume(void *context, const char *dir)
+{
+    struct log_volumes *volumes = context;
+    char name[24];
+
+    snprintf(name, sizeof name, "logs-%u", volumes->count++);
+    struct json *volume = desired_volume(volumes->pod, name, "hostPath");
+    json_set_string(volume, "path", dir);
+    json_set_string(volume, "type", "DirectoryOrCreate");
+    desired_mount(volumes->pod, name, dir, true);
+}
+
+/* Only the edge's own directory is mounted, and where log files are that it is told to follow: the
+ * node's others are none of its business. */
 static void put_daemonset(struct json *objects, const struct tier *tier)
 {
     AUTO(arena_fini) struct arena arena = {0};
@@ -178,6 +198,8 @@ static void put_daemonset(struct json *objects, const struct tier *tier)
     json_set_string(volume, "path", dir);
     json_set_string(volume, "type", "DirectoryOrCreate");
     desired_mount(pod, DESIRED_SPOOL_VOLUME, dir, false);
+    struct log_volumes volumes = {.pod = pod};
+    pipeline_log_dirs(tier->edge, put_log_volume, &volumes);
 }
 
 void desired_edge(struct json *objects, const struct tier *tier)

@@ -8,6 +8,7 @@
 #include "sidecar/tail/glob.h"
 #include "sidecar/tail/tail.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -272,29 +273,29 @@ void edge_tail_put(struct edge_tail *tail, struct json *root)
 
 /* ---- where files are */
 
-/* The directory of the glob that is there; what it lacks may be made later. */
-static void visit_glob(const char *pattern, edge_tail_visit_dir *visit, void *context)
+struct visitor {
+    edge_tail_visit_dir *visit;
+    void *context;
+};
+
+/* As much of the directory as is there: the rest may be made later. */
+static void visit_present(void *context, const char *wanted)
 {
+    const struct visitor *visitor = context;
     char dir[GLOB_PATH_MAX];
 
-    if (!glob_dir(pattern, dir))
-        return;
+    snprintf(dir, sizeof dir, "%s", wanted);
     while (access(dir, F_OK) != 0) {
         char *slash = strrchr(dir, '/');
         if (slash == NULL || slash == dir)
             return;
         *slash = '\0';
     }
-    visit(context, dir);
+    visitor->visit(visitor->context, dir);
 }
 
 void edge_tail_dirs(const struct pipeline_edge *edge, edge_tail_visit_dir *visit, void *context)
 {
-    if (edge->container_logs != NULL && edge->container_logs->enabled) {
-        visit(context, NAMES_POD_LOGS_DIR);
-        visit(context, NAMES_DOCKER_LOGS_DIR);
-    }
-    for (size_t i = 0; i < edge->files_count; i++)
-        for (size_t j = 0; j < edge->files[i].paths.count; j++)
-            visit_glob(edge->files[i].paths.items[j], visit, context);
+    struct visitor visitor = {visit, context};
+    pipeline_log_dirs(edge, visit_present, &visitor);
 }

@@ -136,7 +136,8 @@ static void list(struct walk *walk, const char *dir, unsigned depth)
     closedir(stream);
 }
 
-bool glob_dir(const char *pattern, char into[static GLOB_PATH_MAX])
+/* The directory above the first segment with a wildcard in it, or above the last segment. */
+static bool literal_dir(const char *pattern, char into[static GLOB_PATH_MAX])
 {
     size_t plain = strcspn(pattern, "*?[");
     const char *slash = pattern[0] == '/' ? pattern : NULL;
@@ -159,7 +160,7 @@ bool glob_walk(const char *pattern, const struct glob_visitor *visitor)
     struct walk walk = {.visitor = visitor, .pattern = pattern};
     char dir[GLOB_PATH_MAX];
 
-    if (!glob_dir(pattern, dir))
+    if (!literal_dir(pattern, dir))
         return false;
     list(&walk, dir, GLOB_DEPTH_MAX);
     return !walk.cut;

@@ -29,10 +29,6 @@ bool glob_match_dir(const char *pattern, const char *path);
  * leading '.' is nothing special. Pure. */
 bool glob_match_name(const char *pattern, const char *name);
 
-/* The directory above the first segment with a wildcard in it, or above the last segment. False:
- * the pattern is no absolute path, or too long. */
-bool glob_dir(const char *pattern, char into[static GLOB_PATH_MAX]);
-
 struct glob_visitor {
     /* Each directory that could hold a match, before it is listed. */
     void (*dir)(void *context, const char *path);

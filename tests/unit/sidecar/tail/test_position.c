@@ -1,0 +1,121 @@
+/* A position is read as it was written, and anything else is refused; names that a rotation made
+ * are told from others. */
+#include "tests/support/test.h"
+
+#include "sidecar/tail/log_path.h"
+#include "sidecar/tail/position.h"
+
+#include <string.h>
+
+static const struct position whole = {
+    .dev = 0xfd01,
+    .ino = UINT64_MAX,
+    .print = {.hash = 0x1234567890abcdef, .len = FINGERPRINT_MAX},
+    .compressed = true,
+    .done = true,
+    .source = 1,
+    .group = UINT64_MAX - 1,
+    .size = 1 << 30,
+    .seen_ms = 1770000000000,
+    .mark = {.resume = 4096, .streams[LINES_STDERR] = {.to = 5000, .within = 17, .part = 3}},
+};
+
+static void test_a_position_is_read_as_it_was_written(void **state)
+{
+    AUTO(buf_fini) struct buf data = {0};
+    struct position read;
+    struct bytes path;
+
+    (void)state;
+    assert_ok(position_encode(&whole, "/var/log/a.log", &data));
+    assert_ok(position_decode(buf_bytes(&data), &read, &path));
+    assert_true(bytes_equal(path, BYTES_LITERAL("/var/log/a.log")));
+    assert_memory_equal(&read, &whole, sizeof read);
+}
+
+static void test_a_long_path_keeps_its_end_and_the_limit(void **state)
+{
+    AUTO(buf_fini) struct buf data = {0};
+    char long_path[2000];
+    struct position read;
+    struct bytes path;
+
+    (void)state;
+    memset(long_path, 'x', sizeof long_path - 5);
+    memcpy(long_path + sizeof long_path - 5, ".log", 5);
+    assert_ok(position_encode(&whole, long_path, &data));
+    assert_true(data.len <= POSITION_MAX);
+    assert_ok(position_decode(buf_bytes(&data), &read, &path));
+    assert_memory_equal(path.data + path.len - 4, ".log", 4);
+}
+
+static void test_what_is_no_position_is_refused(void **state)
+{
+    AUTO(buf_fini) struct buf data = {0};
+    struct position read;
+    struct bytes path;
+
+    (void)state;
+    assert_ok(position_encode(&whole, "", &data));
+    for (size_t len = 0; len < data.len; len++)
+        assert_int_equal(position_decode((struct bytes){data.data, len}, &read, &path),
+                         ERR_CORRUPT);
+    data.data[0]++;
+    assert_int_equal(position_decode(buf_bytes(&data), &read, &path), ERR_CORRUPT);
+}
+
+static void test_a_fingerprint_covers_the_first_bytes_and_no_more(void **state)
+{
+    uint8_t start[FINGERPRINT_MAX + 100] = {0};
+    struct fingerprint print = fingerprint_of((struct bytes){start, sizeof start});
+
+    (void)state;
+    assert_int_equal(print.len, FINGERPRINT_MAX);
+    start[FINGERPRINT_MAX] = 1;
+    assert_true(fingerprint_matches(print, (struct bytes){start, sizeof start}));
+    assert_false(fingerprint_matches(print, (struct bytes){start, FINGERPRINT_MAX - 1}));
+    start[FINGERPRINT_MAX - 1] = 1;
+    assert_false(fingerprint_matches(print, (struct bytes){start, sizeof start}));
+    print = fingerprint_of((struct bytes){start, 10}); /* of a file that grew since */
+    assert_true(fingerprint_matches(print, (struct bytes){start, sizeof start}));
+}
+
+static void test_names_of_rotations_are_told_from_others(void **state)
+{
+    static const struct {
+        const char *name;
+        size_t base;
+    } cases[] = {
+        {"0.log.20260205-101500", 5},
+        {"0.log.20260205-101500.gz", 5},
+        {"0.log.20260205-101500.tmp", 0},
+        {"app.log.1", 7},
+        {"app.log.12.gz", 7},
+        {"app.log-20260205", 7},
+        {"app.log.2026-02-05T10:15:00Z", 7},
+        {"app.log.old", 7},
+        {"app.log.gz", 7},
+        {"app.log", 0},
+        {"app-1.log", 0},
+        {"app.log.idx", 0},
+        {"app.log.1a", 0},
+        {".1", 0},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+        if (log_path_base(cases[i].name) != cases[i].base)
+            fail_msg("%s: %zu", cases[i].name, log_path_base(cases[i].name));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_a_position_is_read_as_it_was_written),
+        cmocka_unit_test(test_a_long_path_keeps_its_end_and_the_limit),
+        cmocka_unit_test(test_what_is_no_position_is_refused),
+        cmocka_unit_test(test_a_fingerprint_covers_the_first_bytes_and_no_more),
+        cmocka_unit_test(test_names_of_rotations_are_told_from_others),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
