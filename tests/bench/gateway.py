@@ -18,7 +18,7 @@ import tempfile
 import time
 
 import yaml
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from edge import ITEMS, PARTITIONS, ROOT, Process, traces
@@ -106,10 +106,13 @@ def wait_until_committed(topic, group, process, seconds=600):
     while time.monotonic() < end:
         if process.poll() is not None:
             raise SystemExit("the subject has ended")
-        if [spot.offset for spot in consumer.committed(spots, 10)] == ends:
-            consumer.close()
-            return
         time.sleep(0.2)
+        try:
+            if [spot.offset for spot in consumer.committed(spots, 10)] == ends:
+                consumer.close()
+                return
+        except KafkaException:  # the coordinator is only beginning
+            continue
     raise SystemExit("not all was committed in time")
 
 
