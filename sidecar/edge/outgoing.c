@@ -222,9 +222,11 @@ static enum err add_whole(struct cutting *cutting, struct error *error)
 
     enum err err =
         add_message(cutting, 0, (uint32_t)cutting->outgoing->frame->items, &message, error);
-    if (!err)
-        message->value = cutting->outgoing->frame->data;
-    return err;
+    if (err)
+        return err;
+    ASSERT(message != NULL); /* gcc's analyzer doesn't see that an error is none */
+    message->value = cutting->outgoing->frame->data;
+    return OK;
 }
 
 static enum err add_keyless(struct cutting *cutting, struct error *error)
@@ -443,7 +445,8 @@ static enum err new_half(const struct message *whole, struct otlp_slices *slices
     struct message *half = new_message(whole->outgoing, whole->topic, value.len, items);
     if (half == NULL)
         return error_set(error, ERR_NOMEM, "a half of a message");
-    memcpy(half->owned, value.data, value.len);
+    if (value.len > 0)
+        memcpy(half->owned, value.data, value.len);
     memcpy(half->key, whole->key, sizeof half->key);
     half->key_len = whole->key_len;
     half->part = whole->part;

@@ -80,7 +80,7 @@ class Collector:
                     "brokers": BOOTSTRAP.split(","),
                     "group_id": group,
                     "initial_offset": "earliest",
-                    "traces": {"topic": topic, "encoding": "otlp_proto"},
+                    "traces": {"topics": [topic], "encoding": "otlp_proto"},
                 }
             },
             "processors": {"batch": {}},
@@ -124,7 +124,11 @@ def measure(subject, topic, spans, endpoint, directory):
     process = Process(running.pid)
     begun = time.monotonic()
     try:
-        wait_until_committed(topic, group, running)
+        try:
+            wait_until_committed(topic, group, running)
+        except SystemExit:
+            print((directory / f"{group}.log").read_text()[-2000:])
+            raise
         taken, cpu, peak = time.monotonic() - begun, process.cpu_seconds(), process.peak_mb()
         time.sleep(6)
         idle_cpu = process.cpu_seconds()
