@@ -23,7 +23,7 @@ packages_of() {
             libcurl4-openssl-dev libcjson-dev libyaml-dev libpcre2-dev libssl-dev libzstd-dev zlib1g-dev libxxhash-dev
         command -v npm >/dev/null || echo npm
         ;;
-    checks) echo git libcmocka-dev clang-14 clang-tidy-14 clang-format-14 shellcheck nghttp2-client ;;
+    checks) echo git libcmocka-dev clang-14 libclang-rt-14-dev clang-tidy-14 clang-format-14 shellcheck nghttp2-client ;;
     bed)
         echo containerd runc containernetworking-plugins iptables conntrack iproute2 procps kmod util-linux \
             busybox-static openssl jq curl haproxy binutils gcc libc6-dev
