@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from broker import Broker
 from cluster import install
 from dataplane import Pipeline
 
@@ -22,6 +23,15 @@ def seed():
 def operator():
     """The operator is installed."""
     install()
+
+
+@pytest.fixture(scope="session")
+def broker():
+    """A Kafka broker outside the bed, for tests that break it or log in to it."""
+    one = Broker()
+    one.start()
+    yield one
+    one.close()
 
 
 def pytest_collection_modifyitems(config, items):

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from broker import Authority, Broker, TokenEndpoint, USERS, write_secret
+from broker import Authority, TokenEndpoint, USERS, write_secret
 from dataplane import until
 from edge_alone import Edge
 
@@ -17,14 +17,6 @@ OAUTH = {
     "clientSecretSecret": {"name": "client", "key": "secret"},
     "scope": "kafka",
 }
-
-
-@pytest.fixture(scope="module")
-def broker():
-    one = Broker()
-    one.start()
-    yield one
-    one.close()
 
 
 @pytest.fixture

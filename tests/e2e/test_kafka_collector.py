@@ -9,7 +9,7 @@ import pytest
 import yaml
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from broker import Broker, free_ports
+from broker import free_ports
 from dataplane import ROOT, until
 from edge_alone import REQUESTS, Edge
 from test_kafka_trouble import many, times
@@ -22,14 +22,6 @@ pytestmark = pytest.mark.skipif(
 )
 ITEMS = 300
 
-
-
-@pytest.fixture(scope="module")
-def broker():
-    one = Broker()
-    one.start()
-    yield one
-    one.close()
 
 
 @pytest.fixture
@@ -98,7 +90,7 @@ def test_the_collectors_receiver_reads_every_signal(broker, collector, tmp_path)
         edge.wait_empty()
         receiver = {"brokers": [broker.address()], "group_id": "collector", "initial_offset": "earliest"}
         for signal in REQUESTS:
-            receiver[signal] = {"topic": f"received.{signal}", "encoding": "otlp_proto"}
+            receiver[signal] = {"topics": [f"received.{signal}"], "encoding": "otlp_proto"}
         collector(
             receivers={"kafka": receiver},
             exporters={f"file/{s}": {"path": str(tmp_path / s), "flush_interval": "200ms"} for s in REQUESTS},
