@@ -506,7 +506,7 @@ static bool workers_are_drained(const struct edge *edge)
 
 static bool spool_has_answered(const struct edge *edge)
 {
-    return in_spool(edge) == 0;
+    return in_spool(edge) == 0 && !edge_tail_in_spool(edge->tail);
 }
 
 static void drain_workers(struct edge *edge, uint64_t until_ms)

@@ -165,6 +165,11 @@ void edge_tail_stop(struct edge_tail *tail, uint32_t grace_ms)
         tail_stop(tail->tail, grace_ms);
 }
 
+bool edge_tail_in_spool(const struct edge_tail *tail)
+{
+    return tail != NULL && tail_in_spool(tail->tail);
+}
+
 void edge_tail_close(struct edge_tail **tail)
 {
     struct edge_tail *gone = *tail;

@@ -36,6 +36,9 @@ void edge_tail_change(struct edge_tail *tail, const struct stamp *stamp);
 /* What was read is stored within `grace_ms`, if the spool takes it. NULL is fine, again is fine. */
 void edge_tail_stop(struct edge_tail *tail, uint32_t grace_ms);
 
+/* Whether the spool still has something of it. NULL is fine. */
+bool edge_tail_in_spool(const struct edge_tail *tail);
+
 /* After the spool was closed. */
 void edge_tail_close(struct edge_tail **tail);
 

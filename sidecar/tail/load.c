@@ -254,6 +254,7 @@ static void done(struct spool_waiter *waiter, enum err err, const struct error *
     atomic_store(&load->answered, true);
     /* It fails only when it would overflow, and then it is readable anyhow. */
     IGNORE_RESULT(write(tail->wake, &one, sizeof one) < 0);
+    atomic_store(&tail->in_spool, false);
 }
 
 static void refused(struct tail *tail, struct load *load, uint64_t now_ms)
@@ -282,12 +283,15 @@ static void give(struct tail *tail, struct load *load, uint64_t now_ms)
     load->waiter = (struct spool_waiter){.done = done, .ack = SPOOL_ACK_SYNCED};
     load->state = LOAD_GIVEN;
     load->error = (struct error){0};
+    atomic_store(&tail->in_spool, true);
     enum err err =
         tail->options.append != NULL
             ? tail->options.append(tail->options.context, &request, &load->waiter, &load->error)
             : spool_append(tail->options.spool, &request, &load->waiter, &load->error);
-    if (err)
+    if (err) {
+        atomic_store(&tail->in_spool, false);
         refused(tail, load, now_ms);
+    }
 }
 
 static void take_answer(struct tail *tail, struct load *load, uint64_t now_ms)

@@ -15,6 +15,7 @@
 enum {
     QUANTUM = 256 << 10,
     POLL_MS = 250,   /* how often a file is asked that no event will tell of */
+    RETRY_MS = 5000, /* how long a file is left alone that could not be read */
     PARK_ABOVE = 64, /* files with something pending, before unfinished lines are given up */
 };
 
@@ -37,13 +38,15 @@ static enum lines_format format_of(struct tail_entry *entry)
 static enum err drain(struct tail *tail, struct tail_entry *entry, uint64_t now_ms)
 {
     struct tail_input *input = tail_input_of(tail, entry);
+    const struct tail_source *source = entry->source;
+    uint64_t since_ns = source->start == TAIL_START_TIME ? source->start_ns : 0;
     uint64_t wall_ns = clock_wall_ns();
     struct line line;
     bool took = false;
 
     enum err err = lines_next(entry->lines, &line);
     while (!err) {
-        if (entry->since_ns == 0 || line.time_ns == 0 || line.time_ns >= entry->since_ns) {
+        if (since_ns == 0 || line.time_ns == 0 || line.time_ns >= since_ns) {
             err = tail_load_add(tail, entry, &line, now_ms, wall_ns);
             if (err)
                 break;
@@ -180,6 +183,7 @@ static void failed(struct tail *tail, struct tail_entry *entry, enum err err,
     } else if (err != ERR_AGAIN && err != ERR_NOMEM) {
         input->state.read_errors++;
         entry->wrote = false;
+        entry->retry_ms = now_ms + RETRY_MS;
         LOG_WARN("Could not read a file", LOG_STR("path", entry->path),
                  LOG_STR("error", error->text));
     }
@@ -237,7 +241,7 @@ static enum err read_entry(struct tail *tail, struct tail_entry *entry, uint64_t
 
 static bool is_due(const struct tail *tail, const struct tail_entry *entry, uint64_t now_ms)
 {
-    if (entry->orphan || entry->done || entry->source == NULL)
+    if (entry->orphan || entry->done || entry->source == NULL || now_ms < entry->retry_ms)
         return false;
     if (entry->wrote || tail_entry_unread(entry) > 0)
         return true;
@@ -250,6 +254,8 @@ static bool read_turn(struct tail *tail, struct tail_entry *entry, uint64_t now_
     struct error error = {0};
     enum err err = read_entry(tail, entry, now_ms, &error);
 
+    if (err == OK || err == ERR_FULL || (err == ERR_AGAIN && error.code == OK))
+        entry->retry_ms = 0;
     if (err == OK || err == ERR_FULL)
         return true;
     if (err != ERR_AGAIN)

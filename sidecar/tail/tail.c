@@ -303,6 +303,11 @@ bool tail_is_stored(const struct tail *tail)
            tail->given->state == LOAD_FILLING;
 }
 
+bool tail_in_spool(const struct tail *tail)
+{
+    return atomic_load(&tail->in_spool);
+}
+
 void tail_stop(struct tail *tail, uint32_t grace_ms)
 {
     const uint64_t one = 1;

@@ -85,6 +85,9 @@ void tail_set_stamp(struct tail *tail, const struct stamp *stamp);
  * be read again. Before spool_stop_appends(). */
 void tail_stop(struct tail *tail, uint32_t grace_ms);
 
+/* Whether the spool still has something of it. Any thread. */
+bool tail_in_spool(const struct tail *tail);
+
 /* Stopped; nothing of it may be in the spool's hands, which spool_close() sees to. NULL is fine. */
 void tail_close(struct tail **tail);
 

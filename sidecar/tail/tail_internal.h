@@ -72,7 +72,8 @@ struct tail {
     uint64_t load_count, refused_count;
     uint64_t show_ms; /* when to tell tail_state() again */
 
-    int wake; /* eventfd */
+    atomic_bool in_spool; /* a load is */
+    int wake;             /* eventfd */
     pthread_t thread;
     bool running;
     atomic_bool stopping;

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
+#define CLOCK_NS UINT64_C(1000000000)
+
 /* ---- entries */
 
 static uint64_t hash(uint64_t seed, const char *text, size_t len)
@@ -328,8 +330,9 @@ static enum err adopt(struct tail_table *table, struct tail_entry *entry,
 static bool starts_at_end(const struct tail_source *source, const struct tail_found *found,
                           const struct tail_first *first)
 {
-    bool came_since =
-        first->since_ns != 0 && (found->born_ns == 0 || found->born_ns >= first->since_ns);
+    /* File systems take their time from a clock that trails a little. */
+    bool came_since = first->since_ns != 0 &&
+                      (found->born_ns == 0 || found->born_ns + CLOCK_NS >= first->since_ns);
 
     if (!first->scan || came_since || source->start == TAIL_START_BEGINNING)
         return false;
@@ -346,8 +349,6 @@ static enum err begin(struct tail_entry *entry, const struct tail_source *source
         entry->done = entry->file.compressed;
         if (!entry->file.compressed)
             err = tail_file_last_line(&entry->file, &entry->mark.resume, error);
-    } else if (source->start == TAIL_START_TIME && first->scan && first->since_ns == 0) {
-        entry->since_ns = source->start_ns;
     }
     return err;
 }
@@ -445,9 +446,12 @@ enum tail_seen tail_table_see(struct tail_table *table, const struct tail_source
             tail_table_orphan(table, entry, now_ms);
         lose_inode(entry);
     }
-    if (!starts_at_end(source, found, first) && is_old(source, found, first->wall_ms))
+    /* Contents that took the place of known ones are new, however old the inode is. */
+    struct tail_first as_new = *first;
+    as_new.scan = first->scan && entry == NULL;
+    if (!starts_at_end(source, found, &as_new) && is_old(source, found, first->wall_ms))
         return TAIL_SEEN_OLD;
-    return see_new(table, source, found, first, now_ms, error);
+    return see_new(table, source, found, &as_new, now_ms, error);
 }
 
 /* ---- what no name leads to */
@@ -478,7 +482,7 @@ bool tail_table_must_wait(const struct tail_table *table, const struct tail_entr
     for (size_t i = 0; i < table->len; i++) {
         const struct tail_entry *other = table->entries[i];
         if (other->group == entry->group && other->order < entry->order && !other->orphan &&
-            tail_entry_unread(other) > 0)
+            other->retry_ms == 0 && tail_entry_unread(other) > 0)
             return true;
     }
     return false;

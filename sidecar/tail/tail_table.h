@@ -51,7 +51,6 @@ struct tail_entry {
     struct lines_mark mark; /* how far its lines are in batches */
     struct lines *lines;    /* what is pending beyond; NULL: nothing is, read at mark.resume */
     uint64_t parked;        /* nothing complete below this size; 0: not known */
-    uint64_t since_ns;      /* lines older than that are passed over; 0: none */
 
     bool finishing; /* `lines` take no more */
 
@@ -71,6 +70,7 @@ struct tail_entry {
     uint64_t caught_up_ms; /* when it was last read to its end */
     uint64_t used_ms;      /* when it was read from last */
     uint64_t gone_ms;      /* when the name was found gone */
+    uint64_t retry_ms;     /* it could not be read: when to try again; 0: it could */
     uint64_t orphaned_ms;  /* orphans: since when, and until when */
     uint64_t expires_ms;
     uint64_t load; /* the last load that has lines of it */

@@ -3,17 +3,13 @@
 // link: tests/support/tailing.c
 #include "tests/support/test.h"
 
-#include "common/log.h"
-#include "sidecar/spool/reader.h"
 #include "tests/support/tailing.h"
 
 #include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -141,6 +137,23 @@ static void test_reads_on_in_what_was_compressed_while_it_was_away(void **state)
     }
 }
 
+/* The inode is old, what is in it is not. */
+static void test_reads_what_replaced_the_contents_while_it_was_away(void **state)
+{
+    (void)state;
+    t.source.start = TAIL_START_END;
+    tailing_write(tailing_path(&t, "a.log"), 90000, 1000, 10);
+    tailing_open(&t);
+    tailing_write(tailing_path(&t, "a.log"), 0, 100, 10);
+    tailing_run(&t, 100, 5000);
+    tailing_close(&t);
+    assert_int_equal(truncate(tailing_path(&t, "a.log"), 0), 0);
+    tailing_write(tailing_path(&t, "a.log"), 100, 100, 10);
+    tailing_open(&t);
+    tailing_run(&t, 100, 5000);
+    tailing_check(&t, 200);
+}
+
 /* ---- what happens to files */
 
 static void test_reads_a_deleted_file_to_its_end(void **state)
@@ -251,31 +264,7 @@ static void test_takes_a_used_inode_for_a_new_file(void **state)
     tailing_check(&t, 3000);
 }
 
-/* ---- many files, and old ones */
-
-static void test_follows_a_thousand_files_with_few_of_them_open(void **state)
-{
-    char name[32];
-    uint64_t n = 0;
-
-    (void)state;
-    t.open_max = 64;
-    for (int round = 0; round < 3; round++) {
-        for (int i = 0; i < 1000; i++, n += 5) {
-            snprintf(name, sizeof name, "%d.log", i);
-            tailing_write(tailing_path(&t, name), n, 5, 10);
-        }
-        if (round == 0)
-            tailing_open(&t);
-        tailing_run(&t, n, 20000);
-    }
-    tailing_check(&t, n);
-    assert_true(tailing_state(&t).files == 1000);
-    tailing_close(&t);
-    tailing_open(&t);
-    tailing_run_ms(&t, 300);
-    tailing_check(&t, n);
-}
+/* ---- old files */
 
 static void set_age(const char *path, time_t seconds)
 {
@@ -367,6 +356,48 @@ static void test_reads_the_logs_of_the_containers_that_are_asked_for(void **stat
     tailing_check(&t, 3);
 }
 
+static void test_starts_at_a_time(void **state)
+{
+    (void)state;
+    container_logs();
+    t.source.start = TAIL_START_TIME;
+    t.source.start_ns = UINT64_C(1770285601) * 1000000000; /* 2026-02-05T10:00:01Z */
+    const char *log = pod_log("shop_web-1_" UID_A, "app", "0.log");
+    tailing_append(log, "2026-02-05T10:00:00.999999999Z stdout F too old\n"
+                        "2026-02-05T10:00:01.000000000Z stdout F n=0 \n"
+                        "2026-02-05T10:00:00.500000000Z stderr F too old\n");
+    tailing_open(&t);
+    tailing_run(&t, 1, 5000);
+    tailing_close(&t);
+    tailing_append(log, "2026-02-05T10:00:00.600000000Z stderr F too old\n"
+                        "2026-02-05T10:00:02.000000000Z stdout F n=1 \n");
+    tailing_open(&t);
+    tailing_run(&t, 1, 5000);
+    tailing_check(&t, 2);
+}
+
+/* Below kubelet's directories, Docker's files are symbolic links to elsewhere. */
+static void test_follows_dockers_files_through_kubelets_links(void **state)
+{
+    char target[128];
+
+    (void)state;
+    container_logs();
+    snprintf(target, sizeof target, "%s/docker-json.log", t.dir);
+    tailing_append(
+        target, "{\"log\":\"n=0 be\",\"stream\":\"stdout\",\"time\":\"2026-02-05T10:00:00Z\"}\n"
+                "{\"log\":\"gin\\n\",\"stream\":\"stdout\",\"time\":\"2026-02-05T10:00:00Z\"}\n");
+    const char *log = pod_log("shop_web-1_" UID_A, "app", "0.log");
+    assert_int_equal(symlink(target, log), 0);
+    tailing_open(&t);
+    tailing_run(&t, 1, 5000);
+    tailing_append(
+        target, "{\"log\":\"n=1 \\n\",\"stream\":\"stderr\",\"time\":\"2026-02-05T10:00:00Z\"}\n");
+    tailing_run(&t, 2, 5000);
+    tailing_check(&t, 2);
+    assert_non_null(strstr(t.last_resource, "k8s.pod.name=web-1\n"));
+}
+
 static void test_parts_of_interleaved_streams_are_joined_over_a_restart(void **state)
 {
     (void)state;
@@ -432,136 +463,6 @@ static void test_follows_kubelets_rotation(void **state)
     assert_int_equal(tailing_state(&t).lost_bytes, 0);
 }
 
-/* ---- storms */
-
-enum { STORM_LINES = 100000, STORM_PADDING = 200, PER_FILE = 4000, PER_WRITE = 200 };
-
-/* About 20 MB; a rotation every 800 KB, some 20 of them a second. */
-static void write_storm(bool compress)
-{
-    char name[64], command[600];
-    unsigned files = 0;
-
-    for (uint64_t n = 0; n < STORM_LINES; n += PER_WRITE) {
-        if (n > 0 && n % PER_FILE == 0) {
-            snprintf(name, sizeof name, "a.log.%u", ++files);
-            rename(tailing_path(&t, "a.log"), tailing_path(&t, name));
-            if (compress && files > 2) {
-                snprintf(name, sizeof name, "a.log.%u", files - 2);
-                snprintf(command, sizeof command, "gzip -1 %s", tailing_path(&t, name));
-                assert_int_equal(system(command), 0);
-            }
-        }
-        tailing_write(tailing_path(&t, "a.log"), n, PER_WRITE, STORM_PADDING);
-        const struct timespec pause = {.tv_nsec = 2000000};
-        nanosleep(&pause, NULL);
-    }
-}
-
-static pid_t fork_storm(bool compress)
-{
-    pid_t pid = fork();
-    assert_true(pid >= 0);
-    if (pid == 0) {
-        write_storm(compress);
-        _exit(0);
-    }
-    return pid;
-}
-
-static void test_keeps_up_with_a_storm_of_rotations(void **state)
-{
-    (void)state;
-    tailing_open(&t);
-    pid_t writer = fork_storm(false);
-    tailing_run(&t, STORM_LINES, 60000);
-    waitpid(writer, NULL, 0);
-    tailing_check(&t, STORM_LINES);
-    assert_int_equal(tailing_state(&t).lost_bytes, 0);
-}
-
-/* The process dies at random instants while files are written, renamed and compressed. */
-static void test_loses_and_doubles_nothing_when_it_is_killed(void **state)
-{
-    unsigned seed = (unsigned)time(NULL) ^ (unsigned)getpid();
-    const char *given = getenv("SURGETANK_SEED");
-
-    (void)state;
-    if (given != NULL)
-        seed = (unsigned)strtoul(given, NULL, 10);
-    print_message("seed %u\n", seed);
-    srand(seed);
-    t.segment_bytes = 4 << 20; /* each start takes a new one */
-    pid_t writer = fork_storm(true);
-    for (int kills = 0; kills < 12; kills++) {
-        pid_t reader = fork();
-        assert_true(reader >= 0);
-        if (reader == 0) {
-            tailing_open(&t);
-            for (;;)
-                tail_turn(t.tail, 20);
-        }
-        const struct timespec pause = {.tv_nsec = rand() % 250000000};
-        nanosleep(&pause, NULL);
-        kill(reader, SIGKILL);
-        waitpid(reader, NULL, 0);
-    }
-    waitpid(writer, NULL, 0);
-    tailing_open(&t);
-    tailing_run_ms(&t, 300);
-    uint64_t before;
-    do {
-        before = tail_records(t.tail);
-        tailing_run_ms(&t, 300);
-    } while (tail_records(t.tail) != before);
-    tailing_check(&t, STORM_LINES);
-}
-
-/* ---- a full spool */
-
-static void test_waits_while_the_spool_is_full_and_goes_on(void **state)
-{
-    struct spool_reader *reader = NULL;
-    struct spool_frame *frame = NULL;
-    struct tail_state told;
-    uint64_t n = 0, records = 0;
-
-    (void)state;
-    t.spool_bytes = 32 << 20;
-    tailing_open(&t);
-    assert_ok(spool_reader_open(t.spool, SIGNAL_LOGS, "slow", &reader, NULL));
-    for (; n < 250000; n += 1000) /* some 50 MB */
-        tailing_write(tailing_path(&t, "a.log"), n, 1000, STORM_PADDING);
-    do {
-        tailing_run_ms(&t, 200);
-        tail_state(t.tail, &told);
-    } while (!told.paused);
-    assert_true(strlen(told.trouble) > 0);
-    assert_true(told.sources[0].unread_bytes > 0);
-    /* Meanwhile the file is renamed and goes on. */
-    assert_int_equal(rename(tailing_path(&t, "a.log"), tailing_path(&t, "a.log.1")), 0);
-    tailing_write(tailing_path(&t, "a.log"), n, 1000, STORM_PADDING);
-    n += 1000;
-    for (int rounds = 0; rounds < 1000 && records < n; rounds++) {
-        while (spool_reader_next(reader, 0, &frame, NULL) == OK) {
-            records += frame->items;
-            tailing_take(&t, frame->data);
-            spool_reader_ack(reader, frame->end);
-            spool_frame_release(&frame);
-        }
-        tailing_run_ms(&t, 20);
-    }
-    spool_reader_close(&reader);
-    assert_int_equal(records, n);
-    for (uint64_t i = 0; i < n; i++)
-        assert_int_equal(t.seen[i], 1);
-    tailing_run_ms(&t, 600);
-    tail_state(t.tail, &told);
-    assert_false(told.paused);
-    assert_int_equal(told.sources[0].unread_bytes, 0);
-    assert_int_equal(told.sources[0].lost_bytes, 0);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -572,22 +473,18 @@ int main(void)
         TEST(test_goes_on_where_it_was),
         TEST(test_finds_what_was_renamed_while_it_was_away),
         TEST(test_reads_on_in_what_was_compressed_while_it_was_away),
+        TEST(test_reads_what_replaced_the_contents_while_it_was_away),
         TEST(test_reads_a_deleted_file_to_its_end),
         TEST(test_begins_a_truncated_file_again),
         TEST(test_finds_what_a_copytruncate_took_away_in_the_copy),
         TEST(test_counts_what_was_truncated_unread),
         TEST(test_takes_a_used_inode_for_a_new_file),
-        TEST(test_follows_a_thousand_files_with_few_of_them_open),
         TEST(test_leaves_old_files_alone_until_they_are_written_to),
         TEST(test_reads_the_logs_of_the_containers_that_are_asked_for),
+        TEST(test_starts_at_a_time),
+        TEST(test_follows_dockers_files_through_kubelets_links),
         TEST(test_parts_of_interleaved_streams_are_joined_over_a_restart),
         TEST(test_follows_kubelets_rotation),
-        TEST(test_keeps_up_with_a_storm_of_rotations),
-        TEST(test_loses_and_doubles_nothing_when_it_is_killed),
-        TEST(test_waits_while_the_spool_is_full_and_goes_on),
     };
-    cmocka_set_test_filter(getenv("T"));
-    if (getenv("D") != NULL)
-        log_setup(LOG_LEVEL_DEBUG, LOG_FORMAT_LOGFMT);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
