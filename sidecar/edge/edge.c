@@ -7,6 +7,7 @@
 #include "common/log.h"
 #include "common/metrics.h"
 #include "common/tls.h"
+#include "sidecar/edge/edge_adopt.h"
 #include "sidecar/edge/edge_live.h"
 #include "sidecar/edge/edge_state.h"
 #include "sidecar/edge/edge_tail.h"
@@ -25,7 +26,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { CREDENTIALS_REFRESH_MS = 10000, TAIL_DRAIN_MS = 1000 };
+enum { CREDENTIALS_REFRESH_MS = 10000, TAIL_DRAIN_MS = 1000, SPOOL_OWNER_WAIT_MS = 20000 };
 
 struct worker {
     struct edge *edge;
@@ -46,9 +47,11 @@ struct edge {
     struct edge_live *live;
     struct kafka_access access;
     struct produce_route routes[PIPELINE_TOPICS_MAX];
+    struct spool_config spool_config;
     struct spool *spool;
     struct produce *produce;
-    struct edge_tail *tail; /* NULL: no files are followed */
+    struct edge_adopt *adopt; /* NULL: there is no Kafka to send to */
+    struct edge_tail *tail;   /* NULL: no files are followed */
     struct worker workers[EDGE_WORKERS_MAX];
     size_t workers_len;
     struct edge_state state;
@@ -85,7 +88,7 @@ static enum err open_spool(struct edge *edge, struct error *error)
     if (err)
         return error_prefix(error, err, "spool");
     const struct spool_policy policy = policy_of(edge->options.edge);
-    const struct spool_config config = {
+    edge->spool_config = (struct spool_config){
         .dir = dir,
         .size_bytes = policy.size_bytes,
         .min_free_percent = policy.min_free_percent,
@@ -93,8 +96,12 @@ static enum err open_spool(struct edge *edge, struct error *error)
         .max_age_ms = policy.max_age_ms,
         .pending_max_bytes = (size_t)edge->options.edge->memory_limit_bytes / 4,
     };
-    edge->options.spool_dir = dir;
-    return spool_open(&config, &edge->spool, error);
+    /* Positions in files are in the spool, and gateways read one only. */
+    const struct pipeline_edge *wanted = edge->options.edge;
+    bool may_move = edge->options.pipeline->kafka != NULL && wanted->container_logs == NULL &&
+                    wanted->files_count == 0;
+    return edge_claim_spool(&edge->spool_config, may_move, SPOOL_OWNER_WAIT_MS, &edge->arena,
+                            &edge->options.spool_dir, &edge->spool, error);
 }
 
 static enum err open_tls(struct edge *edge, struct error *error)
@@ -166,7 +173,14 @@ static enum err open_produce(struct edge *edge, struct error *error)
         edge->routes[options.route_count++] =
             (struct produce_route){topic, routes_tag(pipeline, topic)};
     }
-    return produce_open(&options, &edge->produce, error);
+    err = produce_open(&options, &edge->produce, error);
+    if (err)
+        return err;
+    const struct edge_adopt_options adopt = {.home = edge->spool_config.dir,
+                                             .own = edge->options.spool_dir,
+                                             .spool = &edge->spool_config,
+                                             .produce = &options};
+    return edge_adopt_start(&adopt, &edge->adopt, error);
 }
 
 static void on_stored(void *context)
@@ -562,6 +576,7 @@ void edge_stop(struct edge **edge, uint32_t grace_ms)
     edge_drain(gone, grace_ms / 3);
     now = clock_mono_ms();
     edge_state_forget_produce(&gone->state);
+    edge_adopt_stop(&gone->adopt);
     produce_close(&gone->produce, end > now ? (uint32_t)(end - now) : 0);
     http_server_close(&gone->server);
     metrics_off_refresh(show_receive, gone);
