@@ -21,8 +21,11 @@
 
 enum { GRACE_MS = 25000, PLACES_MAX = 256 };
 
+struct verb;
+
 struct process {
     const struct run_options *options;
+    const struct verb *verb;
     struct document *document;
     struct pipeline *pipeline;    /* at start; what was taken over since is with the stages */
     bool candidate;               /* it is the candidate */
@@ -30,6 +33,7 @@ struct process {
     struct follow *follow;
     struct arena arena;
     struct confine_state confinement;
+    bool confined;
 
     const struct pipeline_edge *wanted_edge; /* NULL: none */
     const struct pipeline_gateway *wanted_gateways;
@@ -324,8 +328,9 @@ static enum err start(struct process *process, struct error *error)
         err = edge_make_dir(&edge, &process->arena, &process->spool_dir, error);
         edge.spool_dir = process->spool_dir;
     }
-    if (!err)
+    if (!err && !process->confined)
         err = confine(process, error);
+    process->confined = true;
     if (!err)
         err = follow(process, error);
     if (!err && process->wanted_edge != NULL)
@@ -354,6 +359,25 @@ static void stop(struct process *process)
     for (size_t i = 0; i < started; i++)
         gateway_stop(&process->gateways[i], left_ms);
     edge_stop(&process->edge, process->single ? 0 : GRACE_MS);
+}
+
+/* A candidate that can be read and not be run: what the other pods have goes on. */
+static enum err start_with_current(struct process *process, struct error *error)
+{
+    struct faults faults = {0};
+
+    LOG_ERROR("Could not start with the candidate", LOG_STR("error", error->text));
+    stop(process);
+    follow_close(&process->follow);
+    pipeline_free(&process->pipeline);
+    process->candidate_error = *error;
+    process->candidate = false;
+    enum err err = document_read_current(process->document, &process->pipeline, &faults, error);
+    faults_fini(&faults);
+    if (err)
+        return err;
+    const char *wrong = process->verb->choose(process);
+    return wrong != NULL ? error_set(error, ERR_INVALID, "%s", wrong) : start(process, error);
 }
 
 static void block_signals(sigset_t *ret_set)
@@ -390,6 +414,8 @@ static int run(struct process *process)
 
     block_signals(&signals);
     enum err err = start(process, &error);
+    if (err && process->candidate)
+        err = start_with_current(process, &error);
     if (err)
         LOG_ERROR("Could not start", LOG_STR("error", error.text));
     else
@@ -408,16 +434,15 @@ static int usage_error(const char *what)
 int run_pipeline(const struct run_options *options)
 {
     struct process process = {.options = options, .lock = PTHREAD_MUTEX_INITIALIZER};
-    const struct verb *verb = NULL;
     int code = RUN_EXIT_USAGE;
 
     for (size_t i = 0; i < sizeof verbs / sizeof verbs[0]; i++)
         if (strcmp(options->verb, verbs[i].name) == 0)
-            verb = &verbs[i];
-    if (verb == NULL)
+            process.verb = &verbs[i];
+    if (process.verb == NULL)
         return usage_error("no such verb");
     if (load(&process) == OK) {
-        const char *wrong = verb->choose(&process);
+        const char *wrong = process.verb->choose(&process);
         code = wrong != NULL ? usage_error(wrong) : run(&process);
     }
     follow_close(&process.follow);

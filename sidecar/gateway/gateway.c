@@ -191,10 +191,10 @@ static void finish_change(struct gateway *gateway, uint64_t now_ms)
     delivery_state(gateway->delivery, &delivery);
     if (change->export != NULL && delivery.in_flight > 0 && now_ms < change->until_ms)
         return;
+    gateway->change = NULL; /* closing may run the loop, and this again */
     if (change->export != NULL)
         export_close(&gateway->export);
     swap(gateway, change);
-    gateway->change = NULL;
     delivery_pause(gateway->delivery, false);
     end_change(gateway, change);
 }
