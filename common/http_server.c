@@ -154,6 +154,8 @@ static enum err open_listener(struct http_server *server, const struct http_list
     snprintf(listener->name, sizeof listener->name, "listener-%zu", server->len);
 
     bool everywhere = listener->host[0] == '\0' || strcmp(listener->host, "0.0.0.0") == 0;
+    /* With IPv6 libwebsockets takes an IPv4 address for "::", and listens everywhere. */
+    bool ipv4 = !everywhere && strchr(listener->host, ':') == NULL;
     const struct lws_context_creation_info info = {
         .vhost_name = listener->name,
         .port = port,
@@ -162,7 +164,8 @@ static enum err open_listener(struct http_server *server, const struct http_list
         .user = listener,
         .timeout_secs = TIMEOUT_S,
         .keepalive_timeout = 30,
-        .options = LWS_SERVER_OPTION_FAIL_UPON_UNABLE_TO_BIND,
+        .options = LWS_SERVER_OPTION_FAIL_UPON_UNABLE_TO_BIND |
+                   (ipv4 ? LWS_SERVER_OPTION_DISABLE_IPV6 : 0),
     };
     listener->vhost = lws_create_vhost(server->context, &info);
     if (listener->vhost == NULL)

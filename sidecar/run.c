@@ -1,9 +1,11 @@
 #include "sidecar/run.h"
 
+#include "common/clock.h"
 #include "common/contract/names.h"
 #include "common/contract/pipeline.h"
 #include "common/json.h"
 #include "common/log.h"
+#include "common/memory.h"
 #include "sidecar/confine/confine.h"
 #include "sidecar/edge/edge.h"
 #include "sidecar/edge/edge_tail.h"
@@ -395,6 +397,7 @@ static void wait_for_end(const struct process *process, const sigset_t *signals)
 {
     static const struct timespec look = {.tv_sec = FOLLOW_EVERY_MS / 1000,
                                          .tv_nsec = FOLLOW_EVERY_MS % 1000 * 1000000};
+    struct memory_keeper memory = {0};
 
     for (;;) {
         int number = sigtimedwait(signals, NULL, &look);
@@ -404,6 +407,7 @@ static void wait_for_end(const struct process *process, const sigset_t *signals)
             return;
         }
         follow_look(process->follow, number == SIGHUP);
+        memory_keep(&memory, clock_mono_ms());
     }
 }
 
@@ -412,6 +416,7 @@ static int run(struct process *process)
     struct error error = {0};
     sigset_t signals;
 
+    memory_setup();
     block_signals(&signals);
     enum err err = start(process, &error);
     if (err && process->candidate)

@@ -7,6 +7,7 @@
 #include "common/log.h"
 #include "common/metrics.h"
 #include "common/tls.h"
+#include "sidecar/edge/credentials.h"
 #include "sidecar/edge/edge_adopt.h"
 #include "sidecar/edge/edge_live.h"
 #include "sidecar/edge/edge_state.h"
@@ -67,6 +68,36 @@ static enum err no_memory(struct error *error)
     return error_set(error, ERR_NOMEM, "start edge");
 }
 
+/* ---- who may hold how much
+ *
+ * Of memoryLimit: bodies that are being received 5/32, what waits for the disk 3/32, what is on its
+ * way to Kafka 2/32, which is held twice, as a frame and as messages. All full at once, with what
+ * the process itself needs, stays below half of 128Mi. The rest is for connections, large requests
+ * and the copies that are made for a moment. */
+
+static size_t bodies_max(const struct pipeline_edge *wanted)
+{
+    const struct pipeline_otlp_receiver *otlp = &wanted->otlp;
+    int64_t largest = otlp->grpc_max_request_bytes > otlp->http_max_request_bytes
+                          ? otlp->grpc_max_request_bytes
+                          : otlp->http_max_request_bytes;
+    int64_t max = wanted->memory_limit_bytes * 5 / 32;
+
+    if (max < largest * 5 / 4) /* compressed and decompressed, both are held for a moment */
+        max = largest * 5 / 4;
+    return (size_t)max;
+}
+
+static size_t pending_max(const struct pipeline_edge *wanted)
+{
+    return (size_t)wanted->memory_limit_bytes * 3 / 32;
+}
+
+static size_t in_flight_max(const struct pipeline_edge *wanted)
+{
+    return (size_t)wanted->memory_limit_bytes / 16;
+}
+
 /* ---- what the document says, as the stages want it */
 
 static struct spool_policy policy_of(const struct pipeline_edge *edge)
@@ -94,7 +125,7 @@ static enum err open_spool(struct edge *edge, struct error *error)
         .min_free_percent = policy.min_free_percent,
         .when_full = policy.when_full,
         .max_age_ms = policy.max_age_ms,
-        .pending_max_bytes = (size_t)edge->options.edge->memory_limit_bytes / 4,
+        .pending_max_bytes = pending_max(edge->options.edge),
     };
     /* Positions in files are in the spool, and gateways read one only. */
     const struct pipeline_edge *wanted = edge->options.edge;
@@ -161,7 +192,7 @@ static enum err open_produce(struct edge *edge, struct error *error)
         .access = &edge->access,
         .compression = compressions[wanted->producer.compression],
         .compression_level = (int)wanted->producer.compression_level,
-        .in_flight_bytes = (size_t)wanted->memory_limit_bytes / 4,
+        .in_flight_bytes = in_flight_max(wanted),
         .fresh_first = wanted->producer.fresh_first,
         .replicated = wanted->spool.acknowledge == PIPELINE_ACK_REPLICATED,
         .journal_path = journal,
@@ -206,43 +237,12 @@ static enum err open_tail(struct edge *edge, struct error *error)
 
 /* ---- workers */
 
-static const struct metric_desc reloads_desc = {
-    .name = "surgetank_edge_credential_reloads_total",
-    .kind = METRIC_COUNTER,
-    .help = "Changed credential files, by whether they could be taken over.",
-    .labels = {"what", "result"}};
-static const struct metric_desc expiry_desc = {
-    .name = "surgetank_edge_certificate_expiry_seconds",
-    .kind = METRIC_GAUGE,
-    .help = "When the certificate that clients are shown ends, as Unix time."};
-
-static void tell_reload(const char *what, enum err err, bool changed, const struct error *error)
-{
-    if (err)
-        LOG_ERROR("Kept old credentials", LOG_STR("what", what), LOG_STR("error", error->text));
-    else if (changed)
-        LOG_INFO("Took over new credentials", LOG_STR("what", what));
-    if (err || changed)
-        metric_add(metrics_series(&reloads_desc, what, err ? "failed" : "ok"), 1);
-}
-
-/* On the first worker's loop, for all: files are read again and taken over if they changed. */
+/* On the first worker's loop, for all of them. */
 static void refresh_credentials(struct net_timer *timer)
 {
     struct worker *worker = CONTAINER_OF(timer, struct worker, refresh);
-    struct edge *edge = worker->edge;
-    struct error error = {0};
-    bool changed = false;
 
-    if (edge->tls != NULL) {
-        enum err err = tls_refresh(edge->tls, &changed, &error);
-        tell_reload("certificate", err, changed, &error);
-    }
-    changed = false;
-    if (edge->tokens != NULL) {
-        enum err err = receive_tokens_refresh(edge->tokens, &changed, &error);
-        tell_reload("tokens", err, changed, &error);
-    }
+    credentials_refresh(worker->edge->tls, worker->edge->tokens);
     net_timer_set(worker->loop, timer, net_loop_now_ms(worker->loop) + CREDENTIALS_REFRESH_MS);
 }
 
@@ -251,7 +251,6 @@ static void show_receive(void *context)
 {
     struct edge *edge = context;
     struct net_server_stats grpc = {0}, http = {0};
-    struct tls_state tls;
 
     for (size_t i = 0; i < edge->workers_len; i++) {
         struct receive_stats stats;
@@ -261,10 +260,7 @@ static void show_receive(void *context)
     }
     receive_metrics_show("grpc", &grpc);
     receive_metrics_show("http", &http);
-    if (edge->tls != NULL) {
-        tls_context_state(edge->tls, &tls);
-        metric_set(metrics_series(&expiry_desc), (double)tls.not_after_unix_s);
-    }
+    credentials_show(edge->tls);
 }
 
 static void receive_settings(struct edge *edge, struct receive_options *ret_options)
@@ -393,7 +389,7 @@ enum err edge_start(const struct edge_options *options, struct edge **ret_edge, 
     if (edge == NULL)
         return no_memory(error);
     edge->options = *options;
-    edge->budget.max = (size_t)options->edge->memory_limit_bytes / 2;
+    edge->budget.max = bodies_max(options->edge);
     edge->budget.overhead_max = (size_t)options->edge->memory_limit_bytes / 8;
 
     enum err err = open_spool(edge, error);

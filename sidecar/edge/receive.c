@@ -204,7 +204,8 @@ static void store(struct receive *receive, struct net_request *request, const st
     enum err err = refine_run(receive->options.limits.refine, answer->signal, message, items, stamp,
                               spool_request_max(receive->options.spool), append_part, pending,
                               &pending->counts, &error);
-    if (err) /* what append_part() has noted stays */
+    net_request_drop_body(request); /* the spool has its copy */
+    if (err)                        /* what append_part() has noted stays */
         fail(pending, err == ERR_FULL ? REFUSED_TOO_LARGE : refusal_of_spool(err), err, &error);
     if (atomic_fetch_sub(&pending->left, 1) > 1)
         return;

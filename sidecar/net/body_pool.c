@@ -1,6 +1,10 @@
 #include "sidecar/net/body_pool.h"
 
+#include "common/assert.h"
+
 #include <stdlib.h>
+
+enum { PAGE = 4096 };
 
 /* A free block holds the link to the next one. */
 struct block {
@@ -18,26 +22,42 @@ static unsigned class_of(size_t size)
 size_t body_pool_size(size_t size)
 {
     unsigned class = class_of(size);
-    return class < BODY_POOL_CLASSES ? (size_t)1 << (class + BODY_POOL_SMALLEST_LOG2) : size;
+    return class < BODY_POOL_CLASSES ? (size_t)1 << (class + BODY_POOL_SMALLEST_LOG2)
+                                     : (size + PAGE - 1) / PAGE * PAGE;
 }
 
-enum err body_pool_get(struct body_pool *pool, size_t size, struct buf *ret_buf)
+static uint8_t *take_block(struct body_pool *pool, unsigned class, size_t cap)
 {
-    unsigned class = class_of(size);
-    size_t cap = body_pool_size(size);
+    struct block *block = class < BODY_POOL_CLASSES ? pool->free[class] : NULL;
+    if (block == NULL)
+        return malloc(cap);
+    pool->free[class] = block->next;
+    pool->kept -= cap;
+    return (uint8_t *)block;
+}
 
-    if (class < BODY_POOL_CLASSES && pool->free[class] != NULL) {
-        struct block *block = pool->free[class];
-        pool->free[class] = block->next;
-        pool->kept -= cap;
-        *ret_buf = (struct buf){.data = (uint8_t *)block, .cap = cap, .max = cap};
+enum err body_pool_grow(struct body_pool *pool, size_t size, struct buf *buf)
+{
+    size_t cap = body_pool_size(size);
+    uint8_t *data;
+
+    ASSERT(cap > buf->cap);
+    if (buf->cap > BODY_POOL_LARGEST) {
+        data = realloc(buf->data, cap);
+        if (data == NULL)
+            return ERR_NOMEM;
+        buf->data = data;
+        buf->cap = buf->max = cap;
         return OK;
     }
-
-    uint8_t *data = malloc(cap);
+    data = take_block(pool, class_of(size), cap);
     if (data == NULL)
         return ERR_NOMEM;
-    *ret_buf = (struct buf){.data = data, .cap = cap, .max = cap};
+    struct buf grown = {.data = data, .len = buf->len, .cap = cap, .max = cap};
+    if (buf->len > 0)
+        memcpy(grown.data, buf->data, buf->len);
+    body_pool_put(pool, buf);
+    *buf = grown;
     return OK;
 }
 
@@ -57,7 +77,7 @@ void body_pool_put(struct body_pool *pool, struct buf *buf)
     buf_fini(buf);
 }
 
-void body_pool_fini(struct body_pool *pool)
+void body_pool_clear(struct body_pool *pool)
 {
     for (unsigned class = 0; class < BODY_POOL_CLASSES; class ++)
         while (pool->free[class] != NULL) {

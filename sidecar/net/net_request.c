@@ -2,6 +2,7 @@
  * the block is taken. A length that the peer announces (content-length, the prefix of a gRPC
  * message) is believed up to TRUSTED_SIZE, so that ordinary bodies are never copied; above that the
  * block grows with what has really arrived, so that an announcement alone can't use up the budget.
+ * A server that has had nothing to do for a while gives back what it keeps for the next request.
  */
 #include "sidecar/net/server_internal.h"
 
@@ -12,7 +13,7 @@
 #include <strings.h>
 
 enum {
-    TRUSTED_SIZE = 1 << 20,
+    TRUSTED_SIZE = 256 << 10,
     DECOMPRESS_STEP = 256 * 1024,
     SPARE_MAX = 512,       /* requests kept by a server */
     SPARE_TEXT_MAX = 4096, /* bytes of header text that a spare one keeps */
@@ -119,6 +120,7 @@ void request_release(struct net_request *request)
     if (request->reply.cap > SPARE_REPLY_MAX)
         buf_fini(&request->reply);
 
+    server_keep(server);
     if (server->spare_count >= SPARE_MAX || server->closed) {
         buf_fini(&request->text);
         buf_fini(&request->reply);
@@ -257,19 +259,13 @@ static bool grow(struct net_request *request, struct buf *buf, size_t size)
 {
     struct net_server *server = request->server;
     size_t more = body_pool_size(size) - buf->cap;
-    struct buf bigger = {0};
 
     if (!net_budget_take(server->options.budget, more))
         return false;
-    if (body_pool_get(&server->pool, size, &bigger)) {
+    if (body_pool_grow(&server->pool, size, buf)) {
         net_budget_give(server->options.budget, more);
         return false;
     }
-    if (buf->len > 0)
-        memcpy(bigger.data, buf->data, buf->len);
-    bigger.len = buf->len;
-    body_pool_put(&server->pool, buf);
-    *buf = bigger;
     request->charged += more;
     return true;
 }

@@ -26,8 +26,9 @@ void net_server_options_init(struct net_server_options *options)
         .headers_max = 16 << 10,
         .body_max = 16 << 20,
         .stream_window = 1 << 20,
-        .connection_window = 16 << 20,
-        .pool_max = 16 << 20,
+        .connection_window = 4 << 20,
+        .pool_max = 1 << 20,
+        .keep_ms = 5000,
         .handshake_timeout_ms = 10 * 1000,
         .header_timeout_ms = 10 * 1000,
         .body_timeout_ms = 60 * 1000,
@@ -180,6 +181,7 @@ static bool has_ipv6(void)
 }
 
 static void on_drain_timer(struct net_timer *timer);
+static void on_keep_timer(struct net_timer *timer);
 
 enum err net_server_open(struct net_loop *loop, const struct net_server_options *options,
                          struct net_server **ret_server, struct error *error)
@@ -197,6 +199,7 @@ enum err net_server_open(struct net_loop *loop, const struct net_server_options 
     server->listener = (struct net_source){.ready = on_acceptable, .fd = -1};
     server->accept_timer.fire = on_accept_timer;
     server->drain_timer.fire = on_drain_timer;
+    server->keep_timer.fire = on_keep_timer;
     server->pool.kept_max = options->pool_max;
     server->read_buffer = malloc(READ_SIZE);
     if (server->read_buffer == NULL)
@@ -227,7 +230,7 @@ static uint64_t count_of(const struct net_server *server, enum counter counter)
     return atomic_load_explicit(&server->counters[counter], memory_order_relaxed);
 }
 
-static void free_server(struct net_server *server)
+static void drop_kept(struct net_server *server)
 {
     while (server->spare != NULL) {
         struct net_request *request = server->spare;
@@ -236,9 +239,36 @@ static void free_server(struct net_server *server)
         buf_fini(&request->reply);
         free(request);
     }
-    body_pool_fini(&server->pool);
+    server->spare_count = 0;
+    body_pool_clear(&server->pool);
+    atomic_store_explicit(&server->kept, 0, memory_order_relaxed);
     for (unsigned i = 0; i < COMPRESSIONS; i++)
         decompressor_destroy(&server->decompressors[i]);
+}
+
+static void on_keep_timer(struct net_timer *timer)
+{
+    struct net_server *server = CONTAINER_OF(timer, struct net_server, keep_timer);
+
+    if (count_of(server, COUNT_REQUESTS) == server->keep_requests)
+        drop_kept(server);
+    else
+        server_keep(server);
+}
+
+void server_keep(struct net_server *server)
+{
+    atomic_store_explicit(&server->kept, server->pool.kept, memory_order_relaxed);
+    if (server->keep_timer.armed || server->closed)
+        return;
+    server->keep_requests = count_of(server, COUNT_REQUESTS);
+    net_timer_set(server->loop, &server->keep_timer,
+                  net_loop_now_ms(server->loop) + server->options.keep_ms);
+}
+
+static void free_server(struct net_server *server)
+{
+    drop_kept(server);
     http2_forget(server);
     free(server->read_buffer);
     free(server);
@@ -256,6 +286,7 @@ void net_server_close(struct net_server **server)
     net_timer_cancel(old->loop, &old->drain_timer);
     while (old->conns != NULL)
         conn_close(old->conns);
+    net_timer_cancel(old->loop, &old->keep_timer);
     old->closed = true;
     if (count_of(old, COUNT_IN_FLIGHT) == 0)
         free_server(old);
@@ -360,6 +391,7 @@ void net_server_stats(const struct net_server *server, struct net_server_stats *
         .bytes_sent = count_of(server, COUNT_BYTES_SENT),
         .connections = count_of(server, COUNT_CONNECTIONS),
         .in_flight = count_of(server, COUNT_IN_FLIGHT),
+        .kept_bytes = atomic_load_explicit(&server->kept, memory_order_relaxed),
     };
     for (unsigned i = 0; i < NET_REFUSAL_COUNT; i++)
         stats.refused[i] = atomic_load_explicit(&server->refused[i], memory_order_relaxed);
@@ -376,6 +408,7 @@ void net_server_stats_add(struct net_server_stats *sum, const struct net_server_
     sum->bytes_sent += stats->bytes_sent;
     sum->connections += stats->connections;
     sum->in_flight += stats->in_flight;
+    sum->kept_bytes += stats->kept_bytes;
     for (unsigned i = 0; i < NET_REFUSAL_COUNT; i++)
         sum->refused[i] += stats->refused[i];
 }

@@ -55,6 +55,8 @@ struct net_server {
     struct net_source listener;
     struct net_timer accept_timer; /* out of file descriptors: accept again then */
     struct net_timer drain_timer;
+    struct net_timer keep_timer; /* armed while something is kept for reuse */
+    uint64_t keep_requests;      /* seen when it was armed */
     uint16_t port;
     bool draining, drained, closed;
 
@@ -72,6 +74,7 @@ struct net_server {
     char date[32]; /* of that second, for HTTP/1.1 */
 
     _Atomic uint64_t counters[COUNTERS], refused[NET_REFUSAL_COUNT];
+    _Atomic uint64_t kept; /* pool.kept, for others to read */
 };
 
 /* Only the loop's thread writes, so adding needs no locked instruction. */
@@ -96,6 +99,9 @@ void server_conn_closed(struct net_server *server, struct net_conn *conn);
 
 /* A handler's request has ended: frees the server if it is closed and that was the last. */
 void server_request_ended(struct net_server *server);
+
+/* Something may be kept for reuse: looks again later whether it still is of use. */
+void server_keep(struct net_server *server);
 
 /* The Date header's value now. */
 const char *server_date(struct net_server *server);

@@ -57,6 +57,19 @@ static struct http_server *open_server(void)
     return server;
 }
 
+/* What is meant for this machine is not for the network. */
+static void test_listens_on_the_address_that_it_was_given(void **state)
+{
+    (void)state;
+    AUTO(http_server_close) struct http_server *server = open_server();
+    struct sockaddr_in other = {.sin_family = AF_INET,
+                                .sin_port = htons(http_server_port(server, 0))};
+    other.sin_addr.s_addr = htonl(INADDR_LOOPBACK + 1);
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    assert_int_equal(connect(fd, (struct sockaddr *)&other, sizeof other), -1);
+    close(fd);
+}
+
 static void test_answers_known_paths_and_refuses_others(void **state)
 {
     (void)state;
@@ -119,6 +132,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_answers_known_paths_and_refuses_others),
+        cmocka_unit_test(test_listens_on_the_address_that_it_was_given),
         cmocka_unit_test(test_sends_a_large_page_whole),
         cmocka_unit_test(test_exposes_metrics),
         cmocka_unit_test(test_says_which_address_can_not_be_had),

@@ -316,6 +316,53 @@ static void test_takes_a_large_body_without_a_copy_too_many(void **state)
 
 /* ---- requests that are not */
 
+/* Kept for the next request while requests come, and not longer. */
+static void test_gives_memory_back_when_nobody_asks(void **state)
+{
+    struct net_server_stats stats;
+    (void)state;
+    f.options.keep_ms = 60;
+    start();
+    net_peer_send_text(&f.peer, HEAD "Content-Length: 5\r\n\r\nhello");
+    expect("hello");
+    net_server_stats(f.server, &stats);
+    assert_int_equal(stats.kept_bytes, 2048);
+    net_peer_run_for(f.loop, 150);
+    net_server_stats(f.server, &stats);
+    assert_int_equal(stats.kept_bytes, 0);
+    buf_clear(&f.peer.in);
+    net_peer_send_text(&f.peer, HEAD "Content-Length: 5\r\n\r\nagain");
+    expect("again");
+}
+
+/* Above a MiB blocks are made to measure, and grow with what has come. */
+static void test_takes_a_very_large_body_for_little_more_than_its_size(void **state)
+{
+    enum { SIZE = 20 << 20 };
+    (void)state;
+    f.options.body_max = SIZE;
+    f.budget.max = SIZE + 4096;
+    f.hold = true;
+    start();
+    char *head = NULL;
+    assert_true(asprintf(&head, HEAD "Content-Length: %d\r\n\r\n", SIZE) > 0);
+    uint8_t *body = calloc(1, SIZE);
+    assert_non_null(body);
+    body[SIZE - 1] = 'e';
+    net_peer_send_text(&f.peer, head);
+    net_peer_send(&f.peer, body, SIZE);
+    while (f.held == NULL)
+        net_loop_run_once(f.loop, 10);
+    struct bytes got = net_request_body(f.held);
+    assert_int_equal(got.len, SIZE);
+    assert_memory_equal(got.data, body, SIZE);
+    const struct net_response response = {.status = 200};
+    net_respond(&f.held, &response);
+    expect("200 OK");
+    free(body);
+    free(head);
+}
+
 static void test_refuses_what_is_no_http(void **state)
 {
     static const char *const bad[] = {
@@ -696,6 +743,8 @@ int main(void)
         TEST(test_sends_no_body_in_answer_to_head),
         TEST(test_ignores_an_offer_to_upgrade),
         TEST(test_takes_a_large_body_without_a_copy_too_many),
+        TEST(test_takes_a_very_large_body_for_little_more_than_its_size),
+        TEST(test_gives_memory_back_when_nobody_asks),
         TEST(test_refuses_what_is_no_http),
         TEST(test_refuses_headers_without_end),
         TEST(test_refuses_one_endless_header),
