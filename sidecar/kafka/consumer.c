@@ -3,15 +3,20 @@
 #include "sidecar/kafka/consumer.h"
 
 #include "common/assert.h"
+#include "common/clock.h"
 #include "common/log.h"
 #include "common/metrics.h"
+#include "sidecar/kafka/kafka_access.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-enum { ASK_MS = 5000 };
+enum {
+    ASK_MS = 5000,
+    FILES_MS = 5000, /* between two looks at the files of credentials */
+};
 
 struct consumer {
     rd_kafka_t *client;
@@ -19,6 +24,8 @@ struct consumer {
     struct kafka_health health;
     struct consumer_options options;
     int fd;
+    uint64_t files_at_ms;
+    uint32_t files_stamp;
     bool classic; /* the broker does not have KIP-848 */
     bool ever;    /* a partition was assigned */
     bool closing;
@@ -289,6 +296,7 @@ enum err consumer_open(const struct consumer_options *options, struct consumer *
     ASSERT(options->topic_count > 0 && options->topic_count <= CONSUMER_TOPICS_MAX);
     consumer->options = *options;
     kafka_health_init(&consumer->health);
+    consumer->files_stamp = kafka_access_stamp(options->access);
     consumer->fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     enum err err = OK;
     if (consumer->fd < 0)
@@ -425,10 +433,35 @@ void consumer_clear(struct consumer *consumer)
     (void)cleared; /* nothing to clear is fine */
 }
 
+/* A password that has changed is for the connections to come. To take over a certificate, a client
+ * would have to leave the group. */
+static void follow_files(struct consumer *consumer)
+{
+    struct error error = {0};
+
+    if (clock_mono_ms() < consumer->files_at_ms)
+        return;
+    consumer->files_at_ms = clock_mono_ms() + FILES_MS;
+    uint32_t stamp = kafka_access_stamp(consumer->options.access);
+    if (stamp == consumer->files_stamp)
+        return;
+    enum err err = kafka_conf_login_again(consumer->client, consumer->options.access, &error);
+    if (err == ERR_NOTFOUND) {
+        LOG_WARN("Credentials for Kafka have changed; the next start of this process reads them");
+    } else if (err) {
+        LOG_ERROR("Kept the old credentials for Kafka", LOG_STR("error", error.text));
+        return;
+    } else {
+        LOG_INFO("Read the credentials for Kafka again");
+    }
+    consumer->files_stamp = stamp;
+}
+
 bool consumer_poll(struct consumer *consumer, struct consumer_message *ret_message)
 {
     if (consumer->client == NULL)
         return false;
+    follow_files(consumer);
     for (;;) {
         rd_kafka_message_t *message = rd_kafka_consumer_poll(consumer->client, 0);
         if (message == NULL)

@@ -120,15 +120,20 @@ static bool is_oauth(const struct kafka_access *access)
     return access->sasl_mechanism != NULL && strcmp(access->sasl_mechanism, "OAUTHBEARER") == 0;
 }
 
+static enum err read_login(const struct kafka_access *access, struct arena *arena,
+                           const char **ret_user, const char **ret_password, struct error *error)
+{
+    enum err err = secret_read(access->user_file, arena, ret_user, error);
+    return err ? err : secret_read(access->password_file, arena, ret_password, error);
+}
+
 static enum err set_login(rd_kafka_conf_t *conf, const struct kafka_access *access,
                           struct error *error)
 {
     AUTO(arena_fini) struct arena arena = {0};
     const char *user = NULL, *password = NULL;
 
-    enum err err = secret_read(access->user_file, &arena, &user, error);
-    if (!err)
-        err = secret_read(access->password_file, &arena, &password, error);
+    enum err err = read_login(access, &arena, &user, &password, error);
     if (err)
         return err;
     const struct kafka_property login[] = {
@@ -149,6 +154,25 @@ static enum err set_login(rd_kafka_conf_t *conf, const struct kafka_access *acce
         return set_all(conf, login, sizeof login / sizeof login[0], error);
     rd_kafka_conf_enable_sasl_queue(conf, 1);
     return set_all(conf, token, sizeof token / sizeof token[0], error);
+}
+
+enum err kafka_conf_login_again(rd_kafka_t *client, const struct kafka_access *access,
+                                struct error *error)
+{
+    AUTO(arena_fini) struct arena arena = {0};
+    const char *user = NULL, *password = NULL;
+
+    if (access->sasl_mechanism == NULL || is_oauth(access))
+        return error_set(error, ERR_NOTFOUND, "no user and password");
+    enum err err = read_login(access, &arena, &user, &password, error);
+    if (err)
+        return err;
+    rd_kafka_error_t *failed = rd_kafka_sasl_set_credentials(client, user, password);
+    if (failed == NULL)
+        return OK;
+    err = error_set(error, ERR_INVALID, "%s", rd_kafka_error_string(failed));
+    rd_kafka_error_destroy(failed);
+    return err;
 }
 
 void kafka_conf_start(rd_kafka_t *client, const struct kafka_access *access)

@@ -63,6 +63,11 @@ NODISCARD enum err kafka_conf_make(const struct kafka_access *access,
 /* Once for each client that was made: lets librdkafka fetch tokens on a thread of its own. */
 void kafka_conf_start(rd_kafka_t *client, const struct kafka_access *access);
 
+/* Reads user and password again, for connections to come. ERR_NOTFOUND: the client has none, only
+ * what is read when a client is made (certificates, OAUTHBEARER). */
+NODISCARD enum err kafka_conf_login_again(rd_kafka_t *client, const struct kafka_access *access,
+                                          struct error *error);
+
 /* What to do about a failed delivery or request. */
 enum kafka_verdict {
     KAFKA_RETRY,     /* transient or somebody's to mend: again, with a wait */

@@ -50,6 +50,23 @@ static void on_delivery(rd_kafka_t *client, const rd_kafka_message_t *message, v
                              stored ? "" : reason_of(message));
 }
 
+/* The user's batch.size may be less than what topics take, not more: Kafka would refuse whole
+ * batches, and messages that fit with them. */
+static enum err cap_batches(rd_kafka_conf_t *conf, size_t max, struct error *error)
+{
+    char text[24] = "", reason[256] = "";
+    size_t size = sizeof text;
+    uint64_t set = 0;
+
+    if (rd_kafka_conf_get(conf, "batch.size", text, &size) == RD_KAFKA_CONF_OK &&
+        num_parse_u64(text, UINT64_MAX, &set) && set <= max)
+        return OK;
+    snprintf(text, sizeof text, "%zu", max);
+    if (rd_kafka_conf_set(conf, "batch.size", text, reason, sizeof reason) == RD_KAFKA_CONF_OK)
+        return OK;
+    return error_set(error, ERR_INVALID, "Kafka property 'batch.size': %s", reason);
+}
+
 enum err producer_open(const struct producer_options *options, struct producer **ret_producer,
                        struct error *error)
 {
@@ -81,6 +98,11 @@ enum err producer_open(const struct producer_options *options, struct producer *
     kafka_health_init(&producer->health);
     enum err err = kafka_conf_make(options->access, extra, sizeof extra / sizeof extra[0],
                                    &producer->health, &conf, error);
+    if (!err) {
+        err = cap_batches(conf, batch_bytes, error);
+        if (err)
+            rd_kafka_conf_destroy(conf);
+    }
     if (!err) {
         rd_kafka_conf_set_dr_msg_cb(conf, on_delivery);
         producer->client = rd_kafka_new(RD_KAFKA_PRODUCER, conf, reason, sizeof reason);

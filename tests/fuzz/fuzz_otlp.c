@@ -1,9 +1,11 @@
 /* Any bytes at all: nothing reads outside them, and what the walk accepts survives stamping,
- * cutting and the way to JSON and back, with all its items.
+ * cutting, the way to JSON and back and that to Fluent Bit's documents, with all its items.
  *
  *   input := how (1)  request          how := signal (how % 3)  size of parts (how / 3, in steps)
  */
 #include "common/assert.h"
+#include "common/json.h"
+#include "sidecar/otlp/fluentbit_json.h"
 #include "sidecar/otlp/otlp_json.h"
 #include "sidecar/otlp/partition.h"
 #include "sidecar/otlp/split.h"
@@ -147,6 +149,32 @@ static void to_json_and_back(enum signal signal, struct bytes request, bool vali
     ASSERT(bytes_equal(buf_bytes(&once), buf_bytes(&twice)));
 }
 
+static enum err take_record(void *user, struct bytes resource, struct bytes record,
+                            struct error *error)
+{
+    AUTO(buf_fini) struct buf text = {0};
+    AUTO(json_free) struct json *json = NULL;
+    struct parts *parts = user;
+
+    enum err err = fluentbit_json_write(resource, record, &text, error);
+    ASSERT(err == OK || (!parts->valid && err == ERR_INVALID));
+    parts->items++;
+    if (!parts->valid)
+        return OK;
+    err = json_parse(buf_bytes(&text), text.len, &json, error);
+    ASSERT(err == OK);
+    return OK;
+}
+
+static void to_documents(struct bytes request, bool valid, uint32_t items)
+{
+    struct parts parts = {.valid = valid};
+
+    enum err err = fluentbit_records(request, take_record, &parts, NULL);
+    ASSERT(err == OK || (!valid && err == ERR_INVALID));
+    ASSERT(!valid || parts.items == items);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct otlp_summary summary = {0};
@@ -164,5 +192,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     cut(signal, request, part_max, valid, summary.items);
     group(signal, request, valid, summary.items);
     to_json_and_back(signal, request, valid);
+    if (signal == SIGNAL_LOGS)
+        to_documents(request, valid, summary.items);
     return 0;
 }

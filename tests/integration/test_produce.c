@@ -401,6 +401,38 @@ static void test_avoids_a_partition_without_a_leader(void **state)
     free(found);
 }
 
+/* A key belongs to one partition, and waits for its leader. */
+static void test_waits_for_the_leader_of_a_keys_partition(void **state)
+{
+    (void)state;
+    struct edge edge = {0};
+    int32_t partition = -1;
+
+    topics[0].partition_by = PIPELINE_PARTITION_BY_RESOURCE;
+    open_edge(&edge);
+    append_all(&edge, 5, 1, 10);
+    await_empty(&edge);
+    struct found *found = read_topic("t", PARTITIONS);
+    for (int32_t i = 0; i < PARTITIONS; i++)
+        if (found->by_partition[i] == 5)
+            partition = i;
+    assert_true(partition >= 0);
+    free(found);
+    rd_kafka_mock_partition_set_leader(kafka.cluster, "t", partition, -1);
+    close_edge(&edge, 0);
+    open_edge(&edge); /* knows from the start that there is no leader */
+    append_all(&edge, 5, 1, 10);
+    peer_wait(1500);
+    assert_int_equal(waiting_items(&edge), 5);
+    rd_kafka_mock_partition_set_leader(kafka.cluster, "t", partition, 1);
+    await_empty(&edge);
+    close_edge(&edge, 0);
+    found = read_topic("t", PARTITIONS);
+    assert_each_once(found, 0, edge.next);
+    assert_int_equal(found->by_partition[partition], found->messages);
+    free(found);
+}
+
 static void test_drains_before_it_closes(void **state)
 {
     (void)state;
@@ -718,6 +750,7 @@ int main(int argc, char **argv)
         T(test_sends_again_under_the_same_name_after_a_restart),
         T(test_marks_all_of_an_earlier_run_where_its_journal_is_gone),
         T(test_avoids_a_partition_without_a_leader),
+        T(test_waits_for_the_leader_of_a_keys_partition),
         T(test_drains_before_it_closes),
         T(test_sends_what_is_fresh_ahead_of_a_backlog),
         T(test_keeps_the_order_where_nothing_is_to_go_ahead),
