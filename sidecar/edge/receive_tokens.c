@@ -1,5 +1,6 @@
 #include "sidecar/edge/receive_tokens.h"
 
+#include "common/assert.h"
 #include "common/arena.h"
 #include "common/secret.h"
 
@@ -84,6 +85,7 @@ enum err receive_tokens_refresh(struct receive_tokens *tokens, bool *ret_changed
     enum err err = read_tokens(tokens->path, &text, error);
     if (err)
         return error_prefix(error, err, "keeping the tokens read before");
+    ASSERT(text != NULL); /* gcc's analyzer doesn't see that an error is none */
     pthread_mutex_lock(&tokens->mutex);
     char *old = tokens->text;
     tokens->text = text;
