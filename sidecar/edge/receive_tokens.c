@@ -1,7 +1,7 @@
 #include "sidecar/edge/receive_tokens.h"
 
-#include "common/assert.h"
 #include "common/arena.h"
+#include "common/assert.h"
 #include "common/secret.h"
 
 #include <pthread.h>
