@@ -227,6 +227,7 @@ static enum err open_tail(struct edge *edge, struct error *error)
 {
     const struct edge_tail_options options = {.edge = edge->options.edge,
                                               .stamp = edge->live->stamp_local,
+                                              .refine = edge->live->refine_files,
                                               .spool = edge->spool,
                                               .stored = on_stored,
                                               .context = edge};
@@ -462,7 +463,7 @@ static void change_workers(struct edge *edge, struct edge_live **live)
         net_loop_post(edge->workers[i].loop, &edge->workers[i].change);
     }
     wait_until(UINT64_MAX, workers_have_changed, edge);
-    edge_tail_change(edge->tail, edge->live->stamp_local);
+    edge_tail_change(edge->tail, edge->live->stamp_local, edge->live->refine_files);
     edge_live_retire(before);
 }
 

@@ -88,6 +88,8 @@ enum err edge_live_make(const struct pipeline *pipeline, const struct pipeline_e
         err = copy_origins(&edge->otlp.cors_allowed_origins, live, error);
     for (size_t i = 0; i < EDGE_WORKERS_MAX && !err; i++)
         err = refine_open(pipeline, edge, budget, &live->refines[i], error);
+    if (!err)
+        err = refine_open(pipeline, edge, budget, &live->refine_files, error);
     if (err)
         return err;
     live->limits.stamp_local = live->stamp_local;
@@ -104,6 +106,7 @@ void edge_live_retire(struct edge_live *live)
     stamp_destroy(&live->stamp_remote);
     for (size_t i = 0; i < EDGE_WORKERS_MAX; i++)
         refine_close(&live->refines[i]);
+    refine_close(&live->refine_files);
 }
 
 void edge_live_free(struct edge_live **live)

@@ -19,6 +19,7 @@ struct edge_live {
     struct arena arena;
     struct stamp *stamp_local, *stamp_remote;
     struct refine *refines[EDGE_WORKERS_MAX]; /* one for each worker */
+    struct refine *refine_files;              /* and one for log files */
     struct receive_limits limits;             /* points into what is above, but for refine */
 };
 

@@ -4,10 +4,13 @@
 #include "common/json.h"
 #include "common/metrics.h"
 #include "common/rfc3339.h"
+#include "sidecar/edge/refine.h"
 #include "sidecar/lines/multiline.h"
+#include "sidecar/otlp/stamp.h"
 #include "sidecar/tail/glob.h"
 #include "sidecar/tail/tail.h"
 
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +23,13 @@ struct edge_tail {
     struct tail_source sources[TAIL_SOURCES_MAX];
     size_t source_count;
     struct tail *tail;
+    struct spool *spool;
+    struct stamp *unchanged; /* that stamps nothing */
+    void (*stored)(void *context);
+    void *context;
+    pthread_mutex_t lock; /* guards what follows */
+    const struct stamp *stamp;
+    struct refine *refine;
     struct tail_state state; /* scratch of the HTTP server's thread */
 };
 
@@ -123,6 +133,59 @@ static enum err put_sources(struct edge_tail *tail, const struct pipeline_edge *
     return err;
 }
 
+/* ---- processors and routes */
+
+struct emission {
+    tail_emit_fn *emit;
+    void *context;
+};
+
+static enum err emit_part(void *context, const struct refined *part, struct error *error)
+{
+    const struct emission *emission = context;
+    const struct tail_part made = {.slices = part->slices,
+                                   .slice_count = part->slice_count,
+                                   .items = part->items,
+                                   .tag = part->tag};
+    enum err err = emission->emit(emission->context, &made);
+    return err ? error_set(error, err, "no memory for lines that are routed") : OK;
+}
+
+/* With nothing to be done, resources are stamped while lines are collected, and no byte is copied.
+ */
+static enum err refine_lines(void *context, bool stamped, struct bytes request, uint32_t items,
+                             tail_emit_fn *emit, void *emit_context, bool *ret_as_is,
+                             struct error *error)
+{
+    struct edge_tail *tail = context;
+    struct emission emission = {emit, emit_context};
+    struct process_counts counts = {0};
+    enum err err = OK;
+
+    pthread_mutex_lock(&tail->lock);
+    *ret_as_is = stamped && refine_is_plain(tail->refine, SIGNAL_LOGS);
+    if (!*ret_as_is)
+        err = refine_run(tail->refine, SIGNAL_LOGS, request, items,
+                         stamped ? tail->unchanged : tail->stamp, spool_request_max(tail->spool),
+                         emit_part, &emission, &counts, error);
+    pthread_mutex_unlock(&tail->lock);
+    if (!err)
+        process_count(&counts);
+    return err;
+}
+
+static void stored(void *context)
+{
+    const struct edge_tail *tail = context;
+    if (tail->stored != NULL)
+        tail->stored(tail->context);
+}
+
+static const struct stamp *early_stamp(const struct edge_tail *tail)
+{
+    return refine_is_plain(tail->refine, SIGNAL_LOGS) ? tail->stamp : NULL;
+}
+
 /* ---- life */
 
 enum err edge_tail_open(const struct edge_tail_options *options, struct edge_tail **ret_tail,
@@ -131,7 +194,15 @@ enum err edge_tail_open(const struct edge_tail_options *options, struct edge_tai
     AUTO(edge_tail_close) struct edge_tail *tail = calloc(1, sizeof *tail);
     if (tail == NULL)
         return no_memory(error);
+    pthread_mutex_init(&tail->lock, NULL);
+    tail->spool = options->spool;
+    tail->stored = options->stored;
+    tail->context = options->context;
+    tail->stamp = options->stamp;
+    tail->refine = options->refine;
     enum err err = put_sources(tail, options->edge, error);
+    if (!err)
+        err = stamp_create(NULL, 0, &tail->unchanged, error);
     if (err)
         return err;
     if (tail->source_count == 0) {
@@ -140,10 +211,11 @@ enum err edge_tail_open(const struct edge_tail_options *options, struct edge_tai
     }
     const struct tail_options settings = {.sources = tail->sources,
                                           .source_count = tail->source_count,
-                                          .stamp = options->stamp,
+                                          .stamp = early_stamp(tail),
                                           .spool = options->spool,
-                                          .stored = options->stored,
-                                          .context = options->context};
+                                          .refine = refine_lines,
+                                          .stored = stored,
+                                          .context = tail};
     err = tail_open(&settings, &tail->tail, error);
     if (!err)
         err = tail_start(tail->tail, error);
@@ -153,10 +225,15 @@ enum err edge_tail_open(const struct edge_tail_options *options, struct edge_tai
     return OK;
 }
 
-void edge_tail_change(struct edge_tail *tail, const struct stamp *stamp)
+void edge_tail_change(struct edge_tail *tail, const struct stamp *stamp, struct refine *refine)
 {
-    if (tail != NULL)
-        tail_set_stamp(tail->tail, stamp);
+    if (tail == NULL)
+        return;
+    pthread_mutex_lock(&tail->lock);
+    tail->stamp = stamp;
+    tail->refine = refine;
+    pthread_mutex_unlock(&tail->lock);
+    tail_set_stamp(tail->tail, early_stamp(tail));
 }
 
 void edge_tail_stop(struct edge_tail *tail, uint32_t grace_ms)
@@ -176,6 +253,8 @@ void edge_tail_close(struct edge_tail **tail)
     if (gone == NULL)
         return;
     tail_close(&gone->tail);
+    stamp_destroy(&gone->unchanged);
+    pthread_mutex_destroy(&gone->lock);
     arena_fini(&gone->arena);
     free(gone);
     *tail = NULL;

@@ -14,6 +14,7 @@
 
 struct edge_tail;
 struct json;
+struct refine;
 struct spool;
 struct stamp;
 
@@ -21,6 +22,7 @@ struct stamp;
 struct edge_tail_options {
     const struct pipeline_edge *edge;
     const struct stamp *stamp; /* for what comes from this node */
+    struct refine *refine;     /* of its own: processors and routes */
     struct spool *spool;
     void (*stored)(void *context); /* on the committer's thread; NULL: nobody asks */
     void *context;
@@ -30,8 +32,9 @@ struct edge_tail_options {
 NODISCARD enum err edge_tail_open(const struct edge_tail_options *options,
                                   struct edge_tail **ret_tail, struct error *error);
 
-/* From now on resources are stamped so; the stamp before is not used any more. NULL is fine. */
-void edge_tail_change(struct edge_tail *tail, const struct stamp *stamp);
+/* From now on lines are stamped and refined so; those before are not used any more. NULL is fine.
+ */
+void edge_tail_change(struct edge_tail *tail, const struct stamp *stamp, struct refine *refine);
 
 /* What was read is stored within `grace_ms`, if the spool takes it. NULL is fine, again is fine. */
 void edge_tail_stop(struct edge_tail *tail, uint32_t grace_ms);

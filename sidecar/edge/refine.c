@@ -50,6 +50,12 @@ enum err refine_open(const struct pipeline *pipeline, const struct pipeline_edge
     return OK;
 }
 
+bool refine_is_plain(const struct refine *refine, enum signal signal)
+{
+    return (refine->process == NULL || !process_concerns(refine->process, signal)) &&
+           (refine->routes == NULL || !routes_concern(refine->routes, signal));
+}
+
 /* ---- memory beyond the request */
 
 /* So much in all. What is above the limit altogether is never going to be processed. */

@@ -30,6 +30,9 @@ NODISCARD enum err refine_open(const struct pipeline *pipeline, const struct pip
                                struct error *error);
 void refine_close(struct refine **refine);
 
+/* Whether nothing is done to requests of the signal but stamping them. */
+bool refine_is_plain(const struct refine *refine, enum signal signal);
+
 /* A request for one topic, valid until the call ends: views, to be read one behind the other. */
 struct refined {
     const struct bytes *slices;

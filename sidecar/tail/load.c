@@ -58,6 +58,8 @@ void tail_load_fini(struct load *load)
 {
     batch_destroy(&load->batch);
     arena_fini(&load->arena);
+    buf_fini(&load->joined);
+    buf_fini(&load->parts);
     free(load->marks);
     load->marks = NULL;
 }
@@ -71,6 +73,10 @@ static void empty(struct tail *tail, struct load *load)
     load->file = NULL;
     load->mark_count = 0;
     load->since_ms = 0;
+    load->refined = load->as_is = false;
+    load->part_count = load->part_next = 0;
+    buf_clear(&load->joined);
+    buf_clear(&load->parts);
     load->tries = 0;
     load->error = (struct error){0};
 }
@@ -117,6 +123,9 @@ static enum err begin_file(struct tail *tail, struct load *load, const struct ta
         return ERR_NOMEM;
     size_t count = describe(load, entry, list);
     pthread_mutex_lock(&tail->stamp_lock);
+    const struct stamp *stamp = tail->options.stamp;
+    bool first = batch_items(load->batch) == 0;
+    load->stamped = first ? stamp != NULL : load->stamped;
     enum err err = batch_resource(list, count, tail->options.stamp, &made);
     pthread_mutex_unlock(&tail->stamp_lock);
     if (err)
@@ -269,25 +278,85 @@ static void refused(struct tail *tail, struct load *load, uint64_t now_ms)
     tail->refused_count++;
 }
 
-static void give(struct tail *tail, struct load *load, uint64_t now_ms)
+static enum err add_part(void *context, const struct tail_part *part)
+{
+    struct load *load = context;
+    struct load_part *made = &load->part[load->part_count];
+
+    if (load->part_count == TAIL_PARTS_MAX)
+        return ERR_FULL;
+    *made = (struct load_part){load->parts.len, 0, part->items, part->tag};
+    for (size_t i = 0; i < part->slice_count; i++) {
+        enum err err = buf_append(&load->parts, part->slices[i]);
+        if (err)
+            return err;
+    }
+    made->len = load->parts.len - made->from;
+    load->part_count++;
+    return OK;
+}
+
+/* Once for each load, and again if it failed. */
+static enum err refine(struct tail *tail, struct load *load)
 {
     const struct bytes *parts = NULL;
     size_t count = batch_parts(load->batch, &parts);
-    const struct spool_request request = {.lane = SIGNAL_LOGS,
-                                          .parts = parts,
-                                          .part_count = batch_items(load->batch) > 0 ? count : 0,
-                                          .items = batch_items(load->batch),
-                                          .marks = load->marks,
-                                          .mark_count = load->mark_count};
+    enum err err = OK;
+
+    if (load->refined)
+        return OK;
+    load->as_is = tail->options.refine == NULL || batch_items(load->batch) == 0;
+    load->part_count = 0;
+    buf_clear(&load->parts);
+    buf_clear(&load->joined);
+    for (size_t i = 0; i < count && !load->as_is && !err; i++)
+        err = buf_append(&load->joined, parts[i]);
+    if (!err && !load->as_is)
+        err = tail->options.refine(tail->options.context, load->stamped, buf_bytes(&load->joined),
+                                   batch_items(load->batch), add_part, load, &load->as_is,
+                                   &load->error);
+    load->refined = err == OK;
+    if (err && load->error.code == OK)
+        error_set(&load->error, err, "lines to be processed");
+    return err;
+}
+
+/* The next part; with the last one the marks. */
+static enum err append(struct tail *tail, struct load *load)
+{
+    const struct bytes *parts = NULL;
+    struct bytes part = {0};
+    struct spool_request request = {.lane = SIGNAL_LOGS};
+
+    if (load->as_is) {
+        request.items = batch_items(load->batch);
+        request.part_count = request.items > 0 ? batch_parts(load->batch, &parts) : 0;
+        request.parts = parts;
+    } else if (load->part_next < load->part_count) {
+        const struct load_part *next = &load->part[load->part_next];
+        part = (struct bytes){load->parts.data + next->from, next->len};
+        request.parts = &part;
+        request.part_count = 1;
+        request.items = next->items;
+        request.tag = next->tag;
+    }
+    if (load->part_next + 1 >= load->part_count) {
+        request.marks = load->marks;
+        request.mark_count = load->mark_count;
+    }
+    return spool_append(tail->options.spool, &request, &load->waiter, &load->error);
+}
+
+static void give(struct tail *tail, struct load *load, uint64_t now_ms)
+{
 
     load->waiter = (struct spool_waiter){.done = done, .ack = SPOOL_ACK_SYNCED};
     load->state = LOAD_GIVEN;
     load->error = (struct error){0};
     atomic_store(&tail->in_spool, true);
-    enum err err =
-        tail->options.append != NULL
-            ? tail->options.append(tail->options.context, &request, &load->waiter, &load->error)
-            : spool_append(tail->options.spool, &request, &load->waiter, &load->error);
+    enum err err = refine(tail, load);
+    if (!err)
+        err = append(tail, load);
     if (err) {
         atomic_store(&tail->in_spool, false);
         refused(tail, load, now_ms);
@@ -300,6 +369,10 @@ static void take_answer(struct tail *tail, struct load *load, uint64_t now_ms)
         return;
     if (load->error.code != OK) {
         refused(tail, load, now_ms);
+        return;
+    }
+    if (++load->part_next < load->part_count) {
+        give(tail, load, now_ms);
         return;
     }
     if (load->tries > 0)

@@ -16,6 +16,9 @@
  *   - Memory: two batches, a read buffer, some 700 bytes for each file, and what lines.h says for
  *     each file that has an unfinished line or group. Open files are bounded.
  *
+ * Where routes cut a request into several parts, they are stored one after the other, the positions
+ * with the last: a crash in between repeats the first ones.
+ *
  * One load is in the spool's hands while the next one is filled, so loads reach the disk in order,
  * and one that was refused is offered again before anything newer.
  *
@@ -37,6 +40,22 @@
 struct tail;
 struct stamp;
 
+/* A request with its marks on the way to the spool. `stamped`: its resources are. Either sets
+ * *ret_as_is, and the request is stored as it is; or hands what is to be stored to `emit`, in one
+ * part for each topic, in the same order whenever it is called. An error means again later. Thread:
+ * the tail's. */
+struct tail_part {
+    const struct bytes *slices;
+    size_t slice_count;
+    uint32_t items, tag;
+};
+typedef enum err tail_emit_fn(void *context, const struct tail_part *part);
+typedef enum err tail_refine_fn(void *context, bool stamped, struct bytes request, uint32_t items,
+                                tail_emit_fn *emit, void *emit_context, bool *ret_as_is,
+                                struct error *error);
+
+#define TAIL_PARTS_MAX 64 /* of a request */
+
 /* Loans for the tail's life. */
 struct tail_options {
     const struct tail_source *sources;
@@ -44,9 +63,8 @@ struct tail_options {
     const struct stamp *stamp; /* for the resources; NULL: none */
     struct spool *spool;
 
-    /* Called in place of spool_append(), which it ends in; NULL: that itself. */
-    enum err (*append)(void *context, const struct spool_request *request,
-                       struct spool_waiter *waiter, struct error *error);
+    /* What is done to a request before it is stored; NULL: nothing. */
+    tail_refine_fn *refine;
     void (*stored)(void *context); /* on the committer's thread: something new is in the spool */
     void *context;
 

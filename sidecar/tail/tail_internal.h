@@ -30,6 +30,16 @@ struct load {
     const struct tail_entry *file; /* whose records are being added; NULL: none yet */
     struct spool_mark *marks;
     size_t mark_count;
+    bool stamped; /* its resources were */
+
+    /* What becomes of it, if that is anything else than itself: parts stored one by one. */
+    bool refined, as_is;
+    struct buf joined, parts;
+    struct load_part {
+        size_t from, len; /* in `parts` */
+        uint32_t items, tag;
+    } part[TAIL_PARTS_MAX];
+    size_t part_count, part_next;
     uint64_t since_ms;    /* of its first record; 0: it has none */
     atomic_bool answered; /* the committer's thread: `error` is set */
     struct error error;

@@ -1,0 +1,199 @@
+/* Promise: log files go the way of everything that an edge takes in: the document says which files,
+ * processors and stamps are applied before the spool, routes choose the topic; what a filter drops
+ * is not read again. */
+// link: tests/support/tailing.c
+#include "tests/support/test.h"
+
+#include "common/clock.h"
+#include "sidecar/edge/edge_tail.h"
+#include "sidecar/edge/refine.h"
+#include "sidecar/edge/routes.h"
+#include "sidecar/otlp/stamp.h"
+#include "sidecar/spool/reader.h"
+#include "tests/support/tailing.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+static struct tailing t; /* its directories, and its eye for what arrived */
+static struct pipeline *pipeline;
+static struct spool *spool;
+static struct refine *refine;
+static struct stamp *stamp;
+static struct edge_tail *tail;
+static struct net_budget budget;
+static bool secret_seen;
+
+static int begin(void **state)
+{
+    (void)state;
+    tailing_begin(&t);
+    return 0;
+}
+
+static void stop(void)
+{
+    edge_tail_stop(tail, 5000);
+    spool_close(&spool);
+    edge_tail_close(&tail);
+    refine_close(&refine);
+    stamp_destroy(&stamp);
+    pipeline_free(&pipeline);
+}
+
+static int end(void **state)
+{
+    (void)state;
+    stop();
+    tailing_end(&t);
+    return 0;
+}
+
+/* An edge with one input, which follows *.log; `more` is what else it has, indented by six. */
+static void start(const char *more)
+{
+    static const struct stamp_rule rules[] = {{"site_name", "fra1", STAMP_INSERT}};
+    char path[128], dir[128];
+    struct faults faults = {0};
+    struct error error = {0};
+
+    snprintf(path, sizeof path, "%s/pipeline.yaml", t.dir);
+    FILE *file = fopen(path, "we");
+    assert_non_null(file);
+    fprintf(file,
+            "apiVersion: surgetank.dev/v1alpha1\nkind: TelemetryPipeline\nmetadata: {name: t}\n"
+            "spec:\n  kafka: {bootstrapServers: [\"127.0.0.1:1\"]}\n"
+            "  topics: [{name: logs}, {name: pay, signal: logs}]\n  edges:\n    - name: edge\n"
+            "      receivers:\n        files: [{name: f, paths: [\"%s\"], startAt: beginning, "
+            "attributes: {service.name: shop}, multiline: [{start: '^n='}]}]\n%s"
+            "  gateways: [{name: a, from: [logs, pay], export: {otlp: {endpoint: \"h:1\"}}}]\n",
+            t.glob, more);
+    fclose(file);
+    if (pipeline_load(path, &pipeline, &faults, &error))
+        fail_msg("%s", faults.count > 0 ? faults.items[0].what : error.text);
+    faults_fini(&faults);
+    snprintf(dir, sizeof dir, "%s/spool", t.dir);
+    const struct spool_config config = {.dir = dir, .size_bytes = 64 << 20};
+    assert_ok(spool_open(&config, &spool, NULL));
+    assert_ok(stamp_create(rules, 1, &stamp, NULL));
+    assert_ok(refine_open(pipeline, pipeline->edges, &budget, &refine, &error));
+    const struct edge_tail_options options = {
+        .edge = pipeline->edges, .stamp = stamp, .refine = refine, .spool = spool};
+    assert_ok(edge_tail_open(&options, &tail, &error));
+    assert_non_null(tail);
+}
+
+static uint64_t items(void)
+{
+    struct spool_stats stats;
+    spool_stats(spool, &stats);
+    return stats.lanes[SIGNAL_LOGS].items;
+}
+
+static void pause_ms(long ms)
+{
+    const struct timespec pause = {.tv_nsec = ms * 1000000};
+    nanosleep(&pause, NULL);
+}
+
+static void wait_for_items(uint64_t count)
+{
+    for (int i = 0; items() < count && i < 1000; i++)
+        pause_ms(10);
+    assert_int_equal(items(), count);
+}
+
+/* What is in the spool; records of the topic with that tag. */
+static uint64_t collect(uint32_t tag)
+{
+    struct spool_reader *reader = NULL;
+    struct spool_frame *frame = NULL;
+    uint64_t records = 0;
+
+    memset(t.seen, 0, TAILING_NUMBERS);
+    t.records = t.others = 0;
+    assert_ok(spool_reader_open(spool, SIGNAL_LOGS, "check", &reader, NULL));
+    while (spool_reader_next(reader, 0, &frame, NULL) == OK) {
+        for (uint32_t i = 0; i < frame->entry_count; i++) {
+            struct spool_entry entry = spool_frame_entry(frame, i);
+            records += entry.tag == tag ? entry.items : 0;
+            secret_seen |= memmem(entry.data.data, entry.data.len, "4111", 4) != NULL;
+            tailing_take(&t, entry.data);
+        }
+        spool_frame_release(&frame);
+    }
+    spool_reader_close(&reader);
+    return records;
+}
+
+static void test_an_edge_without_processors_stamps_what_it_reads(void **state)
+{
+    (void)state;
+    tailing_append(tailing_path(&t, "a.log"), "n=0 x\n  goes on\nn=1 x\nn=2 x\n");
+    start("");
+    wait_for_items(3); /* the last one after a moment, when no more lines come */
+    assert_int_equal(collect(0), 3);
+    assert_non_null(strstr(t.last_resource, "service.name=shop\n"));
+    assert_non_null(strstr(t.last_resource, "log.file.path="));
+    assert_non_null(strstr(t.last_resource, "site_name=fra1\n"));
+}
+
+static void test_processors_see_lines_before_the_spool_does(void **state)
+{
+    (void)state;
+    tailing_write(tailing_path(&t, "a.log"), 0, 100, 10);
+    tailing_append(tailing_path(&t, "b.log"), "n=100 card 4111111111111111\n");
+    tailing_append(tailing_path(&t, "c.log"), "n=101 drop me\n");
+    start("      processors:\n        - redact: {patterns: ['\\d{16}']}\n"
+          "        - filter: {drop: 'body matches \"drop me\"'}\n");
+    wait_for_items(101);
+    assert_int_equal(collect(0), 101);
+    assert_int_equal(t.seen[101], 0);
+    for (unsigned i = 0; i < 101; i++)
+        assert_int_equal(t.seen[i], 1);
+    assert_false(secret_seen);
+    assert_non_null(strstr(t.last_resource, "site_name=fra1\n"));
+}
+
+/* All of it is dropped, and stays so. */
+static void test_what_is_dropped_is_not_read_again(void **state)
+{
+    (void)state;
+    tailing_write(tailing_path(&t, "a.log"), 0, 1000, 10);
+    start("      processors:\n        - filter: {drop: 'true'}\n");
+    pause_ms(900);
+    assert_int_equal(items(), 0);
+    stop();
+    start("");
+    tailing_write(tailing_path(&t, "a.log"), 1000, 3, 10);
+    wait_for_items(3);
+    assert_int_equal(collect(0), 3);
+    assert_int_equal(t.seen[0], 0);
+}
+
+static void test_routes_choose_the_topic(void **state)
+{
+    (void)state;
+    tailing_write(tailing_path(&t, "pay.log"), 0, 50, 10);
+    tailing_write(tailing_path(&t, "shop.log"), 50, 70, 10);
+    start("      routes: [{when: 'resource[\"log.file.path\"] matches \"pay\"', to: pay}]\n");
+    wait_for_items(120);
+    uint32_t tag = routes_tag(pipeline, pipeline_topic(pipeline, "pay"));
+    assert_int_equal(collect(tag), 50);
+    assert_int_equal(collect(0), 70);
+    for (unsigned i = 0; i < 120; i++)
+        assert_int_equal(t.seen[i], 1);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+#define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
+        TEST(test_an_edge_without_processors_stamps_what_it_reads),
+        TEST(test_processors_see_lines_before_the_spool_does),
+        TEST(test_what_is_dropped_is_not_read_again),
+        TEST(test_routes_choose_the_topic),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
