@@ -215,8 +215,10 @@ static void *run(void *context)
             produce->moved_ms = clock_mono_ms();
         publish(produce);
         idle = !fed && !waiting && reports == 0;
-        if (idle && produce->deadline_ms == 0)
+        if (idle && produce->deadline_ms == 0) {
             sleep_idle(produce);
+            idle = false; /* who woke us may have put something into the spool */
+        }
     }
     return NULL;
 }
