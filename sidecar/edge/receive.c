@@ -13,10 +13,12 @@
 #include "sidecar/net/grpc_server.h"
 #include "sidecar/net/net_server.h"
 #include "sidecar/otlp/otlp_json.h"
+#include "sidecar/otlp/split.h"
 #include "sidecar/otlp/status.h"
 #include "sidecar/otlp/walk.h"
 
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 /* One listening port and what is particular to it. */
@@ -31,7 +33,7 @@ struct receive {
     struct receive_options options;
     struct net_loop *loop;
     struct port grpc, http;
-    struct buf json;      /* protobuf made of the JSON at hand */
+    struct buf made;      /* protobuf made of the JSON at hand, or of what is sound in it */
     struct pending *idle; /* for reuse */
     struct receive_metrics metrics;
     _Atomic size_t in_spool;
@@ -61,6 +63,7 @@ struct pending {
     uint64_t since_ns;
     uint32_t items;
     uint64_t bytes;
+    struct otlp_response *partial; /* what was left out; NULL: nothing */
     struct process_counts counts;
 };
 
@@ -82,6 +85,8 @@ static void give_pending(struct pending *pending)
         pending->further = gone->next;
         free(gone);
     }
+    free(pending->partial);
+    pending->partial = NULL;
     pending->next = pending->receive->idle;
     pending->receive->idle = pending;
 }
@@ -106,7 +111,9 @@ static void finish(struct net_request *request)
         receive_metrics_accept(&receive->metrics, &pending->answer, pending->items, pending->bytes,
                                (double)(clock_mono_ns() - pending->since_ns) / 1e9);
         process_count(&pending->counts);
-        answer_success(&pending->answer, &request);
+        if (pending->partial != NULL)
+            receive_metrics_reject(&pending->answer, (uint32_t)pending->partial->rejected);
+        answer_success(&pending->answer, &request, pending->partial);
     } else {
         answer_refusal(&pending->answer, &request, pending->refusal, pending->error.text);
     }
@@ -180,9 +187,9 @@ static bool is_local(const struct receive *receive, const struct net_request *re
     return receive->options.all_local || strncmp(peer, "127.", 4) == 0 || strcmp(peer, "::1") == 0;
 }
 
-/* Hands the checked message to the spool, in as many parts as it has topics. */
+/* Hands the checked message to the spool, in as many parts as it has topics. Ends `partial`. */
 static void store(struct receive *receive, struct net_request *request, const struct answer *answer,
-                  struct bytes message, uint32_t items)
+                  struct bytes message, uint32_t items, struct otlp_response **partial)
 {
     const struct stamp *stamp = is_local(receive, request) ? receive->options.limits.stamp_local
                                                            : receive->options.limits.stamp_remote;
@@ -199,6 +206,7 @@ static void store(struct receive *receive, struct net_request *request, const st
                                 .answer = *answer,
                                 .since_ns = clock_mono_ns(),
                                 .items = items};
+    MOVE(pending->partial, *partial);
     net_request_set_user(request, pending);
     atomic_fetch_add(&receive->in_spool, 1);
     enum err err = refine_run(receive->options.limits.refine, answer->signal, message, items, stamp,
@@ -213,20 +221,50 @@ static void store(struct receive *receive, struct net_request *request, const st
     finish(request);
 }
 
+/* Takes out of a refused request the items that are at fault, so that the others are not lost with
+ * them. NULL: nothing would be left, or the fault is not in an item. */
+static struct otlp_response *sift(struct receive *receive, enum signal signal, struct bytes message,
+                                  const char *fault, struct otlp_summary *ret_summary)
+{
+    AUTO(otlp_slices_fini) struct otlp_slices sound = {0};
+    uint32_t kept = 0, rejected = 0;
+
+    if (otlp_sift(signal, message, &sound, &kept, &rejected, NULL) || kept == 0 || rejected == 0)
+        return NULL;
+    buf_clear(&receive->made);
+    receive->made.max = message.len;
+    if (otlp_slices_append_to(&sound, &receive->made) ||
+        otlp_walk(signal, buf_bytes(&receive->made), NULL, ret_summary, NULL))
+        return NULL;
+    struct otlp_response *partial = malloc(sizeof *partial);
+    if (partial == NULL)
+        return NULL;
+    *partial = (struct otlp_response){.partial = true, .rejected = rejected};
+    snprintf(partial->message, sizeof partial->message,
+             "malformed items were left out; the first: %.400s", fault);
+    return partial;
+}
+
 /* Checks the protobuf message and stores it; an empty one is a success with nothing to store. */
 static void take_in(struct receive *receive, struct net_request *request,
                     const struct answer *answer, struct bytes message)
 {
+    struct otlp_response *partial = NULL;
     struct otlp_summary summary;
     struct error error = {0};
 
     enum err err = otlp_walk(answer->signal, message, NULL, &summary, &error);
-    if (err)
+    if (err) {
+        partial = sift(receive, answer->signal, message, error.text, &summary);
+        message = buf_bytes(&receive->made);
+    }
+    if (err && partial == NULL)
         answer_refusal(answer, &request, REFUSED_MALFORMED, error.text);
     else if (summary.items == 0)
-        answer_success(answer, &request);
+        answer_success(answer, &request, NULL);
     else
-        store(receive, request, answer, message, summary.items);
+        store(receive, request, answer, message, summary.items, &partial);
+    free(partial);
 }
 
 /* ---- gRPC */
@@ -385,10 +423,10 @@ static void serve_http(struct port *port, struct net_request *request)
         take_in(receive, request, &answer, net_request_body(request));
         return;
     }
-    buf_clear(&receive->json);
-    receive->json.max = port->body_max;
+    buf_clear(&receive->made);
+    receive->made.max = port->body_max;
     enum err err =
-        otlp_json_read(answer.signal, net_request_body(request), NULL, &receive->json, &error);
+        otlp_json_read(answer.signal, net_request_body(request), NULL, &receive->made, &error);
     if (err)
         answer_refusal(&answer, &request,
                        err == ERR_FULL    ? REFUSED_TOO_LARGE
@@ -396,7 +434,7 @@ static void serve_http(struct port *port, struct net_request *request)
                                           : REFUSED_MALFORMED,
                        error.text);
     else
-        take_in(receive, request, &answer, buf_bytes(&receive->json));
+        take_in(receive, request, &answer, buf_bytes(&receive->made));
 }
 
 /* ---- the servers */
@@ -521,7 +559,7 @@ void receive_close(struct receive **receive)
 
     net_server_close(&gone->grpc.server);
     net_server_close(&gone->http.server);
-    buf_fini(&gone->json);
+    buf_fini(&gone->made);
     while (gone->idle != NULL) {
         struct pending *pending = gone->idle;
         gone->idle = pending->next;

@@ -4,6 +4,10 @@
  *      |         |        |                     |
  *      +---------+--------+---------------------+--> a refusal, with its reason and its counter
  *
+ * A request with malformed items among sound ones is taken without them, and the answer is a
+ * partial success that says how many and why: one bad span must not take the others of its batch
+ * with it.
+ *
  * One struct receive per worker thread, each with its own listening sockets on the same ports. An
  * answer of success means what spool.h promises of the acknowledgement mode, never less. What can't
  * be taken now is answered so that SDKs try again (UNAVAILABLE with RetryInfo, 503 with

@@ -124,15 +124,21 @@ static void put_advice(struct fields *fields, enum refusal refusal)
         put_field(fields, "accept-encoding", "gzip, zstd, deflate, identity");
 }
 
-void answer_success(const struct answer *answer, struct net_request **request)
+void answer_success(const struct answer *answer, struct net_request **request,
+                    const struct otlp_response *partial)
 {
     struct fields fields = {.count = 0};
+    AUTO(buf_fini) struct buf body = {0};
+    struct bytes reply = answer->encoding == OTLP_JSON ? BYTES_LITERAL("{}") : (struct bytes){0};
 
+    if (partial != NULL) {
+        if (otlp_response_encode(answer->signal, partial, answer->encoding, &body) == OK)
+            reply = buf_bytes(&body); /* else a full success, which loses no more */
+    }
     if (answer->grpc)
-        grpc_respond(request, &(struct grpc_reply){.status = GRPC_OK}); /* empty: full success */
+        grpc_respond(request, &(struct grpc_reply){.status = GRPC_OK, .body = reply});
     else
-        send_http(answer, request, 200, &fields,
-                  answer->encoding == OTLP_JSON ? BYTES_LITERAL("{}") : (struct bytes){0});
+        send_http(answer, request, 200, &fields, reply);
 }
 
 void answer_refusal(const struct answer *answer, struct net_request **request, enum refusal refusal,

@@ -81,7 +81,9 @@ enum answer_protocol answer_protocol(const struct answer *answer);
 const char *answer_protocol_name(enum answer_protocol protocol); /* the metrics' label */
 
 /* Each of these answers, counts, and ends your ownership. */
-void answer_success(const struct answer *answer, struct net_request **request);
+/* `partial`: NULL, or what was left out of it. */
+void answer_success(const struct answer *answer, struct net_request **request,
+                    const struct otlp_response *partial);
 void answer_refusal(const struct answer *answer, struct net_request **request, enum refusal refusal,
                     const char *sentence);
 

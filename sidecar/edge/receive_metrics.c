@@ -21,6 +21,12 @@ static const struct metric_desc seconds_desc = {
     .buckets = seconds_buckets,
     .buckets_len = sizeof seconds_buckets / sizeof seconds_buckets[0]};
 
+static const struct metric_desc rejected_desc = {
+    .name = "surgetank_edge_rejected_items_total",
+    .kind = METRIC_COUNTER,
+    .help = "Malformed items left out of requests whose other items were taken; clients were told.",
+    .labels = {"signal", "protocol"}};
+
 static const struct metric_desc connections_desc = {.name = "surgetank_edge_connections",
                                                     .kind = METRIC_GAUGE,
                                                     .help = "OTLP connections that are open.",
@@ -63,6 +69,13 @@ void receive_metrics_accept(struct receive_metrics *metrics, const struct answer
     metric_add(metrics->accepted[answer->signal][protocol].items, items);
     metric_add(metrics->accepted[answer->signal][protocol].bytes, (double)bytes);
     metric_observe(metrics->accepted[answer->signal][protocol].seconds, seconds);
+}
+
+void receive_metrics_reject(const struct answer *answer, uint32_t items)
+{
+    metric_add(metrics_series(&rejected_desc, signal_name(answer->signal),
+                              answer_protocol_name(answer_protocol(answer))),
+               items);
 }
 
 void receive_metrics_show(const char *port, const struct net_server_stats *stats)

@@ -19,6 +19,9 @@ struct receive_metrics {
 void receive_metrics_accept(struct receive_metrics *metrics, const struct answer *answer,
                             uint32_t items, uint64_t bytes, double seconds);
 
+/* Items that were left out of a request that was acknowledged. */
+void receive_metrics_reject(const struct answer *answer, uint32_t items);
+
 /* Sets what a port's servers counted, all workers together: its connections, and what never came as
  * far as a request. `port` is "grpc" or "http". */
 void receive_metrics_show(const char *port, const struct net_server_stats *stats);

@@ -6,6 +6,7 @@
 
 #include "sidecar/otlp/levels.h"
 #include "sidecar/otlp/part.h"
+#include "sidecar/otlp/walk.h"
 #include "sidecar/otlp/wire.h"
 
 #include <inttypes.h>
@@ -25,6 +26,8 @@ struct cut {
 
     /* pick: which items are wanted */
     uint32_t first, count, seen;
+
+    uint32_t rejected; /* sift: how many items were not sound */
 
     /* The way down: containers 1 .. depth, the first few of which are open in the part. */
     unsigned depth;
@@ -248,6 +251,43 @@ enum err otlp_pick(enum signal signal, struct bytes request, uint32_t first, uin
     if (cut.seen <= first + (count - 1))
         return error_set(error, ERR_INVALID, "cut: the request has only %" PRIu32 " items",
                          cut.seen);
+    return OK;
+}
+
+/* ---- sift */
+
+static enum err visit_sift(struct cut *cut, const struct wire_field *field, uint32_t items)
+{
+    bool child = otlp_is_child(cut->levels, cut->depth, field), divisible = false;
+
+    if (child && cut->depth + 1 == cut->levels->count) {
+        if (otlp_walk_item(cut->signal, cut->numbers[cut->depth], field->payload))
+            return add(cut, field->whole, 1);
+        cut->rejected++;
+        return OK;
+    }
+    if (!child)
+        return add(cut, field->whole, 0);
+    enum err err = descend(cut, field, visit_sift, &divisible);
+    if (!err && !divisible)
+        cut->rejected += items;
+    return err;
+}
+
+enum err otlp_sift(enum signal signal, struct bytes request, struct otlp_slices *out,
+                   uint32_t *ret_kept, uint32_t *ret_rejected, struct error *error)
+{
+    AUTO(cut_fini)
+    struct cut cut = {
+        .signal = signal, .levels = &otlp_levels[signal], .part = {.out = out}, .error = error};
+
+    part_clear(&cut.part);
+    enum err err = each(&cut, request, visit_sift);
+    if (err)
+        return err;
+    part_close_to(&cut.part, 0);
+    *ret_kept = cut.items;
+    *ret_rejected = cut.rejected;
     return OK;
 }
 

@@ -51,6 +51,13 @@ NODISCARD enum err otlp_split(enum signal signal, struct bytes request, size_t p
 NODISCARD enum err otlp_pick(enum signal signal, struct bytes request, uint32_t first,
                              uint32_t count, struct otlp_slices *out, struct error *error);
 
+/* Puts the sound items with their headers into `out`, which is cleared first, and leaves out those
+ * that otlp_walk_item() does not accept; a metric with two kinds of data counts as unsound. For
+ * requests that otlp_walk() has refused: it may refuse this too, if the fault is in a header.
+ * ERR_INVALID: the containers themselves are malformed. */
+NODISCARD enum err otlp_sift(enum signal signal, struct bytes request, struct otlp_slices *out,
+                             uint32_t *ret_kept, uint32_t *ret_rejected, struct error *error);
+
 /* Cuts into two halves by items, the first not the smaller one. ERR_NOTFOUND: one item or none is
  * left, so that it is alone. */
 NODISCARD enum err otlp_halve(enum signal signal, struct bytes request,

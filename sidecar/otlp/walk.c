@@ -415,6 +415,23 @@ enum err otlp_walk(enum signal signal, struct bytes request, const struct otlp_l
     return OK;
 }
 
+bool otlp_walk_item(enum signal signal, uint32_t data, struct bytes item)
+{
+    static const uint32_t depths[SIGNAL_COUNT] = {4, 6, 4}; /* of an item, the request being 1 */
+    struct walk walk = {.depth_max = OTLP_DEPTH_DEFAULT};
+    enum otlp_message_id message = signal == SIGNAL_TRACES ? OTLP_SPAN : OTLP_LOG_RECORD;
+
+    if (signal == SIGNAL_METRICS) {
+        const struct otlp_field *field = otlp_field_by_number(OTLP_METRIC, data);
+        if (field == NULL || field->child == OTLP_NONE)
+            return false;
+        message = otlp_field_by_number(field->child, 1)->child; /* dataPoints */
+    }
+    if (item.len == 0)
+        item = BYTES_LITERAL("");
+    return check_message(&walk, message, item, depths[signal]);
+}
+
 /* ---- counting only */
 
 enum err otlp_count(enum signal signal, struct bytes request, struct otlp_summary *ret_summary,

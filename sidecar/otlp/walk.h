@@ -27,6 +27,8 @@
 #include "common/contract/signal.h"
 #include "common/error.h"
 
+#include <stdbool.h>
+
 /* 0 stands for the default. */
 struct otlp_limits {
     uint32_t depth_max;     /* messages within each other, the request being 1. Default 100, as in
@@ -54,6 +56,10 @@ struct otlp_summary {
 NODISCARD enum err otlp_walk(enum signal signal, struct bytes request,
                              const struct otlp_limits *limits, struct otlp_summary *ret_summary,
                              struct error *error);
+
+/* Whether one item is sound: a span, a log record, or a data point of the metric's field `data` (5
+ * gauge, 7 sum, 9 histogram, 10 exponential histogram, 11 summary; else not looked at). */
+bool otlp_walk_item(enum signal signal, uint32_t data, struct bytes item);
 
 /* Counts without checking what it does not need to: about 30 times faster. For bytes that
  * otlp_walk() has accepted before, it gives the same numbers but depth, which is 0. */

@@ -16,7 +16,7 @@ enum { SIZE_MAX_FED = 64 * 1024, BODY_MAX = 32 * 1024, ROUNDS_MAX = 10000 };
 
 static struct net_loop *loop;
 static struct net_server *server;
-static struct net_budget budget = {.max = 256 * 1024};
+static struct net_budget budget = {.max = 256 * 1024, .overhead_max = 256 * 1024};
 
 static void on_request(void *ctx, struct net_request *request)
 {
@@ -90,5 +90,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         net_loop_run_once(loop, 0);
     ASSERT(server->conn_count == 0);
     ASSERT(net_budget_used(&budget) == 0);
+    ASSERT(budget.overhead == 0);
     return 0;
 }

@@ -175,6 +175,27 @@ static void to_documents(struct bytes request, bool valid, uint32_t items)
     ASSERT(!valid || parts.items == items);
 }
 
+/* Of anything at all, what is kept is either accepted, with its items, or its headers are at fault;
+ * of what was accepted all is kept but metrics of two kinds. */
+static void sift(enum signal signal, struct bytes request, bool valid, uint32_t items)
+{
+    AUTO(otlp_slices_fini) struct otlp_slices out = {0};
+    AUTO(buf_fini) struct buf left = {0};
+    struct otlp_summary after = {0};
+    uint32_t kept = 0, rejected = 0;
+
+    enum err err = otlp_sift(signal, request, &out, &kept, &rejected, NULL);
+    ASSERT(err == OK || !valid);
+    if (err)
+        return;
+    ASSERT(out.size_bytes <= request.len);
+    ASSERT(!valid || kept + rejected == items);
+    ASSERT(!valid || rejected == 0 || signal == SIGNAL_METRICS);
+    err = otlp_walk(signal, join(&out, &left), NULL, &after, NULL);
+    ASSERT(err != OK || after.items == kept);
+    ASSERT(err == OK || !valid);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct otlp_summary summary = {0};
@@ -191,6 +212,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     stamp(signal, request, valid, summary.items);
     cut(signal, request, part_max, valid, summary.items);
     group(signal, request, valid, summary.items);
+    sift(signal, request, valid, summary.items);
     to_json_and_back(signal, request, valid);
     if (signal == SIGNAL_LOGS)
         to_documents(request, valid, summary.items);

@@ -13,6 +13,7 @@
 #include "sidecar/edge/routes.h"
 #include "sidecar/net/grpc_client.h"
 #include "sidecar/otlp/stamp.h"
+#include "sidecar/otlp/status.h"
 #include "sidecar/spool/reader.h"
 #include "tests/support/fault_disk.h"
 #include "tests/support/net_peer.h"
@@ -197,6 +198,41 @@ static void test_takes_protobuf_json_and_gzip_over_http(void **state)
     assert_int_equal(stored_items(&edge), 7);
     expect(&edge, POST_LOGS PROTO, (struct bytes){0}, "200"); /* nothing to store is a success */
     assert_int_equal(stored_items(&edge), 7);
+    close_edge(&edge);
+}
+
+/* One bad log record does not take the others of its batch with it. */
+static void test_takes_what_is_sound_and_says_what_was_not(void **state)
+{
+    (void)state;
+    struct edge edge;
+    AUTO(buf_fini) struct buf value = {0}, answer = {0}, all_bad = {0};
+    static const char bad[] =
+        "\x0a\x08\x12\x06\x12\x04\x4a\x02\xab\xcd"; /* a trace id of 2 bytes */
+    static const char want[] = "\r\n\r\n\x0a";      /* a partial_success */
+
+    numbered_request(1, 3, 20, &value);
+    assert_ok(buf_append(&value, (struct bytes){(const uint8_t *)bad, sizeof bad - 1}));
+    numbered_request(4, 2, 20, &value);
+    open_edge(&edge, NULL);
+    ask(&edge, POST_LOGS PROTO, buf_bytes(&value), &answer);
+    assert_non_null(strstr(buf_text(&answer), "HTTP/1.1 200"));
+    const char *body = strstr(buf_text(&answer), want);
+    assert_non_null(body);
+    struct otlp_response response;
+    size_t at = (size_t)(body - (const char *)answer.data) + 4;
+    assert_ok(otlp_response_decode(SIGNAL_LOGS, (struct bytes){answer.data + at, answer.len - at},
+                                   OTLP_PROTO, &response, NULL));
+    assert_true(response.partial);
+    assert_int_equal(response.rejected, 1);
+    assert_non_null(strstr(response.message, "trace_id"));
+    assert_int_equal(stored_items(&edge), 5);
+
+    assert_ok(buf_append(&all_bad, (struct bytes){(const uint8_t *)bad, sizeof bad - 1}));
+    expect(&edge, POST_LOGS PROTO, buf_bytes(&all_bad), "400");
+    assert_ok(buf_append_text(&value, "\x0a\xff")); /* the containers themselves */
+    expect(&edge, POST_LOGS PROTO, buf_bytes(&value), "400");
+    assert_int_equal(stored_items(&edge), 5);
     close_edge(&edge);
 }
 
@@ -668,6 +704,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_takes_protobuf_json_and_gzip_over_http),
+        cmocka_unit_test(test_takes_what_is_sound_and_says_what_was_not),
         cmocka_unit_test(test_refuses_over_http_with_reason_status_and_counter),
         cmocka_unit_test(test_lets_a_page_of_an_allowed_origin_ask_first),
         cmocka_unit_test(test_asks_for_its_token),

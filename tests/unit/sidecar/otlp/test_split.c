@@ -352,9 +352,47 @@ static void test_never_cuts_a_metric_with_two_kinds_of_data(void **state)
     assert_int_equal(second.size_bytes, whole.len);
 }
 
+/* Items are spoilt at random: what is left is accepted, and holds all others in their order. */
+static void test_sifts_sound_items_from_others(void **state)
+{
+    (void)state;
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        AUTO(buf_fini) struct buf request = {0}, left = {0}, whole = {0}, kept_flat = {0};
+        AUTO(otlp_slices_fini) struct otlp_slices out = {0};
+        struct otlp_random random = {.state = round};
+        enum signal signal = round % SIGNAL_COUNT;
+        struct otlp_summary before, after;
+        uint32_t kept = 0, rejected = 0;
+
+        otlp_random_request(&random, signal, &request);
+        assert_ok(otlp_walk(signal, buf_bytes(&request), NULL, &before, NULL));
+        assert_ok(otlp_sift(signal, buf_bytes(&request), &out, &kept, &rejected, NULL));
+        assert_int_equal(kept, before.items);
+        assert_int_equal(rejected, 0);
+        assert_ok(otlp_slices_append_to(&out, &left));
+        flatten(signal, 0, buf_bytes(&request), NULL, &whole);
+        flatten(signal, 0, buf_bytes(&left), NULL, &kept_flat);
+        assert_true(bytes_equal(buf_bytes(&whole), buf_bytes(&kept_flat)));
+
+        for (size_t at = 0; at < request.len; at += 1 + request.len / 40) {
+            uint8_t was = request.data[at];
+            request.data[at] ^= 0xff;
+            if (otlp_sift(signal, buf_bytes(&request), &out, &kept, &rejected, NULL) == OK) {
+                buf_clear(&left);
+                assert_ok(otlp_slices_append_to(&out, &left));
+                if (otlp_walk(signal, buf_bytes(&left), NULL, &after, NULL) == OK)
+                    assert_int_equal(after.items, kept); /* else a header is at fault */
+                assert_true(left.len <= request.len);
+            }
+            request.data[at] = was;
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_sifts_sound_items_from_others),
         cmocka_unit_test(test_keeps_every_item_with_its_headers),
         cmocka_unit_test(test_gives_a_request_that_fits_as_it_is),
         cmocka_unit_test(test_cuts_at_the_outermost_place_that_will_do),
