@@ -12,6 +12,8 @@
 
 #include <inttypes.h>
 
+enum { CLOCK_JUMP_MS = 60000 };
+
 /* ---- files that are in no lane */
 
 static void remove_damaged(struct store *store)
@@ -252,12 +254,25 @@ static bool drop_oldest(struct store *store, enum signal lane_id, bool for_room)
     return true;
 }
 
+/* A clock that was put forward makes everything look older than it is. What was there before is as
+ * old as it looks, or dropped already, when as much time as it may stay has passed since. */
+static bool clock_was_put_forward(struct store *store, uint64_t now_ns)
+{
+    uint64_t mono_ms = clock_mono_ms();
+    int64_t ahead_ms = (int64_t)(now_ns / 1000000u) - (int64_t)mono_ms;
+
+    if (ahead_ms > store->wall_ahead_ms + CLOCK_JUMP_MS)
+        store->expire_after_ms = mono_ms + store->config.max_age_ms;
+    store->wall_ahead_ms = ahead_ms;
+    return mono_ms < store->expire_after_ms;
+}
+
 bool store_expire(struct store *store)
 {
     uint64_t age_ns = store->config.max_age_ms * 1000000u, now_ns = clock_wall_ns();
     bool any = false;
 
-    if (age_ns == 0 || now_ns < age_ns)
+    if (clock_was_put_forward(store, now_ns) || age_ns == 0 || now_ns < age_ns)
         return false;
     for (enum signal i = 0; i < SIGNAL_COUNT; i++) {
         const struct lane *lane = &store->lanes[i];

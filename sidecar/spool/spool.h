@@ -77,7 +77,8 @@ struct spool_config {
 
     unsigned min_free_percent; /* of the file system: below it no segment is added. 0..99 */
     enum spool_when_full when_full;
-    uint64_t max_age_ms; /* segments whose youngest frame is older are dropped; 0: never */
+    uint64_t max_age_ms; /* segments whose youngest frame is older are dropped; 0: never. By the
+                            wall clock; when that is put forward, nothing is dropped for as long */
 
     size_t pending_max_bytes;  /* waiting for the committer; 0: 64 MiB */
     uint64_t segment_bytes;    /* 0: 64 MiB, or size_bytes/16 if less; a multiple of 4 KiB */

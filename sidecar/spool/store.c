@@ -283,6 +283,7 @@ enum err store_open(const struct spool_config *config, struct store **ret_store,
     init_locks(store);
     store->lock_fd = -1;
     store->next_number = 1;
+    store->wall_ahead_ms = (int64_t)clock_wall_ms() - (int64_t)clock_mono_ms();
     for (int i = 0; i < SIGNAL_COUNT; i++)
         store->lanes[i].replicated_tail = &store->lanes[i].replicated;
     store->dir = strdup(config->dir);

@@ -91,6 +91,8 @@ struct store {
     uint32_t next_slot;
     uint64_t next_number;
     uint64_t saved_at_ms;
+    int64_t wall_ahead_ms;     /* of the monotonic clock, when it was last looked at */
+    uint64_t expire_after_ms;  /* nothing is too old before: the clock was put forward */
     uint64_t prepare_after_ms; /* making or preparing a spare failed: not before */
 
     /* Buffers of released frames, for the next ones; guarded by cache_lock. */

@@ -7,4 +7,7 @@
 
 void fake_clock_set_ms(uint64_t now_ms);
 
+/* Puts the wall clock forward, or back, by so much; the monotonic one goes on. */
+void fake_clock_jump_ms(int64_t by_ms);
+
 #endif

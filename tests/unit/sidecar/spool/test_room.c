@@ -254,6 +254,41 @@ static void test_drops_what_is_too_old(void **state)
     fixture_close(&fixture);
 }
 
+static uint64_t dropped_at(struct fixture *fixture, uint64_t now_ms)
+{
+    struct spool_stats stats;
+
+    fake_clock_set_ms(now_ms);
+    while (store_housekeep(fixture->store))
+        ;
+    store_stats(fixture->store, &stats);
+    return stats.lanes[SIGNAL_TRACES].dropped;
+}
+
+static void test_drops_nothing_because_the_clock_was_put_forward_or_back(void **state)
+{
+    (void)state;
+    const int64_t ten_years_ms = INT64_C(315000000000);
+    struct fixture fixture;
+
+    fake_clock_set_ms(10000);
+    fixture_init(&fixture);
+    fixture.config.max_age_ms = 60000;
+    start(&fixture);
+    assert_true(fixture_append(&fixture, 3));
+    fake_clock_jump_ms(ten_years_ms);
+    assert_int_equal(dropped_at(&fixture, 11000), 0);
+    assert_int_equal(dropped_at(&fixture, 70000), 0);
+    fake_clock_jump_ms(-ten_years_ms);
+    assert_int_equal(dropped_at(&fixture, 70500), 0);
+    fake_clock_jump_ms(ten_years_ms);
+    assert_int_equal(dropped_at(&fixture, 130000), 0);
+    assert_int_equal(dropped_at(&fixture, 189000), 0);
+    assert_int_equal(dropped_at(&fixture, 190000), 3); /* they are that old now */
+    fake_clock_jump_ms(-ten_years_ms);
+    fixture_close(&fixture);
+}
+
 static void test_gives_surplus_files_back(void **state)
 {
     (void)state;
@@ -324,6 +359,7 @@ int main(void)
         cmocka_unit_test(test_does_not_bring_back_what_was_dropped),
         cmocka_unit_test(test_takes_a_full_disk_for_a_full_spool_and_recovers),
         cmocka_unit_test(test_adds_no_file_below_min_free),
+        cmocka_unit_test(test_drops_nothing_because_the_clock_was_put_forward_or_back),
         cmocka_unit_test(test_drops_what_is_too_old),
         cmocka_unit_test(test_gives_surplus_files_back),
         cmocka_unit_test(test_refuses_settings_that_can_not_be),
