@@ -37,7 +37,9 @@ static enum err append(struct spool *spool, unsigned n)
     static const uint8_t filler[40000];
     struct bytes parts[2] = {{(const uint8_t *)&n, sizeof n},
                              {filler, n % 4 == 3 ? sizeof filler : 100}};
-    struct spool_request request = {.parts = parts, .part_count = 2, .items = 1};
+    struct spool_mark mark = {.key = {1}, .value = parts[0]};
+    struct spool_request request = {
+        .parts = parts, .part_count = 2, .items = 1, .marks = &mark, .mark_count = 1};
     struct call call = {.waiter = {.done = done}};
 
     sem_init(&call.answered, 0, 0);
@@ -83,6 +85,26 @@ static void read_all(struct spool_reader *reader, const bool *acked)
     }
     for (; want < REQUESTS; want++)
         assert_false(acked[want]);
+}
+
+static void see_mark(void *context, const uint8_t key[static SPOOL_MARK_KEY], struct bytes value)
+{
+    unsigned *marked = context;
+
+    assert_int_equal(key[0], 1);
+    assert_int_equal(value.len, sizeof *marked);
+    memcpy(marked, value.data, sizeof *marked);
+}
+
+/* The mark is that of the last request that was taken. */
+static void check_mark(struct spool *spool, const bool *acked)
+{
+    unsigned marked = REQUESTS, last = REQUESTS;
+
+    while (last > 0 && !acked[last - 1])
+        last--;
+    spool_marks_each(spool, SIGNAL_TRACES, see_mark, &marked);
+    assert_int_equal(marked, last - 1);
 }
 
 static void clear_dir(void)
@@ -132,6 +154,7 @@ static bool live(unsigned nth)
     bool failed = fault_alloc_has_failed();
     fault_alloc_fail_at(0);
     read_all(reader, acked);
+    check_mark(spool, acked);
     spool_reader_close(&reader);
     spool_close(&spool);
     return failed;
