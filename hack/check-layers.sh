@@ -17,8 +17,9 @@ may_include() { # file -> folders
     sidecar/process/*)        echo "common sidecar/otlp sidecar/process" ;;
     sidecar/export/*)         echo "common sidecar/net sidecar/otlp sidecar/export" ;;
     sidecar/lines/*)          echo "common sidecar/otlp sidecar/lines" ;;
+    sidecar/pods/*)           echo "common sidecar/otlp sidecar/pods" ;;
     sidecar/tail/*)           echo "common sidecar/otlp sidecar/spool sidecar/lines sidecar/tail" ;;
-    sidecar/edge/*)           echo "common sidecar/net sidecar/otlp sidecar/spool sidecar/lines sidecar/tail sidecar/kafka sidecar/process sidecar/export sidecar/edge" ;;
+    sidecar/edge/*)           echo "common sidecar/pods sidecar/net sidecar/otlp sidecar/spool sidecar/lines sidecar/tail sidecar/kafka sidecar/process sidecar/export sidecar/edge" ;;
     sidecar/gateway/*)        echo "common sidecar/net sidecar/otlp sidecar/spool sidecar/kafka sidecar/process sidecar/export sidecar/gateway" ;;
     sidecar/*)                echo "common sidecar" ;;
     controller/api/*)         echo "common controller/api" ;;
