@@ -4,6 +4,7 @@
 #include "common/contract/names.h"
 #include "common/contract/pipeline.h"
 #include "common/json.h"
+#include "common/kube/auth.h"
 #include "common/log.h"
 #include "common/memory.h"
 #include "sidecar/confine/confine.h"
@@ -267,6 +268,11 @@ static void add_log_dir(void *context, const char *dir)
         add_place(places, (struct confine_path){path, CONFINE_READ});
 }
 
+static bool watches_pods(const struct process *process)
+{
+    return process->wanted_edge != NULL && pipeline_watches_pods(process->wanted_edge);
+}
+
 /* Before there is any thread: see confine.h. */
 static enum err confine(struct process *process, struct error *error)
 {
@@ -277,6 +283,7 @@ static enum err confine(struct process *process, struct error *error)
         {confine_place_of(process->options->pipeline, document), CONFINE_READ},
         {linked ? confine_place_of(real, behind_links) : NULL, CONFINE_READ},
         {process->options->secrets, CONFINE_READ},
+        {watches_pods(process) ? KUBE_SERVICE_ACCOUNT_DIR : NULL, CONFINE_READ},
         {process->spool_dir, CONFINE_WRITE},
     };
     struct places places = {.arena = &process->arena};

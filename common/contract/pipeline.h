@@ -243,6 +243,14 @@ struct pipeline_container_logs {
     struct pipeline_following following;
 };
 
+/* What is said about the pod that telemetry came from. */
+#define PIPELINE_METADATA_PATH       "path"       /* of its log */
+#define PIPELINE_METADATA_CONNECTION "connection" /* the address that it sends from */
+struct pipeline_kubernetes_metadata {
+    struct pipeline_strings from; /* "path", "connection" */
+    struct pipeline_strings labels, annotations;
+};
+
 enum pipeline_parser {
     PIPELINE_PARSER_RAW,
     PIPELINE_PARSER_JSON,
@@ -331,6 +339,7 @@ struct pipeline_edge {
     struct pipeline_container_logs *container_logs; /* NULL: none */
     struct pipeline_files *files;
     size_t files_count;
+    struct pipeline_kubernetes_metadata *kubernetes_metadata; /* NULL: what paths tell */
     struct pipeline_attribute *resource_attributes;
     size_t resource_attribute_count;
     struct pipeline_processor *processors;
@@ -476,6 +485,11 @@ const struct pipeline_gateway *pipeline_gateway(const struct pipeline *pipeline,
 /* Where an edge sends what it gets of a signal: the topic named as the signal, else the only one of
  * that signal. NULL: nobody reads it, and the edge refuses it. */
 const struct pipeline_topic *pipeline_topic_of(const struct pipeline *pipeline, enum signal signal);
+
+/* Whether an edge finds pods in that way, one of PIPELINE_METADATA_*, and whether it asks the API
+ * server for them: what paths tell needs no watch. */
+bool pipeline_metadata_from(const struct pipeline_edge *edge, const char *way);
+bool pipeline_watches_pods(const struct pipeline_edge *edge);
 
 /* Where messages of `topic` go that `gateway` can't deliver. */
 const char *pipeline_dead_letter(const struct pipeline_gateway *gateway,

@@ -127,6 +127,20 @@ static bool default_container_logs(struct arena *arena, struct pipeline_containe
     return default_globs(arena, &logs->namespaces) && default_globs(arena, &logs->pods);
 }
 
+static bool default_metadata(struct arena *arena, struct pipeline_kubernetes_metadata *metadata)
+{
+    static const char *const ways[] = {PIPELINE_METADATA_PATH, PIPELINE_METADATA_CONNECTION};
+
+    if (metadata == NULL || metadata->from.count > 0)
+        return true;
+    metadata->from.items = arena_zalloc(arena, sizeof ways);
+    if (metadata->from.items == NULL)
+        return false;
+    for (size_t i = 0; i < sizeof ways / sizeof ways[0]; i++)
+        metadata->from.items[metadata->from.count++] = ways[i];
+    return true;
+}
+
 static bool default_edges(struct field_reader *reader, struct pipeline *pipeline)
 {
     static const char *const access_modes[] = {"ReadWriteOnce"};
@@ -145,7 +159,8 @@ static bool default_edges(struct field_reader *reader, struct pipeline *pipeline
 
         if ((int)edge->otlp.expose == FIELD_WORD_UNSET)
             edge->otlp.expose = daemon_set ? PIPELINE_EXPOSE_NODE_LOCAL : PIPELINE_EXPOSE_CLUSTER;
-        if (!default_container_logs(&pipeline->arena, edge->container_logs))
+        if (!default_container_logs(&pipeline->arena, edge->container_logs) ||
+            !default_metadata(&pipeline->arena, edge->kubernetes_metadata))
             return false;
         if (daemon_set && edge->spool.host_path == NULL)
             edge->spool.host_path = NAMES_SPOOL_DIR;

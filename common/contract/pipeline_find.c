@@ -62,6 +62,24 @@ const char *pipeline_spool_dir(const struct pipeline *pipeline, const struct pip
                         edge->name);
 }
 
+bool pipeline_metadata_from(const struct pipeline_edge *edge, const char *way)
+{
+    const struct pipeline_kubernetes_metadata *metadata = edge->kubernetes_metadata;
+
+    for (size_t i = 0; metadata != NULL && i < metadata->from.count; i++)
+        if (strcmp(metadata->from.items[i], way) == 0)
+            return true;
+    return false;
+}
+
+bool pipeline_watches_pods(const struct pipeline_edge *edge)
+{
+    const struct pipeline_kubernetes_metadata *metadata = edge->kubernetes_metadata;
+
+    return metadata != NULL && (metadata->labels.count > 0 || metadata->annotations.count > 0 ||
+                                pipeline_metadata_from(edge, PIPELINE_METADATA_CONNECTION));
+}
+
 static void kafka_secrets(const struct pipeline *pipeline, pipeline_visit_secret *visit,
                           void *context)
 {

@@ -307,6 +307,24 @@ static const struct field receivers_fields[] = {
 };
 GROUP_SHAPE(receivers);
 
+static enum err metadata_from(const char *text, struct error *error)
+{
+    if (strcmp(text, PIPELINE_METADATA_PATH) != 0 &&
+        strcmp(text, PIPELINE_METADATA_CONNECTION) != 0)
+        return error_set(error, ERR_INVALID, "is no way to find a pod");
+    return OK;
+}
+
+static const struct field kubernetes_metadata_fields[] = {
+    STRINGS("from", pipeline_kubernetes_metadata, from, 2, .syntax = metadata_from,
+            .advice = "Write path or connection"),
+    STRINGS("labels", pipeline_kubernetes_metadata, labels, 32, .syntax = syntax_label,
+            .advice = "Write a label's key, as in app.kubernetes.io/name"),
+    STRINGS("annotations", pipeline_kubernetes_metadata, annotations, 32, .syntax = syntax_label,
+            .advice = "Write an annotation's key, as in example.com/team"),
+};
+static SHAPE(kubernetes_metadata, pipeline_kubernetes_metadata);
+
 static const struct field attribute_fields[] = {
     STRING("key", pipeline_attribute, key, .required = true, .syntax = syntax_attribute,
            .advice = "Write an attribute's key, as in deployment.environment.name"),
@@ -373,6 +391,7 @@ static const struct field edge_fields[] = {
     WORD("mode", pipeline_edge, mode, "StatefulSet", mode_words),
     INT("replicas", pipeline_edge, replicas, "2", 0, 500),
     GROUP("receivers", &shape_receivers),
+    POINTER("kubernetesMetadata", pipeline_edge, kubernetes_metadata, &shape_kubernetes_metadata),
     LIST("resourceAttributes", pipeline_edge, resource_attributes, resource_attribute_count, 32,
          &shape_attribute, false, NULL),
     LIST("processors", pipeline_edge, processors, processor_count, PIPELINE_PROCESSORS_MAX,

@@ -5,7 +5,7 @@
 
 #include <stdio.h>
 
-enum { PORTS = 4, SEGMENTS = 16 };
+enum { PORTS = 4, SEGMENTS = 16, STAMPED_MAX = 48 };
 
 #define SEGMENT_MAX INT64_C(67108864)
 #define MARGIN      INT64_C(1048576) /* headers, and what a request carries beside its data */
@@ -210,6 +210,27 @@ static void validate_files(const struct pipeline *pipeline, const struct pipelin
         validate_readers_of_logs(pipeline, list, faults);
 }
 
+/* All of it goes into one stamp. */
+static void validate_metadata(const struct pipeline_edge *edge, const char *path,
+                              struct faults *faults)
+{
+    const struct pipeline_kubernetes_metadata *metadata = edge->kubernetes_metadata;
+    char at[FAULT_PATH_MAX];
+
+    if (metadata == NULL)
+        return;
+    fault_path(path, "kubernetesMetadata", at);
+    size_t count =
+        metadata->labels.count + metadata->annotations.count + edge->resource_attribute_count;
+    if (count > STAMPED_MAX)
+        fault_add(faults, at, "Leave some out",
+                  "has %zu labels and annotations with resourceAttributes; %d are the most", count,
+                  STAMPED_MAX);
+    if (edge->mode != PIPELINE_DAEMONSET)
+        fault_add(faults, at, "Set mode: DaemonSet, or leave it out",
+                  "needs an edge on every node, which watches its node's pods");
+}
+
 void pipeline_validate_edge(const struct pipeline *pipeline, const struct pipeline_edge *edge,
                             const char *path, struct faults *faults)
 {
@@ -224,6 +245,7 @@ void pipeline_validate_edge(const struct pipeline *pipeline, const struct pipeli
     validate_container_logs(pipeline, edge, path, faults);
     validate_files(pipeline, edge, path, faults);
     validate_attributes(edge, path, faults);
+    validate_metadata(edge, path, faults);
     pipeline_validate_processors(edge->processors, edge->processor_count, path, faults);
     pipeline_validate_routes(pipeline, edge, path, faults);
     validate_storage(pipeline, edge, path, faults);

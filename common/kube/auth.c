@@ -10,8 +10,6 @@
 #include <pthread.h>
 #include <stdlib.h>
 
-#define SERVICE_ACCOUNT_DIR "/var/run/secrets/kubernetes.io/serviceaccount"
-
 enum { TOKEN_BYTES_MAX = 64 << 10, REREAD_MS = 60000, EXPIRES_EARLY_MS = 10000 };
 
 /* What kube_auth_get() hands out is the first member of this. */
@@ -184,7 +182,7 @@ enum err kube_auth_in_cluster(const char *dir, struct kube_auth **ret_auth, stru
         return error_set(error, ERR_NOTFOUND,
                          "not in a cluster: KUBERNETES_SERVICE_HOST and _PORT are not set");
     if (dir == NULL)
-        dir = SERVICE_ACCOUNT_DIR;
+        dir = KUBE_SERVICE_ACCOUNT_DIR;
     bool v6 = strchr(host, ':') != NULL;
     config.server =
         arena_printf(&config.arena, "https://%s%s%s:%s", v6 ? "[" : "", host, v6 ? "]" : "", port);

@@ -19,9 +19,11 @@
 #include "common/error.h"
 #include "common/http_client.h"
 
+#define KUBE_SERVICE_ACCOUNT_DIR "/var/run/secrets/kubernetes.io/serviceaccount"
+
 struct kube_auth;
 
-/* `dir`: of the service account's files; NULL for /var/run/secrets/kubernetes.io/serviceaccount. */
+/* `dir`: of the service account's files; NULL for KUBE_SERVICE_ACCOUNT_DIR. */
 NODISCARD enum err kube_auth_in_cluster(const char *dir, struct kube_auth **ret_auth,
                                         struct error *error);
 

@@ -324,7 +324,8 @@ struct json *desired_pod(struct json *workload_spec, const struct tier *tier)
     struct json *spec = json_set_object(template, "spec");
     json_set_string(spec, "serviceAccountName",
                     tier->pod->service_account != NULL ? tier->pod->service_account : tier->name);
-    json_set_bool(spec, "automountServiceAccountToken", false);
+    bool asks = tier->edge != NULL && pipeline_watches_pods(tier->edge);
+    json_set_bool(spec, "automountServiceAccountToken", asks);
     json_set_bool(spec, "enableServiceLinks", false);
     json_set_number(spec, "terminationGracePeriodSeconds", POD_GRACE_SECONDS);
     put_pod_security(spec, tier);

@@ -19,6 +19,7 @@
 #include "sidecar/edge/routes.h"
 #include "sidecar/kafka/kafka_access.h"
 #include "sidecar/net/net_loop.h"
+#include "sidecar/pods/pods.h"
 #include "sidecar/spool/spool.h"
 
 #include <pthread.h>
@@ -53,6 +54,7 @@ struct edge {
     struct produce *produce;
     struct edge_adopt *adopt; /* NULL: there is no Kafka to send to */
     struct edge_tail *tail;   /* NULL: no files are followed */
+    struct pods *pods;        /* NULL: nobody asked who they are */
     struct worker workers[EDGE_WORKERS_MAX];
     size_t workers_len;
     struct edge_state state;
@@ -223,12 +225,48 @@ static void on_stored(void *context)
         edge->options.stored(edge->options.stored_context);
 }
 
+/* ---- the pods of this node */
+
+static enum err set_pod_rules(struct edge *edge, const struct pipeline *pipeline,
+                              const struct pipeline_edge *wanted, struct error *error)
+{
+    AUTO(arena_fini) struct arena scratch = {0};
+    struct stamp_rule *rules = NULL;
+    size_t count = 0;
+
+    if (edge->pods == NULL)
+        return OK;
+    enum err err = edge_live_rules(pipeline, wanted, &scratch, &rules, &count, error);
+    return err ? err : pods_set_rules(edge->pods, rules, count, error);
+}
+
+/* Telemetry doesn't wait for the API server, and goes on without it. */
+static enum err open_pods(struct edge *edge, struct error *error)
+{
+    const struct pipeline_edge *wanted = edge->options.edge;
+    struct error trouble = {0};
+
+    if (!pipeline_watches_pods(wanted))
+        return OK;
+    const struct pipeline_kubernetes_metadata *metadata = wanted->kubernetes_metadata;
+    const struct pod_wishes wishes = {metadata->labels.items, metadata->annotations.items,
+                                      metadata->labels.count, metadata->annotations.count};
+    enum err err = pods_create(&wishes, &edge->pods, error);
+    if (!err)
+        err = set_pod_rules(edge, edge->options.pipeline, wanted, error);
+    if (!err && pods_start(edge->pods, getenv(NAMES_NODE_ENV), &trouble) != OK)
+        LOG_WARN("Goes on without kubernetesMetadata", LOG_STR("error", trouble.text));
+    return err;
+}
+
 static enum err open_tail(struct edge *edge, struct error *error)
 {
+    bool by_path = pipeline_metadata_from(edge->options.edge, PIPELINE_METADATA_PATH);
     const struct edge_tail_options options = {.edge = edge->options.edge,
                                               .stamp = edge->live->stamp_local,
                                               .refine = edge->live->refine_files,
                                               .spool = edge->spool,
+                                              .pods = by_path ? edge->pods : NULL,
                                               .stored = on_stored,
                                               .context = edge};
     enum err err = edge_tail_open(&options, &edge->tail, error);
@@ -283,6 +321,7 @@ static void receive_settings(struct edge *edge, struct receive_options *ret_opti
         .limits = edge->live->limits,
         .tokens = edge->tokens,
         .all_local = wanted->mode == PIPELINE_DAEMONSET,
+        .pods = pipeline_metadata_from(wanted, PIPELINE_METADATA_CONNECTION) ? edge->pods : NULL,
         .stored = on_stored,
         .context = edge,
     };
@@ -403,6 +442,8 @@ enum err edge_start(const struct edge_options *options, struct edge **ret_edge, 
     if (!err)
         err = open_produce(edge, error);
     if (!err)
+        err = open_pods(edge, error);
+    if (!err)
         edge_state_init(&edge->state, &edge->options, edge->spool, edge->produce);
     if (!err)
         err = open_workers(edge, error);
@@ -476,6 +517,8 @@ enum err edge_change(struct edge *edge, const struct pipeline *pipeline, struct 
     ASSERT(wanted != NULL);
     const struct spool_policy policy = policy_of(wanted);
     enum err err = edge_live_make(pipeline, wanted, &edge->budget, &live, error);
+    if (!err)
+        err = set_pod_rules(edge, pipeline, wanted, error);
     if (!err)
         err = spool_set_policy(edge->spool, &policy, error);
     if (err) {
@@ -582,6 +625,7 @@ void edge_stop(struct edge **edge, uint32_t grace_ms)
     spool_close(&gone->spool); /* answers whoever still waits */
     edge_tail_close(&gone->tail);
     close_workers(gone);
+    pods_destroy(&gone->pods);
     edge_live_free(&gone->live);
     tls_context_close(&gone->tls);
     receive_tokens_close(&gone->tokens);

@@ -12,10 +12,10 @@ static enum err no_memory(struct error *error)
     return error_set(error, ERR_NOMEM, "take over the document");
 }
 
-/* What is stamped on what comes from this node, or on the rest. */
-static enum err make_stamp(const struct pipeline *pipeline, const struct pipeline_edge *edge,
-                           const char *local_node, struct arena *arena, struct stamp **ret_stamp,
-                           struct error *error)
+/* What is stamped on what comes from this node, or, with local_node NULL, on the rest. */
+static enum err make_rules(const struct pipeline *pipeline, const struct pipeline_edge *edge,
+                           const char *local_node, struct arena *arena,
+                           struct stamp_rule **ret_rules, size_t *ret_count, struct error *error)
 {
     static const enum stamp_action actions[] = {[PIPELINE_ACTION_INSERT] = STAMP_INSERT,
                                                 [PIPELINE_ACTION_UPDATE] = STAMP_UPDATE,
@@ -39,20 +39,51 @@ static enum err make_stamp(const struct pipeline *pipeline, const struct pipelin
     if (pipeline->cluster_name != NULL)
         rules[n++] = (struct stamp_rule){
             .key = "k8s.cluster.name", .value = pipeline->cluster_name, .action = STAMP_INSERT};
-    return stamp_create(rules, n, ret_stamp, error);
+    *ret_rules = rules;
+    *ret_count = n;
+    return OK;
+}
+
+static enum err make_stamp(const struct pipeline *pipeline, const struct pipeline_edge *edge,
+                           const char *local_node, struct arena *arena, struct stamp **ret_stamp,
+                           struct error *error)
+{
+    struct stamp_rule *rules = NULL;
+    size_t count = 0;
+
+    enum err err = make_rules(pipeline, edge, local_node, arena, &rules, &count, error);
+    return err ? err : stamp_create(rules, count, ret_stamp, error);
+}
+
+static const char *node_name(struct arena *arena)
+{
+    char host[256] = "";
+    const char *node = getenv(NAMES_NODE_ENV);
+
+    if (node != NULL && node[0] != '\0')
+        return node;
+    gethostname(host, sizeof host - 1);
+    return arena_strdup(arena, host);
+}
+
+enum err edge_live_rules(const struct pipeline *pipeline, const struct pipeline_edge *edge,
+                         struct arena *arena, struct stamp_rule **ret_rules, size_t *ret_count,
+                         struct error *error)
+{
+    const char *node = node_name(arena);
+
+    return node == NULL ? no_memory(error)
+                        : make_rules(pipeline, edge, node, arena, ret_rules, ret_count, error);
 }
 
 static enum err make_stamps(const struct pipeline *pipeline, const struct pipeline_edge *edge,
                             struct edge_live *live, struct error *error)
 {
     AUTO(arena_fini) struct arena scratch = {0};
-    char host[256] = "";
-    const char *node = getenv(NAMES_NODE_ENV);
+    const char *node = node_name(&scratch);
 
-    if (node == NULL || node[0] == '\0') {
-        gethostname(host, sizeof host - 1);
-        node = host;
-    }
+    if (node == NULL)
+        return no_memory(error);
     enum err err = make_stamp(pipeline, edge, node, &scratch, &live->stamp_local, error);
     if (!err)
         err = make_stamp(pipeline, edge, NULL, &scratch, &live->stamp_remote, error);

@@ -14,6 +14,8 @@
 
 #define EDGE_WORKERS_MAX 4
 
+struct stamp_rule;
+
 struct edge_live {
     struct edge_live *retired; /* the one before */
     struct arena arena;
@@ -28,6 +30,12 @@ struct edge_live {
 NODISCARD enum err edge_live_make(const struct pipeline *pipeline, const struct pipeline_edge *edge,
                                   struct net_budget *budget, struct edge_live **ret_live,
                                   struct error *error);
+
+/* The rules of stamp_local, for stamps that say more; text is the document's or in `arena`. */
+NODISCARD enum err edge_live_rules(const struct pipeline *pipeline,
+                                   const struct pipeline_edge *edge, struct arena *arena,
+                                   struct stamp_rule **ret_rules, size_t *ret_count,
+                                   struct error *error);
 
 /* No worker uses it any more; what answers may name stays. */
 void edge_live_retire(struct edge_live *live);

@@ -5,8 +5,10 @@
 #include "common/metrics.h"
 #include "common/rfc3339.h"
 #include "sidecar/edge/refine.h"
+#include "sidecar/lines/kube_path.h"
 #include "sidecar/lines/multiline.h"
 #include "sidecar/otlp/stamp.h"
+#include "sidecar/pods/pods.h"
 #include "sidecar/tail/glob.h"
 #include "sidecar/tail/tail.h"
 
@@ -186,6 +188,24 @@ static const struct stamp *early_stamp(const struct edge_tail *tail)
     return refine_is_plain(tail->refine, SIGNAL_LOGS) ? tail->stamp : NULL;
 }
 
+/* ---- whose a log is */
+
+static size_t describe(void *context, const struct kube_path *path, struct arena *arena,
+                       struct batch_attribute *list)
+{
+    AUTO(pod_unref) struct pod *pod = pods_by_uid(context, path->pod_uid);
+    size_t count = 0;
+
+    _Static_assert(TAIL_POD_ATTRIBUTES_MAX >= POD_ATTRIBUTES_MAX, "there is room for all");
+    for (size_t i = POD_OWN_ATTRIBUTES; pod != NULL && i < pod->attribute_count; i++) {
+        const char *key = arena_strdup(arena, pod->attributes[i].key);
+        const char *value = arena_strdup(arena, pod->attributes[i].value);
+        if (key != NULL && value != NULL)
+            list[count++] = (struct batch_attribute){key, value};
+    }
+    return count;
+}
+
 /* ---- life */
 
 enum err edge_tail_open(const struct edge_tail_options *options, struct edge_tail **ret_tail,
@@ -212,6 +232,8 @@ enum err edge_tail_open(const struct edge_tail_options *options, struct edge_tai
     const struct tail_options settings = {.sources = tail->sources,
                                           .source_count = tail->source_count,
                                           .stamp = early_stamp(tail),
+                                          .describe = options->pods != NULL ? describe : NULL,
+                                          .describe_context = options->pods,
                                           .spool = options->spool,
                                           .refine = refine_lines,
                                           .stored = stored,

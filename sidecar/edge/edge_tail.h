@@ -14,6 +14,7 @@
 
 struct edge_tail;
 struct json;
+struct pods;
 struct refine;
 struct spool;
 struct stamp;
@@ -23,6 +24,7 @@ struct edge_tail_options {
     const struct pipeline_edge *edge;
     const struct stamp *stamp; /* for what comes from this node */
     struct refine *refine;     /* of its own: processors and routes */
+    struct pods *pods;         /* NULL: paths alone tell whose a log is */
     struct spool *spool;
     void (*stored)(void *context); /* on the committer's thread; NULL: nobody asks */
     void *context;

@@ -16,6 +16,7 @@
 #include "sidecar/otlp/split.h"
 #include "sidecar/otlp/status.h"
 #include "sidecar/otlp/walk.h"
+#include "sidecar/pods/pods.h"
 
 #include <stdatomic.h>
 #include <stdio.h>
@@ -187,12 +188,21 @@ static bool is_local(const struct receive *receive, const struct net_request *re
     return receive->options.all_local || strncmp(peer, "127.", 4) == 0 || strcmp(peer, "::1") == 0;
 }
 
+/* The pod of this node that has the peer's address, if it is known. */
+static struct pod *sender_of(const struct receive *receive, const struct net_request *request)
+{
+    struct pods *pods = receive->options.pods;
+    return pods == NULL ? NULL : pods_by_address(pods, net_request_peer(request));
+}
+
 /* Hands the checked message to the spool, in as many parts as it has topics. Ends `partial`. */
 static void store(struct receive *receive, struct net_request *request, const struct answer *answer,
                   struct bytes message, uint32_t items, struct otlp_response **partial)
 {
-    const struct stamp *stamp = is_local(receive, request) ? receive->options.limits.stamp_local
-                                                           : receive->options.limits.stamp_remote;
+    AUTO(pod_unref) struct pod *pod = sender_of(receive, request);
+    const struct stamp *stamp = pod != NULL                  ? pod->stamp
+                                : is_local(receive, request) ? receive->options.limits.stamp_local
+                                                             : receive->options.limits.stamp_remote;
     struct error error = {0};
     struct pending *pending = take_pending(receive);
 

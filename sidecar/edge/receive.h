@@ -30,6 +30,7 @@
 
 struct net_loop;
 struct receive;
+struct pods;
 struct refine;
 struct receive_tokens;
 struct stamp;
@@ -63,6 +64,8 @@ struct receive_options {
     uint16_t grpc_port, http_port;
     struct receive_limits limits;
     bool all_local; /* everything comes from this node */
+
+    struct pods *pods; /* NULL: who sent it is not looked up */
 
     bool serves[SIGNAL_COUNT];     /* false: nobody reads it, so it is refused for good */
     struct receive_tokens *tokens; /* NULL: nobody is asked for one */

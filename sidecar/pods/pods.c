@@ -336,25 +336,32 @@ static void on_trouble(void *context, const struct kube_resource *resource,
              LOG_U64("again_in_ms", pause_ms));
 }
 
-enum err pods_start(struct pods *pods, const char *node, struct error *error)
+enum err pods_watch(struct pods *pods, struct kube_client **client, const char *node,
+                    struct error *error)
 {
-    AUTO(kube_auth_destroy) struct kube_auth *auth = NULL;
     char selector[PODS_NODE_MAX + sizeof "spec.nodeName="];
 
-    if (node == NULL || node[0] == '\0' || strlen(node) > PODS_NODE_MAX)
-        return error_set(error, ERR_INVALID, "the name of this node is not known");
-    snprintf(selector, sizeof selector, "spec.nodeName=%s", node);
-    enum err err = kube_auth_in_cluster(NULL, &auth, error);
-    if (!err)
-        err = kube_client_create(&auth, "pods", &pods->client, error);
-    if (err)
-        return err;
+    MOVE(pods->client, *client);
+    snprintf(selector, sizeof selector, "spec.nodeName=%.*s", PODS_NODE_MAX, node);
     const struct kube_watch_config config = {.resource = &kube_pods,
                                              .field_selector = selector,
                                              .project = pod_project,
                                              .sink = pods_sink(pods),
                                              .on_trouble = on_trouble};
     return kube_watch_start(pods->client, &config, &pods->watch, error);
+}
+
+enum err pods_start(struct pods *pods, const char *node, struct error *error)
+{
+    AUTO(kube_auth_destroy) struct kube_auth *auth = NULL;
+    struct kube_client *client = NULL;
+
+    if (node == NULL || node[0] == '\0')
+        return error_set(error, ERR_INVALID, "the name of this node is not known");
+    enum err err = kube_auth_in_cluster(NULL, &auth, error);
+    if (!err)
+        err = kube_client_create(&auth, "pods", &client, error);
+    return err ? err : pods_watch(pods, &client, node, error);
 }
 
 void pods_destroy(struct pods **pods)

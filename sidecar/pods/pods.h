@@ -32,6 +32,9 @@ NODISCARD enum err pods_create(const struct pod_wishes *wishes, struct pods **re
 /* Begins to watch as the service account of this pod. An error says why not: without a cluster, a
  * token or a node's name; the table stays empty then. What fails later is tried again. */
 NODISCARD enum err pods_start(struct pods *pods, const char *node, struct error *error);
+/* Likewise, by a client of somebody else's making; takes it. */
+NODISCARD enum err pods_watch(struct pods *pods, struct kube_client **client, const char *node,
+                              struct error *error);
 void pods_destroy(struct pods **pods);
 
 /* What the stamps do behind the pod's attributes, from now on; copied. ERR_NOMEM: as before. */

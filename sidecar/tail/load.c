@@ -16,7 +16,7 @@ enum {
     RETRY_MIN_MS = 20,
     RETRY_MAX_MS = 1000,
     FULL_BYTES = SPOOL_FRAME_BYTES / 2, /* worth a commit of its own */
-    ATTRIBUTES_MAX = 8,
+    ATTRIBUTES_MAX = 8 + TAIL_POD_ATTRIBUTES_MAX,
 };
 
 /* ---- keys of marks: 't', what it is, a number */
@@ -92,7 +92,7 @@ static void put(struct arena *arena, struct batch_attribute *list, size_t *count
 }
 
 /* Who wrote the file. Its path is that of before a rotation, so that it stays the same. */
-static size_t describe(struct load *load, const struct tail_entry *entry,
+static size_t describe(struct tail *tail, struct load *load, const struct tail_entry *entry,
                        struct batch_attribute *list)
 {
     struct tail_found found = {.base_len = strlen(entry->path)};
@@ -107,6 +107,9 @@ static size_t describe(struct load *load, const struct tail_entry *entry,
         put(&load->arena, list, &count, "k8s.pod.uid", pod.pod_uid);
         put(&load->arena, list, &count, "k8s.container.name", pod.container_name);
         put(&load->arena, list, &count, "k8s.container.restart_count", pod.restart_count);
+        if (tail->options.describe != NULL)
+            count += tail->options.describe(tail->options.describe_context, &pod, &load->arena,
+                                            list + count);
     }
     put(&load->arena, list, &count, "log.file.path", path);
     for (size_t i = 0; i < entry->source->attribute_count; i++)
@@ -121,7 +124,7 @@ static enum err begin_file(struct tail *tail, struct load *load, const struct ta
         arena_alloc(&load->arena, (ATTRIBUTES_MAX + entry->source->attribute_count) * sizeof *list);
     if (list == NULL)
         return ERR_NOMEM;
-    size_t count = describe(load, entry, list);
+    size_t count = describe(tail, load, entry, list);
     pthread_mutex_lock(&tail->stamp_lock);
     const struct stamp *stamp = tail->options.stamp;
     bool first = batch_items(load->batch) == 0;

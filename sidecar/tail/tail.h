@@ -37,8 +37,12 @@
 #define TAIL_FLUSH_MS    100  /* what lines wait for company at most */
 #define TAIL_GRACE_MS    5000 /* what a file without a name, or rotated, is given to grow again */
 
-struct tail;
+#define TAIL_POD_ATTRIBUTES_MAX 64
+
+struct arena;
+struct kube_path;
 struct stamp;
+struct tail;
 
 /* A request with its marks on the way to the spool. `stamped`: its resources are. Either sets
  * *ret_as_is, and the request is stored as it is; or hands what is to be stored to `emit`, in one
@@ -62,6 +66,12 @@ struct tail_options {
     size_t source_count;
     const struct stamp *stamp; /* for the resources; NULL: none */
     struct spool *spool;
+
+    /* What else is known of the pod that wrote a file: at most TAIL_POD_ATTRIBUTES_MAX, with their
+     * text in `arena`; how many. On the tail's thread. NULL: nothing. */
+    size_t (*describe)(void *describe_context, const struct kube_path *pod, struct arena *arena,
+                       struct batch_attribute *list);
+    void *describe_context;
 
     /* What is done to a request before it is stored; NULL: nothing. */
     tail_refine_fn *refine;

@@ -14,6 +14,7 @@
 #include "sidecar/net/grpc_client.h"
 #include "sidecar/otlp/stamp.h"
 #include "sidecar/otlp/status.h"
+#include "sidecar/pods/pods.h"
 #include "sidecar/spool/reader.h"
 #include "tests/support/fault_disk.h"
 #include "tests/support/net_peer.h"
@@ -40,6 +41,7 @@ struct edge {
     char tokens_file[40];
 };
 
+static struct pods *known_pods; /* of the edge that is opened next */
 static const char *const origins[] = {"https://shop.example"};
 
 static void write_tokens(const struct edge *edge, const char *text)
@@ -88,6 +90,7 @@ static void open_refining_edge(struct edge *edge, const char *tokens, const char
                    .stamp_remote = edge->stamp,
                    .cors_origins = origins,
                    .cors_origins_len = 1},
+        .pods = known_pods,
         .serves = {[SIGNAL_LOGS] = true},
         .tokens = edge->tokens,
     };
@@ -387,6 +390,45 @@ static void read_stored(struct edge *edge, struct stored *stored)
         }
         spool_frame_release(&frame);
     }
+}
+
+/* What is stored next holds the text. */
+static bool stores(struct edge *edge, const char *text)
+{
+    struct spool_frame *frame = NULL;
+
+    assert_ok(spool_reader_next(edge->reader, 2000, &frame, NULL));
+    struct spool_entry entry = spool_frame_entry(frame, 0);
+    bool found = memmem(entry.data.data, entry.data.len, text, strlen(text)) != NULL;
+    spool_frame_release(&frame);
+    return found;
+}
+
+static void test_says_which_pod_a_request_came_from(void **state)
+{
+    (void)state;
+    static const char text[] = "{\"metadata\":{\"name\":\"web-0\",\"namespace\":\"shop\",\"uid\":"
+                               "\"u1\",\"resourceVersion\":"
+                               "\"1\"},\"status\":{\"podIP\":\"127.0.0.1\"}}";
+    const struct pod_wishes wishes = {0};
+    AUTO(json_free) struct json *json = NULL;
+    struct object *pod = NULL;
+    struct edge edge;
+
+    assert_ok(pods_create(&wishes, &known_pods, NULL));
+    struct kube_sink sink = pods_sink(known_pods);
+    open_edge(&edge, NULL);
+    expect(&edge, POST_LOGS JSON, THREE_RECORDS, "200");
+    assert_false(stores(&edge, "web-0")); /* not known yet, and nobody waited */
+
+    assert_ok(json_parse(BYTES_LITERAL(text), sizeof text, &json, NULL));
+    assert_ok(object_create(json, &pod, NULL));
+    sink.put(sink.context, &kube_pods, pod);
+    object_unref(&pod);
+    expect(&edge, POST_LOGS JSON, THREE_RECORDS, "200");
+    assert_true(stores(&edge, "web-0"));
+    close_edge(&edge);
+    pods_destroy(&known_pods);
 }
 
 static void test_stores_what_processors_leave(void **state)
@@ -709,6 +751,7 @@ int main(void)
         cmocka_unit_test(test_lets_a_page_of_an_allowed_origin_ask_first),
         cmocka_unit_test(test_asks_for_its_token),
         cmocka_unit_test(test_follows_its_tokens_while_they_are_changed),
+        cmocka_unit_test(test_says_which_pod_a_request_came_from),
         cmocka_unit_test(test_stores_what_processors_leave),
         cmocka_unit_test(test_a_request_that_processors_leave_nothing_of_is_a_success),
         cmocka_unit_test(test_stores_each_part_under_the_tag_of_its_topic),
