@@ -142,7 +142,8 @@ static enum err set_tls(rd_kafka_conf_t *conf, const struct kafka_tls *tls, stru
     return SET_ALL(conf, settings, error);
 }
 
-static enum err set_sasl(rd_kafka_conf_t *conf, const struct kafka_sasl *sasl, struct error *error)
+static enum err set_sasl(rd_kafka_conf_t *conf, const struct kafka_sasl *sasl, const char *ca_pem,
+                         struct error *error)
 {
     static const char *const known[] = {"PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"};
     bool oauth, found = false;
@@ -176,6 +177,7 @@ static enum err set_sasl(rd_kafka_conf_t *conf, const struct kafka_sasl *sasl, s
         {"sasl.oauthbearer.client.id", sasl->client_id},
         {"sasl.oauthbearer.client.secret", sasl->client_secret},
         {"sasl.oauthbearer.scope", sasl->scope},
+        {"https.ca.pem", ca_pem},
     };
     if (oauth)
         rd_kafka_conf_enable_sasl_queue(conf, 1);
@@ -201,7 +203,7 @@ enum err access_conf(const struct kafka_access *access, rd_kafka_conf_t **ret_co
     if (!err)
         err = set_tls(conf, &access->tls, error);
     if (!err)
-        err = set_sasl(conf, &access->sasl, error);
+        err = set_sasl(conf, &access->sasl, access->tls.ca_pem, error);
     if (err)
         return err;
     rd_kafka_conf_set_log_cb(conf, NULL); /* what matters comes as errors */

@@ -95,14 +95,15 @@ static enum err put_string(struct buf *out, struct bytes text)
         uint8_t c = text.data[i];
         if (c >= 0x20 && c != '"' && c != '\\')
             continue;
-        err = buf_append(out, (struct bytes){text.data + from, i - from});
+        if (from < i)
+            err = buf_append(out, (struct bytes){text.data + from, i - from});
         from = i + 1;
         if (!err)
             err = c == '"' || c == '\\' ? buf_printf(out, "\\%c", c)
                   : c == '\n'           ? buf_append_text(out, "\\n")
                                         : buf_printf(out, "\\u%04x", c);
     }
-    if (!err)
+    if (!err && from < text.len)
         err = buf_append(out, (struct bytes){text.data + from, text.len - from});
     return err ? err : buf_append_byte(out, '"');
 }
@@ -203,7 +204,7 @@ static bool has(struct pairs pairs, struct bytes name)
     struct pair pair;
 
     while (next_pair(&pairs, &pair))
-        if (pair.key.len == name.len && memcmp(pair.key.data, name.data, name.len) == 0)
+        if (bytes_equal(pair.key, name))
             return true;
     return false;
 }
@@ -257,8 +258,7 @@ static bool in_attributes(const struct document *document, struct bytes name)
     struct pair pair;
 
     while (next_pair(&pairs, &pair)) {
-        struct bytes said = attribute_name(pair.key);
-        if (said.len == name.len && memcmp(said.data, name.data, name.len) == 0)
+        if (bytes_equal(attribute_name(pair.key), name))
             return true;
     }
     return false;

@@ -81,9 +81,11 @@ bool wire_skip(const uint8_t **at, const uint8_t *end, uint32_t tag)
 
 bool wire_next(struct bytes *rest, struct wire_field *ret_field)
 {
-    const uint8_t *at = rest->data, *end = rest->data + rest->len;
     struct wire_field field = {0};
 
+    if (rest->len == 0) /* data may be NULL */
+        return false;
+    const uint8_t *at = rest->data, *end = rest->data + rest->len;
     if (!wire_tag(&at, end, &field.tag))
         return false;
     field.number = field.tag >> 3;

@@ -60,7 +60,7 @@ class Authority:
 
 
 class Broker:
-    def __init__(self, version="4.4.0"):
+    def __init__(self, version=os.environ.get("SURGETANK_KAFKA", "4.4.0")):
         part = subprocess.run([ROOT / "hack/bed/build", "--path", f"kafka-{version}"], capture_output=True, text=True)
         self.lib = part.stdout.strip() + "/lib/*"
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="surgetank-broker-"))
@@ -164,7 +164,7 @@ class TokenEndpoint:
     """Grants tokens to those who know the secret, and keeps what it was asked."""
 
     def __init__(self, client="edge", secret="client-secret"):
-        self.client, self.secret, self.asked, self.granted = client, secret, [], 0
+        self.client, self.secret, self.asked, self.granted, self.refuse = client, secret, [], 0, False
         endpoint = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -172,7 +172,8 @@ class TokenEndpoint:
                 body = self.rfile.read(int(self.headers["Content-Length"])).decode()
                 endpoint.asked.append((self.headers.get("Authorization", ""), body))
                 credentials = f"{endpoint.client}:{endpoint.secret}".encode()
-                known = self.headers.get("Authorization") == "Basic " + base64.b64encode(credentials).decode()
+                wanted = "Basic " + base64.b64encode(credentials).decode()
+                known = not endpoint.refuse and self.headers.get("Authorization") == wanted
                 answer = {"error": "invalid_client"}
                 if known:
                     endpoint.granted += 1

@@ -77,6 +77,13 @@ class Edge:
         self.process = Process("edge", self.arguments, self.dir / "log", self.health)
         self.process.wait_ready()
 
+    def start_gateway(self):
+        """In place of the edge: the document's gateway."""
+        (self.dir / "pipeline.yaml").write_text(yaml.safe_dump(self.document))
+        arguments = ["gateway", "--gateway", "none", *self.arguments[3:]]
+        self.process = Process("gateway", arguments, self.dir / "log", self.health)
+        self.process.wait_ready()
+
     def post(self, signal, body, kind="application/x-protobuf"):
         """Sends one request, which must be acknowledged."""
         request = urllib.request.Request(f"http://127.0.0.1:{self.http}/v1/{signal}", body, {"Content-Type": kind})

@@ -3,6 +3,7 @@ nothing, and those that are put right are taken over without a restart. Needs no
 
 import contextlib
 import threading
+import time
 
 import pytest
 
@@ -86,6 +87,48 @@ def test_tokens_come_from_the_endpoint_and_a_wrong_secret_is_said(edge):
         assert endpoint.granted > 0
         assert "grant_type=client_credentials" in endpoint.asked[0][1] and "scope=kafka" in endpoint.asked[0][1]
     finally:
+        endpoint.close()
+
+
+def check_gateway(gateway, put_right):
+    """It gets its partitions once the credentials are right."""
+
+    def partitions():
+        state = gateway.process.state()
+        return state and state["intake"]["partitions"]
+
+    gateway.start_gateway()
+    time.sleep(3)
+    assert partitions() == 0
+    put_right()
+    until("the gateway has its partitions", 60, lambda: partitions() == 3)
+
+
+def test_a_gateway_takes_over_a_password_that_is_put_right(broker):
+    one = Edge(broker, "gateway-scram", [{"name": "traces"}], bootstrapServers=[broker.address("SASL")], tls=tls(),
+               sasl={"mechanism": "SCRAM-SHA-256", **LOGIN})
+    try:
+        write_secret(one.secrets, "tls", ca_crt=(broker.dir / "ca.crt").read_text())
+        write_secret(one.secrets, "login", user="edge", password="wrong")
+        check_gateway(one, lambda: write_secret(one.secrets, "login", password=USERS["edge"]))
+    finally:
+        one.close()
+
+
+def test_a_gateway_logs_in_with_tokens(broker):
+    endpoint = TokenEndpoint()
+    endpoint.refuse = True
+    one = Edge(broker, "gateway-oauth", [{"name": "traces"}], bootstrapServers=[broker.address("OAUTH")],
+               sasl={**OAUTH, "tokenEndpoint": endpoint.url})
+
+    def put_right():
+        endpoint.refuse = False
+
+    try:
+        write_secret(one.secrets, "client", id=endpoint.client, secret=endpoint.secret)
+        check_gateway(one, put_right)
+    finally:
+        one.close()
         endpoint.close()
 
 
