@@ -1,5 +1,21 @@
 /* net_server: HTTP/1.1 and HTTP/2 on one listening socket, in one loop's thread.
  *
+ *     edge: receive    gateway: export
+ *           |                 |
+ *      grpc_server       grpc_client     calls: framing, statuses, retry delays (grpc.h)
+ *           |                 |
+ *      net_request            |          a request, whole, and its answer; body_pool, net_budget
+ *           |                 |
+ *      http1  http2       grpc_conn      protocols, over http-parser and nghttp2
+ *           \ /               |
+ *         net_conn            |          which protocol, deadlines, lingering
+ *            |                |
+ *            +-- net_socket --+          a connection, with or without TLS (common/tls.h)
+ *                    |
+ *                net_loop                epoll, timers, tasks from other threads
+ *
+ * A file knows those below it and not those above; what comes up does so through callbacks.
+ *
  * Each connection says what it speaks: by ALPN over TLS, else by its first bytes (HTTP/2 with prior
  * knowledge, or HTTP/1.1). Several threads serve one port by opening a server each, on a loop of
  * its own, with the same address: the kernel spreads connections (SO_REUSEPORT). They share nothing

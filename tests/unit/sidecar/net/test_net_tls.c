@@ -4,6 +4,7 @@
 // link: tests/support/net_peer.c tests/support/certs.c
 #include "tests/support/test.h"
 
+#include "common/http_client.h"
 #include "common/tls.h"
 #include "sidecar/net/grpc_client.h"
 #include "sidecar/net/grpc_server.h"
@@ -11,6 +12,7 @@
 #include "tests/support/certs.h"
 #include "tests/support/net_peer.h"
 
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -307,6 +309,69 @@ static void test_follows_its_certificate_while_connections_go_on(void **state)
     expect(GRPC_CALL_ANSWERED, "");
 }
 
+/* ---- libcurl's side of it */
+
+struct fetched {
+    atomic_bool done;
+    enum err err;
+    int status;
+};
+
+static void on_fetched(void *context, enum err err, const struct http_response *response,
+                       const struct error *error)
+{
+    struct fetched *fetched = context;
+    (void)error;
+    fetched->err = err;
+    fetched->status = err ? 0 : http_response_status(response);
+    atomic_store(&fetched->done, true);
+}
+
+/* 200, or 0 if no connection could be trusted. */
+static int fetch(struct http_client *client, const struct http_tls *files)
+{
+    char url[64];
+    struct fetched fetched = {.done = false};
+    snprintf(url, sizeof url, "https://127.0.0.1:%u/", net_server_port(f.server));
+    const struct http_request request = {.method = "POST",
+                                         .url = url,
+                                         .tls = files,
+                                         .body = BYTES_LITERAL("hello"),
+                                         .total_timeout_ms = 10000,
+                                         .fresh_connection = true,
+                                         .on_done = on_fetched,
+                                         .context = &fetched};
+    assert_ok(http_submit(client, &request, NULL, NULL));
+    while (!atomic_load(&fetched.done))
+        net_loop_run_once(f.loop, 5);
+    return fetched.status;
+}
+
+/* The authority and the client's own certificate are read again for each connection. */
+static void test_http_client_follows_its_files(void **state)
+{
+    struct http_client *client = NULL;
+    const struct http_client_config config = {.name = "test"};
+    const struct http_tls files = {
+        .ca_file = f.ca, .cert_file = f.client_cert, .key_file = f.client_key};
+    (void)state;
+    cert_issue(f.authority, "client", 600, f.client_cert, f.client_key);
+    f.server_files.client_ca_file = f.ca;
+    start_server();
+    assert_ok(http_client_create(&config, &client, NULL));
+    assert_int_equal(fetch(client, &files), 200);
+
+    cert_issue(f.other, "server", 600, f.cert, f.key);
+    refresh(f.server_tls, OK, true);
+    assert_int_equal(fetch(client, &files), 0); /* a stranger now */
+    assert_int_equal(rename(f.other_ca, f.ca), 0);
+    refresh(f.server_tls, OK, true); /* it asks for clients of the other authority, too */
+    assert_int_equal(fetch(client, &files), 0);
+    cert_issue(f.other, "client", 600, f.client_cert, f.client_key);
+    assert_int_equal(fetch(client, &files), 200);
+    http_client_destroy(&client);
+}
+
 static void spoil(const char *file)
 {
     FILE *out = fopen(file, "w");
@@ -424,6 +489,7 @@ int main(void)
         TEST(test_says_when_the_server_does_not_speak_http2),
         TEST(test_says_when_the_server_speaks_no_tls),
         TEST(test_follows_its_certificate_while_connections_go_on),
+        TEST(test_http_client_follows_its_files),
         TEST(test_keeps_what_it_has_when_the_new_files_are_bad),
         TEST(test_names_the_file_that_it_cannot_use),
         TEST(test_serves_http1_over_tls),
