@@ -10,6 +10,7 @@
 #include "sidecar/edge/credentials.h"
 #include "sidecar/edge/edge_adopt.h"
 #include "sidecar/edge/edge_live.h"
+#include "sidecar/edge/edge_pods.h"
 #include "sidecar/edge/edge_state.h"
 #include "sidecar/edge/edge_tail.h"
 #include "sidecar/edge/produce.h"
@@ -225,40 +226,6 @@ static void on_stored(void *context)
         edge->options.stored(edge->options.stored_context);
 }
 
-/* ---- the pods of this node */
-
-static enum err set_pod_rules(struct edge *edge, const struct pipeline *pipeline,
-                              const struct pipeline_edge *wanted, struct error *error)
-{
-    AUTO(arena_fini) struct arena scratch = {0};
-    struct stamp_rule *rules = NULL;
-    size_t count = 0;
-
-    if (edge->pods == NULL)
-        return OK;
-    enum err err = edge_live_rules(pipeline, wanted, &scratch, &rules, &count, error);
-    return err ? err : pods_set_rules(edge->pods, rules, count, error);
-}
-
-/* Telemetry doesn't wait for the API server, and goes on without it. */
-static enum err open_pods(struct edge *edge, struct error *error)
-{
-    const struct pipeline_edge *wanted = edge->options.edge;
-    struct error trouble = {0};
-
-    if (!pipeline_watches_pods(wanted))
-        return OK;
-    const struct pipeline_kubernetes_metadata *metadata = wanted->kubernetes_metadata;
-    const struct pod_wishes wishes = {metadata->labels.items, metadata->annotations.items,
-                                      metadata->labels.count, metadata->annotations.count};
-    enum err err = pods_create(&wishes, &edge->pods, error);
-    if (!err)
-        err = set_pod_rules(edge, edge->options.pipeline, wanted, error);
-    if (!err && pods_start(edge->pods, getenv(NAMES_NODE_ENV), &trouble) != OK)
-        LOG_WARN("Goes on without kubernetesMetadata", LOG_STR("error", trouble.text));
-    return err;
-}
-
 static enum err open_tail(struct edge *edge, struct error *error)
 {
     bool by_path = pipeline_metadata_from(edge->options.edge, PIPELINE_METADATA_PATH);
@@ -442,7 +409,7 @@ enum err edge_start(const struct edge_options *options, struct edge **ret_edge, 
     if (!err)
         err = open_produce(edge, error);
     if (!err)
-        err = open_pods(edge, error);
+        err = edge_pods_open(options->pipeline, options->edge, &edge->pods, error);
     if (!err)
         edge_state_init(&edge->state, &edge->options, edge->spool, edge->produce);
     if (!err)
@@ -518,7 +485,7 @@ enum err edge_change(struct edge *edge, const struct pipeline *pipeline, struct 
     const struct spool_policy policy = policy_of(wanted);
     enum err err = edge_live_make(pipeline, wanted, &edge->budget, &live, error);
     if (!err)
-        err = set_pod_rules(edge, pipeline, wanted, error);
+        err = edge_pods_change(edge->pods, pipeline, wanted, error);
     if (!err)
         err = spool_set_policy(edge->spool, &policy, error);
     if (err) {
