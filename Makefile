@@ -136,7 +136,8 @@ bench-gateway: build $(BUILD)/tests/bench/bench_net ## a gateway, the Collector 
 	@hack/bed/in python3 tests/bench/gateway.py --peers
 bench-backlog: build ## how ten GiB drain when Kafka is back
 	@hack/bed/in python3 tests/bench/backlog.py
-soak: build ## a hundred kills and more, counted by identity, on the bed that is up; prints its seed
+soak: build $(BUILD)/tests/integration/test_tail_storm ## a hundred kills and more, counted by identity, on the bed that is up; prints its seed
+	@SURGETANK_STORM=10 $(BUILD)/tests/integration/test_tail_storm
 	@hack/bed/in python3 tests/soak/edge_kills.py
 INTEROP_PARTS ?= python interop-go interop-java otelcol# of hack/bed/build
 interop: build $(BUILD)/tests/interop/json_peer ## the edge with other people's clients: SDKs, Collector, HAProxy, h2spec

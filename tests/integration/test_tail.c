@@ -60,6 +60,25 @@ static void test_starts_at_the_end_of_what_was_there_before_it(void **state)
     tailing_check(&t, 20);
 }
 
+static void test_leaves_what_was_compressed_before_it_alone_for_good(void **state)
+{
+    char command[200];
+
+    (void)state;
+    t.source.start = TAIL_START_END;
+    tailing_write(tailing_path(&t, "a.log.1"), 90000, 1000, 10);
+    snprintf(command, sizeof command, "gzip %s", tailing_path(&t, "a.log.1"));
+    assert_int_equal(system(command), 0);
+    tailing_open(&t);
+    for (int i = 0; i < 2; i++) {
+        tailing_write(tailing_path(&t, "a.log"), (uint64_t)i * 10, 10, 10);
+        tailing_run(&t, 10, 5000);
+        tailing_check(&t, (uint64_t)i * 10 + 10);
+        tailing_close(&t);
+        tailing_open(&t);
+    }
+}
+
 static void test_an_unfinished_line_waits_for_its_end(void **state)
 {
     (void)state;
@@ -469,6 +488,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
         TEST(test_reads_files_that_are_there_and_what_is_added),
         TEST(test_starts_at_the_end_of_what_was_there_before_it),
+        TEST(test_leaves_what_was_compressed_before_it_alone_for_good),
         TEST(test_an_unfinished_line_waits_for_its_end),
         TEST(test_goes_on_where_it_was),
         TEST(test_finds_what_was_renamed_while_it_was_away),

@@ -1,6 +1,7 @@
 /* Promise: each line is in the spool once, also of a thousand files, of files that are renamed and
  * compressed twenty times a second, when the process is killed at random instants, and when the
- * spool is full. SURGETANK_SEED in the environment repeats a run. */
+ * spool is full. SURGETANK_SEED in the environment repeats a run; SURGETANK_STORM=N makes it N
+ * times as long, up to 18. */
 // link: tests/support/tailing.c
 #include "tests/support/test.h"
 
@@ -59,13 +60,21 @@ static void test_follows_a_thousand_files_with_few_of_them_open(void **state)
 
 enum { STORM_LINES = 100000, STORM_PADDING = 200, PER_FILE = 4000, PER_WRITE = 200 };
 
+static unsigned storm(void)
+{
+    const char *factor = getenv("SURGETANK_STORM");
+    unsigned long given = factor == NULL ? 1 : strtoul(factor, NULL, 10);
+    return given < 1 ? 1 : given > 18 ? 18 : (unsigned)given;
+}
+
 /* About 20 MB; a rotation every 800 KB, some 20 of them a second. */
 static void write_storm(bool compress)
 {
     char name[64], command[600];
+    uint64_t lines = (uint64_t)STORM_LINES * storm();
     unsigned files = 0;
 
-    for (uint64_t n = 0; n < STORM_LINES; n += PER_WRITE) {
+    for (uint64_t n = 0; n < lines; n += PER_WRITE) {
         if (n > 0 && n % PER_FILE == 0) {
             snprintf(name, sizeof name, "a.log.%u", ++files);
             rename(tailing_path(&t, "a.log"), tailing_path(&t, name));
@@ -94,12 +103,15 @@ static pid_t fork_storm(bool compress)
 
 static void test_keeps_up_with_a_storm_of_rotations(void **state)
 {
+    uint64_t lines = (uint64_t)STORM_LINES * storm();
+
     (void)state;
+    t.spool_bytes = UINT64_C(256) * storm() << 20;
     tailing_open(&t);
     pid_t writer = fork_storm(false);
-    tailing_run(&t, STORM_LINES, 60000);
+    tailing_run(&t, lines, 60000 * storm());
     waitpid(writer, NULL, 0);
-    tailing_check(&t, STORM_LINES);
+    tailing_check(&t, lines);
     assert_int_equal(tailing_state(&t).lost_bytes, 0);
 }
 
@@ -115,8 +127,9 @@ static void test_loses_and_doubles_nothing_when_it_is_killed(void **state)
     print_message("seed %u\n", seed);
     srand(seed);
     t.segment_bytes = 4 << 20; /* each start takes a new one */
+    t.spool_bytes = UINT64_C(256) * storm() << 20;
     pid_t writer = fork_storm(true);
-    for (int kills = 0; kills < 12; kills++) {
+    for (int kills = 0; kills < 12 * (int)storm(); kills++) {
         pid_t reader = fork();
         assert_true(reader >= 0);
         if (reader == 0) {
@@ -137,7 +150,7 @@ static void test_loses_and_doubles_nothing_when_it_is_killed(void **state)
         before = tail_records(t.tail);
         tailing_run_ms(&t, 300);
     } while (tail_records(t.tail) != before);
-    tailing_check(&t, STORM_LINES);
+    tailing_check(&t, (uint64_t)STORM_LINES * storm());
 }
 
 /* ---- a full spool */
