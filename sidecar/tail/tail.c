@@ -20,7 +20,7 @@ enum {
     OPEN_MAX_FILES = 4096,
     IDLE_MS = 500, /* the longest wait: graces, deadlines and files without events */
     BUSY_MS = 20,  /* between two looks at files that are being written */
-    SHOW_MS = 500, /* how old what tail_state() tells may be */
+    SHOW_MS = 100, /* how old what tail_state() tells may be */
 };
 
 /* ---- what is known from before */
@@ -210,8 +210,6 @@ static void show(struct tail *tail, uint64_t now_ms)
 
 void tail_state(struct tail *tail, struct tail_state *ret_state)
 {
-    if (!tail->running)
-        show(tail, clock_mono_ms());
     pthread_mutex_lock(&tail->lock);
     *ret_state = tail->shown;
     pthread_mutex_unlock(&tail->lock);

@@ -123,7 +123,7 @@ void tail_close(struct tail **tail);
  * nothing to do. True: there may be more to do at once. */
 bool tail_turn(struct tail *tail, uint32_t wait_ms);
 
-/* As of half a second ago at most, while the thread runs. */
+/* As of a tenth of a second ago, or of the last turn. */
 void tail_state(struct tail *tail, struct tail_state *ret_state);
 
 /* Records of all sources since the start, as of now. The thread that owns the tail. */

@@ -12,7 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { LINE_MAX_BYTES = 64 << 10, PATHS = 8, PATH_BYTES = 512, STORED_MS = 20000 };
+enum { LINE_MAX_BYTES = 64 << 10, PATHS = 8, PATH_BYTES = 512, STORED_MS = 20000, TOLD_MS = 150 };
 
 void tailing_begin(struct tailing *tailing)
 {
@@ -49,8 +49,10 @@ void tailing_open(struct tailing *tailing)
     struct error error = {0};
 
     snprintf(dir, sizeof dir, "%s/spool", tailing->dir);
-    const struct spool_config config = {
-        .dir = dir, .size_bytes = tailing->spool_bytes, .segment_bytes = tailing->segment_bytes};
+    const struct spool_config config = {.dir =
+                                            tailing->spool_dir != NULL ? tailing->spool_dir : dir,
+                                        .size_bytes = tailing->spool_bytes,
+                                        .segment_bytes = tailing->segment_bytes};
     if (spool_open(&config, &tailing->spool, &error))
         fail_msg("%s", error.text);
     const struct tail_options options = {.sources = &tailing->source,
@@ -72,6 +74,8 @@ void tailing_close(struct tailing *tailing)
 struct tail_source_state tailing_state(struct tailing *tailing)
 {
     struct tail_state state;
+
+    tailing_run_ms(tailing, TOLD_MS);
     tail_state(tailing->tail, &state);
     return state.sources[0];
 }

@@ -16,6 +16,7 @@ struct tailing {
     const char *paths[1];
     struct tail_source source;
     size_t open_max;
+    const char *spool_dir;               /* NULL: beside the logs */
     uint64_t spool_bytes, segment_bytes; /* 0: the spool's default */
     struct spool *spool;
     struct tail *tail;
