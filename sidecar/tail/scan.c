@@ -12,6 +12,7 @@
 #include <stdlib.h>
 
 enum {
+    LISTING_SHARE = 10,        /* a tenth of the time at most */
     LIST_AGAIN_MS = 20,        /* events of one rotation come together */
     DIRS_BYTES_MAX = 64 << 10, /* more directories than that: scan everything */
     FOUND_MAX = TAIL_FILES_MAX * 2,
@@ -153,6 +154,7 @@ static void list_dirs(struct tail *tail, uint64_t now_ms)
             if (tail_source_wants_dir(tail->inputs[i].source, (const char *)dirs.data + at))
                 scan_input(tail, &tail->inputs[i], (const char *)dirs.data + at, now_ms);
     buf_fini(&dirs);
+    tail->listing_ms = clock_mono_ms() - now_ms;
 }
 
 void tail_scan(struct tail *tail, uint64_t now_ms)
@@ -181,7 +183,7 @@ static void note_dir(struct tail *tail, const char *dir, size_t len, uint64_t no
         at += strlen(known) + 1;
     }
     if (tail->dirs.len == 0)
-        tail->dirs_ms = now_ms + LIST_AGAIN_MS;
+        tail->dirs_ms = now_ms + LIST_AGAIN_MS + LISTING_SHARE * tail->listing_ms;
     if (tail->dirs.len > DIRS_BYTES_MAX ||
         buf_append(&tail->dirs, (struct bytes){(const uint8_t *)dir, len}) ||
         buf_append_byte(&tail->dirs, 0)) {
@@ -204,12 +206,12 @@ struct event {
 
 static void wrote(struct tail *tail, const char *dir, const char *name)
 {
-    size_t len = strlen(dir);
+    uint64_t hash = tail_path_hash(dir, name);
 
     for (size_t i = 0; i < tail->table.len; i++) {
         struct tail_entry *entry = tail->table.entries[i];
-        if (entry->named && strncmp(entry->path, dir, len) == 0 && entry->path[len] == '/' &&
-            strcmp(entry->path + len + 1, name) == 0)
+        if (entry->path_hash == hash &&
+            entry->named) /* another one of that hash is asked in vain */
             entry->wrote = true;
     }
 }

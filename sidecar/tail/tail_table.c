@@ -21,6 +21,12 @@ uint64_t tail_source_key(const struct tail_source *source)
     return hash(UINT64_C(0xcbf29ce484222325), source->name, strlen(source->name) + 1);
 }
 
+uint64_t tail_path_hash(const char *dir, const char *name)
+{
+    uint64_t made = hash(UINT64_C(0xcbf29ce484222325), dir, strlen(dir));
+    return name == NULL ? made : hash(hash(made, "/", 1), name, strlen(name));
+}
+
 void tail_table_init(struct tail_table *table, size_t entries_max, size_t open_max)
 {
     *table = (struct tail_table){.max = entries_max < TAIL_FILES_MAX ? entries_max : TAIL_FILES_MAX,
@@ -228,6 +234,7 @@ struct tail_entry *tail_table_split(struct tail_table *table, struct tail_entry 
         return NULL;
     }
     other->path = path;
+    other->path_hash = entry->path_hash;
     other->source = entry->source;
     other->source_key = entry->source_key;
     other->group = entry->group;
@@ -305,6 +312,7 @@ static enum err adopt(struct tail_table *table, struct tail_entry *entry,
             return ERR_NOMEM;
         free(entry->path);
         entry->path = path;
+        entry->path_hash = tail_path_hash(path, NULL);
         entry->changed = true;
     }
     if (found->size > entry->file.size || entry->orphan)

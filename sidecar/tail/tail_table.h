@@ -45,8 +45,9 @@ struct tail_entry {
     const struct tail_source *source;
     uint64_t source_key, group; /* hashes of the source's name, and of it with the base path */
     struct tail_file file;
-    char *path;     /* the last one known */
-    uint64_t order; /* in the group: rising with age's opposite */
+    char *path;         /* the last one known */
+    uint64_t path_hash; /* tail_path_hash() of it */
+    uint64_t order;     /* in the group: rising with age's opposite */
 
     struct lines_mark mark; /* how far its lines are in batches */
     struct lines *lines;    /* what is pending beyond; NULL: nothing is, read at mark.resume */
@@ -89,6 +90,9 @@ void tail_table_init(struct tail_table *table, size_t entries_max, size_t open_m
 void tail_table_fini(struct tail_table *table);
 
 uint64_t tail_source_key(const struct tail_source *source);
+
+/* The same for "dir/name" in two pieces; `name` NULL: `dir` is all. */
+uint64_t tail_path_hash(const char *dir, const char *name);
 
 /* Takes in a mark from the spool. Damaged ones are passed over. */
 void tail_table_recover(struct tail_table *table, uint64_t id, struct bytes value, uint64_t now_ms,
