@@ -284,31 +284,33 @@ void edge_tail_close(struct edge_tail **tail)
 
 /* ---- what it tells */
 
-#define SOURCE_METRIC(variable, metric_name, metric_kind, text)                        \
+#define GAUGE(variable, metric_name, text)                                             \
     static const struct metric_desc variable = {.name = "surgetank_tail_" metric_name, \
-                                                .kind = metric_kind,                   \
+                                                .kind = METRIC_GAUGE,                  \
+                                                .help = text,                          \
+                                                .labels = {"source"}}
+#define COUNTER(variable, metric_name, text)                                           \
+    static const struct metric_desc variable = {.name = "surgetank_tail_" metric_name, \
+                                                .kind = METRIC_COUNTER,                \
                                                 .help = text,                          \
                                                 .labels = {"source"}}
 
-SOURCE_METRIC(files_desc, "files", METRIC_GAUGE, "Files that are followed.");
-SOURCE_METRIC(bytes_desc, "read_bytes_total", METRIC_COUNTER, "Bytes read from files.");
-SOURCE_METRIC(records_desc, "records_total", METRIC_COUNTER, "Records made of lines.");
-SOURCE_METRIC(unread_desc, "unread_bytes", METRIC_GAUGE,
-              "Bytes in files that are followed and not read yet.");
-SOURCE_METRIC(oldest_desc, "oldest_unread_seconds", METRIC_GAUGE,
-              "For how long the file that waits longest has had something unread.");
-SOURCE_METRIC(lost_desc, "lost_bytes_total", METRIC_COUNTER,
-              "Bytes that are known to have gone with their file before they were read.");
-SOURCE_METRIC(lost_files_desc, "lost_files_total", METRIC_COUNTER,
-              "Files that went before they were read to their end.");
-SOURCE_METRIC(truncations_desc, "truncations_total", METRIC_COUNTER, "Files begun anew.");
-SOURCE_METRIC(refused_desc, "refused_files_total", METRIC_COUNTER,
-              "Times that a file could not be followed.");
-SOURCE_METRIC(errors_desc, "read_errors_total", METRIC_COUNTER, "Reads that failed.");
-SOURCE_METRIC(invalid_desc, "invalid_lines_total", METRIC_COUNTER,
-              "Lines that were not in the format, and were kept as they stood.");
-SOURCE_METRIC(cut_desc, "cut_lines_total", METRIC_COUNTER,
-              "Lines that became several records, for their length or for waiting.");
+GAUGE(files_desc, "files", "Files that are followed.");
+COUNTER(bytes_desc, "read_bytes_total", "Bytes read from files.");
+COUNTER(records_desc, "records_total", "Records made of lines.");
+GAUGE(unread_desc, "unread_bytes", "Bytes in files that are followed and not read yet.");
+GAUGE(oldest_desc, "oldest_unread_seconds",
+      "For how long the file that waits longest has had something unread.");
+COUNTER(lost_desc, "lost_bytes_total",
+        "Bytes that are known to have gone with their file before they were read.");
+COUNTER(lost_files_desc, "lost_files_total", "Files that went before they were read to their end.");
+COUNTER(truncations_desc, "truncations_total", "Files begun anew.");
+COUNTER(refused_desc, "refused_files_total", "Times that a file could not be followed.");
+COUNTER(errors_desc, "read_errors_total", "Reads that failed.");
+COUNTER(invalid_desc, "invalid_lines_total",
+        "Lines that were not in the format, and were kept as they stood.");
+COUNTER(cut_desc, "cut_lines_total",
+        "Lines that became several records, for their length or for waiting.");
 
 static const struct metric_desc paused_desc = {
     .name = "surgetank_tail_paused",

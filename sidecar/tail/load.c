@@ -23,8 +23,9 @@ enum {
 
 static void put_key(uint8_t key[static SPOOL_MARK_KEY], char what, uint64_t number)
 {
-    memset(key, 0, SPOOL_MARK_KEY);
-    memcpy(key, "tail", 4);
+    static const uint8_t ours[SPOOL_MARK_KEY] = {'t', 'a', 'i', 'l'};
+
+    memcpy(key, ours, sizeof ours);
     key[4] = (uint8_t)what;
     for (int i = 0; i < 8; i++) /* rising numbers sort */
         key[8 + i] = (uint8_t)(number >> (56 - 8 * i));
