@@ -138,8 +138,9 @@ static void count_sync(struct store *store, uint64_t took_ns, enum err err)
     pthread_mutex_unlock(&store->lock);
 }
 
-/* Syncs what was written in the lane, and lets the readers have it. */
-static enum err sync_lane(struct store *store, enum signal lane_id, struct error *error)
+/* Syncs what was written in the lane, the frames up to `end`, and lets the readers have them. */
+static enum err sync_lane(struct store *store, enum signal lane_id, struct frame_buf *at,
+                          const struct frame_buf *end, struct error *error)
 {
     struct lane *lane = &store->lanes[lane_id];
     uint64_t marks_from = lane->marks_from;
@@ -163,6 +164,8 @@ static enum err sync_lane(struct store *store, enum signal lane_id, struct error
     if (marks_from != lane->marks_from)
         store->freeable = true; /* a segment may have been kept for its marks only */
     lane->marks_from = marks_from;
+    for (; at != end; at = at->next)
+        recent_keep(store, lane, at);
     pthread_cond_broadcast(&store->readable);
     pthread_mutex_unlock(&store->lock);
     return OK;
@@ -231,7 +234,7 @@ void store_commit(struct store *store, enum signal lane, struct frame_buf *frame
         if (!err || err == ERR_FULL) {
             if (written != NULL)
                 written(context, at, rest);
-            err = sync_lane(store, lane, error);
+            err = sync_lane(store, lane, at, rest, error);
         }
         if (!err) {
             apply_marks(store, lane, at, rest);

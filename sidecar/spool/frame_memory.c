@@ -42,6 +42,9 @@ void frame_memory_give(struct frame_memory **memory_at)
         return;
     struct store *store = memory->store;
     *memory_at = NULL;
+    if (memory->lent != NULL)
+        recent_release(store, memory->lent);
+    memory->lent = NULL;
     pthread_mutex_lock(&store->cache_lock);
     bool keep = store->cache_count < CACHED_MAX && memory->cap <= CACHED_CAP_MAX;
     if (keep) {

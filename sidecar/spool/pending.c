@@ -63,6 +63,7 @@ void pending_reset(struct frame_buf *frame)
     frame->len = 0;
     frame->header = (struct frame_header){0};
     frame->sealed = false;
+    frame->lent = false;
     frame->err = OK;
     frame->waiters = NULL;
     frame->waiters_tail = &frame->waiters;

@@ -37,6 +37,8 @@ struct frame_buf {
 
     struct frame_header header; /* counts and times; the rest when it is written */
     bool sealed;
+    bool lent;     /* to readers, see recent.h; set and looked at by the committer */
+    unsigned refs; /* then: who has it */
     enum err err;
     struct spool_waiter *waiters, **waiters_tail;
     uint32_t requests;

@@ -17,6 +17,8 @@
  * its turn among those that went ahead. What is acknowledged ahead is saved together with the
  * cursor, so a crash brings back as little as ever. When the cursor gets there it jumps.
  *
+ * A reader close behind the committer gets frames from memory, the others from the files.
+ *
  * A frame that can't be read any more (bit rot) is skipped and counted, exactly, by its items. So
  * is what SPOOL_DROP_OLDEST takes from under a reader: `lost_items` of the next frame says it too.
  *

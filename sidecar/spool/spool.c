@@ -442,22 +442,33 @@ static void commit_lane(struct spool *spool, enum signal lane_id, struct frame_b
     }
 }
 
-/* Gives buffers back for the next group; those made for one large request are freed. */
+/* A buffer for the next group; one that was made for a large request is freed. */
+static void give_back(void *context, struct frame_buf *frame)
+{
+    struct spool *spool = context;
+
+    if (frame->limits.entries != spool->limits.entries) {
+        pending_destroy(&frame);
+        return;
+    }
+    pending_reset(frame);
+    pthread_mutex_lock(&spool->queue_lock);
+    frame->next = spool->buffers;
+    spool->buffers = frame;
+    spool->buffer_count++;
+    pthread_mutex_unlock(&spool->queue_lock);
+}
+
+/* What readers have still goes back when they are done. */
 static void recycle(struct spool *spool, struct frame_buf *frames)
 {
     while (frames != NULL) {
         struct frame_buf *frame = frames;
         frames = frame->next;
-        if (frame->limits.entries != spool->limits.entries) {
-            pending_destroy(&frame);
-            continue;
-        }
-        pending_reset(frame);
-        pthread_mutex_lock(&spool->queue_lock);
-        frame->next = spool->buffers;
-        spool->buffers = frame;
-        spool->buffer_count++;
-        pthread_mutex_unlock(&spool->queue_lock);
+        if (frame->lent)
+            recent_release(spool->store, frame);
+        else
+            give_back(spool, frame);
     }
 }
 
@@ -573,6 +584,8 @@ enum err spool_open(const struct spool_config *config, struct spool **ret_spool,
         return err;
     spool->store->nudge = nudge;
     spool->store->nudge_context = spool;
+    spool->store->give_back = give_back;
+    spool->store->give_back_context = spool;
     uint64_t room = store_segment_room(spool->store);
     spool->limits = pending_limits(room);
     spool->request_max = (size_t)(room - FRAME_HEADER - FRAME_ENTRY);
@@ -603,6 +616,16 @@ static void abandon_replicated(struct store *store)
     pthread_mutex_unlock(&store->lock);
 }
 
+/* With no reader open nothing is wanted. */
+static void drop_recent(struct store *store)
+{
+    pthread_mutex_lock(&store->lock);
+    for (int i = 0; i < SIGNAL_COUNT; i++)
+        recent_tidy(store, &store->lanes[i]);
+    ASSERT(store->lent_count == 0); /* frames must have been released */
+    pthread_mutex_unlock(&store->lock);
+}
+
 void spool_close(struct spool **spool_at)
 {
     struct spool *spool = *spool_at;
@@ -613,6 +636,8 @@ void spool_close(struct spool **spool_at)
         stop_committer(spool);
     if (spool->store != NULL)
         abandon_replicated(spool->store);
+    if (spool->store != NULL)
+        drop_recent(spool->store);
     store_close(&spool->store);
     drop_buffers(spool, 0);
     pthread_mutex_destroy(&spool->queue_lock);

@@ -14,7 +14,8 @@
  *   - `done` with OK in mode SYNCED: the request outlives kill -9 and power loss at any instant.
  *   - Damage on disk costs the damaged frames, is counted by items, and never refuses a start.
  *   - Bytes on disk stay within `size_bytes`; memory within `pending_max_bytes`, one read buffer
- * for each frame that a reader holds, and a few hundred bytes for each segment.
+ *     for each frame that a reader holds, a few MiB of frames for readers that are close behind,
+ *     and a few hundred bytes for each segment.
  *   - A lane always gets its share of the disk, whatever the others do.
  *   - Numbers that add up, for each lane and reader, across restarts:
  *       accepted items = delivered + waiting + dropped + damaged

@@ -134,6 +134,8 @@ bool store_housekeep(struct store *store)
     bool expired = store_expire(store);
 
     pthread_mutex_lock(&store->lock);
+    for (int i = 0; i < SIGNAL_COUNT; i++)
+        recent_tidy(store, &store->lanes[i]);
     bool freeable = store->freeable || expired;
     bool moved = store->cursors_moved;
     pthread_mutex_unlock(&store->lock);

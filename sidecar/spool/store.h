@@ -21,6 +21,7 @@
 #include "sidecar/spool/lock.h"
 #include "sidecar/spool/marks.h"
 #include "sidecar/spool/pending.h"
+#include "sidecar/spool/recent.h"
 #include "sidecar/spool/segment.h"
 #include "sidecar/spool/stretch.h"
 
@@ -47,6 +48,7 @@ struct lane {
     struct spool_reader readers[SPOOL_READERS_MAX];
     struct spool_waiter *replicated, **replicated_tail; /* waiting for the readers, by sequence */
     struct marks *marks; /* as of `synced`; NULL: there never were any */
+    struct recent recent;
     uint64_t marks_from; /* they can be rebuilt from the segments from here on */
     atomic_uint mark_count;
     struct spool_lane_stats stats;
@@ -80,6 +82,11 @@ struct store {
     struct policy *policy;        /* for the committer to take; NULL: nothing changed */
     void (*nudge)(void *context); /* tells the committer that `freeable` is set; may be NULL */
     void *nudge_context;
+    unsigned lent_count; /* frames in memory that are in a ring or with a reader */
+
+    /* Takes a frame that nobody uses any more, with the lock held; NULL: none is lent. */
+    void (*give_back)(void *context, struct frame_buf *frame);
+    void *give_back_context;
 
     /* The committer's own. */
     int lock_fd;
@@ -185,6 +192,7 @@ struct frame_memory {
     struct spool_frame frame; /* first: a frame handed out is its memory */
     struct store *store;
     struct frame_memory *next;
+    struct frame_buf *lent; /* the frame is in there; NULL: in `bytes` */
     uint8_t *bytes;
     size_t cap;
     uint32_t entry; /* where spool_frame_entry() was last, and how far into data and meta */

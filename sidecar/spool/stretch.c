@@ -255,7 +255,8 @@ static enum err read_frame(struct stretch *stretch, const struct segment *segmen
 static void deliver(struct stretch *stretch, struct frame_memory *memory,
                     const struct frame_header *header)
 {
-    const uint8_t *data = memory->bytes + FRAME_HEADER;
+    const uint8_t *bytes = memory->lent != NULL ? memory->lent->bytes : memory->bytes;
+    const uint8_t *data = bytes + FRAME_HEADER;
     struct spool_position *position = &stretch->position;
 
     *position = (struct spool_position){header->seq + 1, header->items_before + header->items,
@@ -278,6 +279,25 @@ static void deliver(struct stretch *stretch, struct frame_memory *memory,
         .end = *position,
     };
     stretch->lost = 0;
+}
+
+/* Hands out the frame if it is still in memory. */
+static bool deliver_recent(struct stretch *stretch, struct frame_memory *memory)
+{
+    struct lane *lane = lane_of(stretch);
+    struct frame_buf *frame = recent_take(lane, stretch->position.seq);
+
+    if (frame == NULL)
+        return false;
+    const struct frame_header *header = &frame->header;
+    if (stretch->segment != NULL && stretch->segment->number != header->number)
+        stretch->segment = NULL;
+    if (header->items_before > stretch->position.items)
+        skip_hole(stretch, header->seq, header->items_before);
+    memory->lent = frame;
+    deliver(stretch, memory, header);
+    recent_tidy(stretch->reader->store, lane);
+    return true;
 }
 
 /* Looks for a frame behind the place, where there was none. The lock is held, and released for the
@@ -364,6 +384,10 @@ static enum err read_place(struct stretch *stretch, struct frame_memory *memory,
 enum err stretch_step(struct stretch *stretch, struct frame_memory *memory, bool *ret_done,
                       struct error *error)
 {
+    if (deliver_recent(stretch, memory)) {
+        *ret_done = true;
+        return OK;
+    }
     if (find_place(stretch))
         return read_place(stretch, memory, ret_done, error);
     struct spool_position limit = stretch_limit(stretch);

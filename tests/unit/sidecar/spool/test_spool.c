@@ -5,6 +5,7 @@
 #include "tests/support/test.h"
 
 #include "sidecar/spool/reader.h"
+#include "sidecar/spool/store.h"
 #include "tests/support/fault_disk.h"
 
 #include <pthread.h>
@@ -441,6 +442,58 @@ static void test_wakes_a_reader_that_waits(void **state)
     spool_close(&spool);
 }
 
+/* ---- frames that are still in memory */
+
+static void test_hands_out_what_is_still_in_memory_without_reading(void **state)
+{
+    (void)state;
+    struct spool *spool = start(16);
+    struct spool_reader *reader = open_reader(spool, SIGNAL_TRACES);
+    struct spool_frame *frame = NULL;
+
+    /* The first one is behind a jump of the sequence, so the reader does not look near. */
+    assert_ok(append_and_wait(spool, SIGNAL_TRACES, bytes_from("on disk")));
+    assert_ok(spool_reader_next(reader, 0, &frame, NULL));
+    spool_reader_ack(reader, frame->end);
+    spool_frame_release(&frame);
+    assert_ok(append_and_wait(spool, SIGNAL_TRACES, bytes_from("on disk and in memory")));
+    fault_disk_fail(1, true, ERR_IO);
+    assert_ok(spool_reader_next(reader, 0, &frame, NULL));
+    fault_disk_fail(0, false, OK);
+    assert_true(bytes_equal(frame->data, bytes_from("on disk and in memory")));
+    assert_true(bytes_equal(spool_frame_entry(frame, 0).data, frame->data));
+    spool_reader_ack(reader, frame->end);
+    spool_frame_release(&frame);
+    spool_reader_close(&reader);
+    spool_close(&spool);
+}
+
+/* A reader may hold as many frames as it likes: beyond some, they are read from the disk. */
+static void test_lends_no_more_buffers_than_it_can_spare(void **state)
+{
+    (void)state;
+    enum { HELD = 3 * RECENT_LENT };
+    struct spool *spool = start(64);
+    struct spool_reader *reader = open_reader(spool, SIGNAL_TRACES);
+    struct spool_frame *held[HELD] = {NULL};
+
+    for (uint64_t n = 0; n < HELD; n++) {
+        assert_ok(append_and_wait(spool, SIGNAL_TRACES, (struct bytes){(uint8_t *)&n, sizeof n}));
+        assert_ok(spool_reader_next(reader, 0, &held[n], NULL));
+    }
+    struct store *store = spool_store(spool);
+    pthread_mutex_lock(&store->lock);
+    assert_int_equal(store->lent_count, RECENT_LENT);
+    pthread_mutex_unlock(&store->lock);
+    for (uint64_t n = 0; n < HELD; n++) {
+        assert_true(bytes_equal(held[n]->data, (struct bytes){(uint8_t *)&n, sizeof n}));
+        spool_reader_ack(reader, held[n]->end);
+        spool_frame_release(&held[n]);
+    }
+    spool_reader_close(&reader);
+    spool_close(&spool);
+}
+
 /* ---- marks */
 
 struct marks_seen {
@@ -551,6 +604,8 @@ test_refuses_marks_that_might_not_fit_and_takes_them_again_when_some_are_forgott
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_hands_out_what_is_still_in_memory_without_reading),
+        cmocka_unit_test(test_lends_no_more_buffers_than_it_can_spare),
         cmocka_unit_test(test_keeps_marks_with_and_without_data),
         cmocka_unit_test(
             test_refuses_marks_that_might_not_fit_and_takes_them_again_when_some_are_forgotten),
