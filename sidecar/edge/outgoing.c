@@ -446,8 +446,7 @@ static enum err new_half(const struct message *whole, struct otlp_slices *slices
     if (half == NULL)
         return error_set(error, ERR_NOMEM, "a half of a message");
     if (value.len > 0)
-        if (value.len > 0)
-            memcpy(half->owned, value.data, value.len);
+        memcpy(half->owned, value.data, value.len);
     memcpy(half->key, whole->key, sizeof half->key);
     half->key_len = whole->key_len;
     half->part = whole->part;

@@ -104,7 +104,9 @@ static void on_assign(struct consumer *consumer, rd_kafka_topic_partition_list_t
 {
     rd_kafka_resp_err_t code = rd_kafka_committed(consumer->client, partitions, ASK_MS);
 
-    if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
+    if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
+        kafka_health_ok(&consumer->health); /* who answers lets us in */
+    else
         LOG_WARN("Could not read the group's offsets at once; the client will",
                  LOG_STR("reason", rd_kafka_err2str(code)));
     for (int i = 0; i < partitions->cnt; i++) {

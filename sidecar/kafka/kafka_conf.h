@@ -48,7 +48,7 @@ struct kafka_health {
 
 void kafka_health_init(struct kafka_health *health);
 void kafka_health_fini(struct kafka_health *health);
-void kafka_health_ok(struct kafka_health *health); /* something was delivered or fetched */
+void kafka_health_ok(struct kafka_health *health); /* Kafka has answered something that counts */
 void kafka_health_read(struct kafka_health *health, char *text, size_t size,
                        uint64_t *ret_since_ms);
 

@@ -268,6 +268,8 @@ enum err producer_describe(struct producer *producer, const char *topic, uint32_
         }
     }
     rd_kafka_metadata_destroy(metadata);
+    if (!err)
+        kafka_health_ok(&producer->health); /* who answers lets us in */
     return err;
 }
 

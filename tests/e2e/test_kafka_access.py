@@ -3,7 +3,6 @@ nothing, and those that are put right are taken over without a restart. Needs no
 
 import contextlib
 import threading
-import time
 
 import pytest
 
@@ -90,7 +89,7 @@ def test_tokens_come_from_the_endpoint_and_a_wrong_secret_is_said(edge):
         endpoint.close()
 
 
-def check_gateway(gateway, put_right):
+def check_gateway(gateway, says, put_right):
     """It gets its partitions once the credentials are right."""
 
     def partitions():
@@ -98,10 +97,11 @@ def check_gateway(gateway, put_right):
         return state and state["intake"]["partitions"]
 
     gateway.start_gateway()
-    time.sleep(3)
+    until("the gateway says what is wrong", 40, lambda: says in gateway.process.state()["intake"]["trouble"])
     assert partitions() == 0
     put_right()
     until("the gateway has its partitions", 60, lambda: partitions() == 3)
+    assert not gateway.process.state()["intake"]["trouble"]
 
 
 def test_a_gateway_takes_over_a_password_that_is_put_right(broker):
@@ -110,7 +110,7 @@ def test_a_gateway_takes_over_a_password_that_is_put_right(broker):
     try:
         write_secret(one.secrets, "tls", ca_crt=(broker.dir / "ca.crt").read_text())
         write_secret(one.secrets, "login", user="edge", password="wrong")
-        check_gateway(one, lambda: write_secret(one.secrets, "login", password=USERS["edge"]))
+        check_gateway(one, "uthentication", lambda: write_secret(one.secrets, "login", password=USERS["edge"]))
     finally:
         one.close()
 
@@ -126,7 +126,7 @@ def test_a_gateway_logs_in_with_tokens(broker):
 
     try:
         write_secret(one.secrets, "client", id=endpoint.client, secret=endpoint.secret)
-        check_gateway(one, put_right)
+        check_gateway(one, "oken", put_right)
     finally:
         one.close()
         endpoint.close()
