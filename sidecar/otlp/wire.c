@@ -79,7 +79,7 @@ bool wire_skip(const uint8_t **at, const uint8_t *end, uint32_t tag)
     return whole;
 }
 
-bool wire_next(struct bytes *rest, struct wire_field *ret_field)
+bool wire_next_other(struct bytes *rest, struct wire_field *ret_field)
 {
     struct wire_field field = {0};
 

@@ -89,7 +89,26 @@ struct wire_field {
     struct bytes whole;   /* from the tag to the end of the value */
 };
 
-bool wire_next(struct bytes *rest, struct wire_field *ret_field);
+/* What wire_next() does for all but the commonest fields. */
+bool wire_next_other(struct bytes *rest, struct wire_field *ret_field);
+
+/* Most fields are length-delimited, with a tag and a length of one byte each. */
+static inline bool wire_next(struct bytes *rest, struct wire_field *ret_field)
+{
+    const uint8_t *at = rest->data;
+
+    if (rest->len < 2 || at[0] >= 0x80 || (at[0] & 7) != WIRE_LEN || at[0] < 8 || at[1] >= 0x80 ||
+        rest->len - 2 < at[1])
+        return wire_next_other(rest, ret_field);
+    size_t whole = (size_t)at[1] + 2;
+    *ret_field = (struct wire_field){.tag = at[0],
+                                     .number = at[0] >> 3,
+                                     .type = WIRE_LEN,
+                                     .payload = {at + 2, at[1]},
+                                     .whole = {at, whole}};
+    *rest = (struct bytes){at + whole, rest->len - whole};
+    return true;
+}
 
 /* ---- writing */
 

@@ -92,18 +92,23 @@ static enum err write_made(const struct attributes *attributes, const struct att
     return err ? err : out_close(out, &mark);
 }
 
+/* What stays is copied in runs. */
 enum err attributes_write(const struct attributes *attributes, struct buf *out)
 {
     struct bytes rest = attributes->message;
     const struct attribute *next = attributes->list;
+    const uint8_t *copied = rest.data;
     struct wire_field field;
     enum err err = OK;
 
     while (rest.len > 0 && wire_next(&rest, &field) && err == OK) {
-        bool gone = is_attribute(attributes, &field) && next++->gone;
-        if (!gone)
-            err = buf_append(out, field.whole);
+        if (!is_attribute(attributes, &field) || !next++->gone)
+            continue;
+        err = buf_append(out, (struct bytes){copied, (size_t)(field.whole.data - copied)});
+        copied = rest.data;
     }
+    if (!err)
+        err = buf_append(out, (struct bytes){copied, (size_t)(rest.data - copied)});
     for (; next != attributes->list + attributes->count && err == OK; next++)
         if (!next->gone)
             err = write_made(attributes, next, out);

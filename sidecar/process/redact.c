@@ -49,7 +49,7 @@ static void plan_steps(struct redact *redact)
             struct step *step = &redact->steps[id][field->number];
             if (field->kind == OTLP_KIND_MESSAGE)
                 *step = (struct step){DESCEND, (uint8_t)field->child};
-            else if (is_text((enum otlp_message_id)id, field->name))
+            else if (redact->pattern_count > 0 && is_text((enum otlp_message_id)id, field->name))
                 *step = (struct step){TEXT, 0};
         }
     }
@@ -74,7 +74,6 @@ enum err redact_create(const struct pipeline_redact *wanted, struct redact **ret
     AUTO(redact_destroy) struct redact *redact = calloc(1, sizeof *redact);
     if (redact == NULL)
         return error_set(error, ERR_NOMEM, "redact");
-    plan_steps(redact);
     redact->keys = arena_zalloc(&redact->arena, (wanted->keys.count + 1) * sizeof *redact->keys);
     /* NOLINTNEXTLINE(bugprone-sizeof-expression): an array of pointers */
     redact->patterns =
@@ -93,6 +92,7 @@ enum err redact_create(const struct pipeline_redact *wanted, struct redact **ret
             return error_prefix(error, err, "redact, pattern %zu", i);
         redact->pattern_count++;
     }
+    plan_steps(redact);
     MOVE(*ret_redact, redact);
     return OK;
 }
@@ -204,6 +204,24 @@ static enum err redact_field(struct redact *redact, struct step step,
     return OK;
 }
 
+/* Most attributes are a key and a scalar, and stay: those cost nothing but the look. */
+static bool stays(struct redact *redact, struct step step, struct bytes key_value)
+{
+    struct bytes key, any;
+    struct wire_field field;
+
+    if (step.deed != DESCEND || step.child != OTLP_KEY_VALUE)
+        return false;
+    value_of_attribute(key_value, &key, &any);
+    if (is_secret(redact, key) || any.len == 0 || !wire_next(&any, &field) || any.len > 0 ||
+        field.number == ANY_ARRAY || field.number == ANY_MAP)
+        return false;
+    for (size_t i = 0; field.number == ANY_STRING && i < redact->pattern_count; i++)
+        if (regex_search(redact->patterns[i], field.payload, 0, NULL, 0) != REGEX_NO)
+            return false;
+    return key_value.len == key.len + field.whole.len + 4;
+}
+
 static enum err go_through(struct redact *redact, enum otlp_message_id id, struct bytes message,
                            struct buf *out, bool *ret_changed)
 {
@@ -224,7 +242,7 @@ static enum err go_through(struct redact *redact, enum otlp_message_id id, struc
         struct step step = {KEEP, 0};
         if (field.number <= OTLP_FIELDS_MAX && field.type == WIRE_LEN)
             step = redact->steps[id][field.number];
-        if (step.deed == KEEP || field.payload.len == 0)
+        if (step.deed == KEEP || field.payload.len == 0 || stays(redact, step, field.payload))
             continue;
         enum err err = buf_append(out, (struct bytes){copied, (size_t)(field.whole.data - copied)});
         if (!err)

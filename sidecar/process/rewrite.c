@@ -11,6 +11,7 @@ struct writing {
     const struct rewrite_hooks *hooks;
     struct buf *out;
     struct buf merged[2]; /* heads that came in several parts */
+    struct bytes run;     /* of the input, to be copied when something else is written */
     enum otlp_message_id item;
     uint32_t kept, dropped; /* items so far */
 };
@@ -22,6 +23,36 @@ struct head {
 };
 
 static enum err write_level(struct writing *writing, unsigned level, struct bytes container);
+
+/* ---- what is copied */
+
+static enum err flush(struct writing *writing)
+{
+    struct bytes run = writing->run;
+
+    writing->run = (struct bytes){0};
+    return buf_append(writing->out, run);
+}
+
+/* Neighbours become one run. */
+static enum err copy(struct writing *writing, struct bytes whole)
+{
+    struct bytes *run = &writing->run;
+
+    if (run->len > 0 && run->data + run->len == whole.data) {
+        run->len += whole.len;
+        return OK;
+    }
+    enum err err = flush(writing);
+    *run = whole;
+    return err;
+}
+
+static enum err put(struct writing *writing, uint32_t number, struct bytes payload)
+{
+    enum err err = flush(writing);
+    return err ? err : out_field(writing->out, number, payload);
+}
 
 /* ---- heads */
 
@@ -94,8 +125,8 @@ static enum err write_item(struct writing *writing, const struct wire_field *fie
     if (!keep)
         return OK;
     if (bytes.data == field->payload.data && bytes.len == field->payload.len)
-        return buf_append(writing->out, field->whole);
-    return out_field(writing->out, field->number, bytes);
+        return copy(writing, field->whole);
+    return put(writing, field->number, bytes);
 }
 
 static enum err write_container(struct writing *writing, unsigned level,
@@ -104,16 +135,20 @@ static enum err write_container(struct writing *writing, unsigned level,
     uint32_t kept = writing->kept, dropped = writing->dropped;
     struct out_mark mark;
 
-    enum err err = out_open(writing->out, field->number, field->payload.len, &mark);
+    enum err err = flush(writing);
+    if (!err)
+        err = out_open(writing->out, field->number, field->payload.len, &mark);
     if (!err)
         err = write_level(writing, level, field->payload);
     if (err)
         return err;
     if (writing->kept == kept && writing->dropped > dropped) {
+        writing->run = (struct bytes){0};
         out_undo(writing->out, &mark);
         return OK;
     }
-    return out_close(writing->out, &mark);
+    err = flush(writing);
+    return err ? err : out_close(writing->out, &mark);
 }
 
 static enum err write_metadata(struct writing *writing, const struct wire_field *field)
@@ -124,8 +159,8 @@ static enum err write_metadata(struct writing *writing, const struct wire_field 
     if (err)
         return err;
     if (bytes.data == field->payload.data && bytes.len == field->payload.len)
-        return buf_append(writing->out, field->whole);
-    return out_field(writing->out, field->number, bytes);
+        return copy(writing, field->whole);
+    return put(writing, field->number, bytes);
 }
 
 /* The kind of point that is in a field of Metric. */
@@ -150,7 +185,7 @@ static enum err write_head(struct writing *writing, struct head *head)
     if (head->done)
         return OK;
     head->done = true;
-    return out_field(writing->out, HEAD, head->bytes);
+    return put(writing, HEAD, head->bytes);
 }
 
 static enum err write_field(struct writing *writing, unsigned level, struct head *head,
@@ -163,7 +198,7 @@ static enum err write_field(struct writing *writing, unsigned level, struct head
     if (writing->signal == SIGNAL_METRICS && level == REWRITE_METRIC && field->number == METADATA &&
         field->type == WIRE_LEN && writing->hooks->metadata != NULL)
         return write_metadata(writing, field);
-    return buf_append(writing->out, field->whole);
+    return copy(writing, field->whole);
 }
 
 static enum err write_level(struct writing *writing, unsigned level, struct bytes container)
@@ -194,6 +229,8 @@ enum err rewrite(enum signal signal, struct bytes request, const struct rewrite_
                               .item = signal == SIGNAL_TRACES ? OTLP_SPAN : OTLP_LOG_RECORD};
 
     enum err err = write_level(&writing, 0, request);
+    if (!err)
+        err = flush(&writing);
     buf_fini(&writing.merged[0]);
     buf_fini(&writing.merged[1]);
     if (!err)

@@ -10,18 +10,35 @@ uint32_t value_attributes_field(enum otlp_message_id message)
     return 0;
 }
 
+/* As SDKs write it: 0a len key 12 len value, and nothing behind. */
+static inline bool is_plain(struct bytes key_value, struct bytes *ret_key, struct bytes *ret_any)
+{
+    const uint8_t *at = key_value.data;
+
+    if (key_value.len < 4 || at[0] != 0x0a || at[1] >= 0x80 || key_value.len < (size_t)at[1] + 4)
+        return false;
+    const uint8_t *value = at + 2 + at[1];
+    if (value[0] != 0x12 || value[1] >= 0x80 || key_value.len != (size_t)at[1] + 4 + value[1])
+        return false;
+    *ret_key = (struct bytes){at + 2, at[1]};
+    *ret_any = (struct bytes){value + 2, value[1]};
+    return true;
+}
+
 void value_of_attribute(struct bytes key_value, struct bytes *ret_key, struct bytes *ret_any)
 {
     struct bytes key = {0}, any = {0};
     struct wire_field field;
 
+    if (is_plain(key_value, ret_key, ret_any))
+        return;
     while (key_value.len > 0 && wire_next(&key_value, &field)) {
         if (field.type != WIRE_LEN)
             continue;
         if (field.number == KEY_VALUE_KEY)
             key = field.payload;
-        else if (field.number == KEY_VALUE_VALUE)
-            any = field.payload;
+        else if (field.number == KEY_VALUE_VALUE && (field.payload.len > 0 || any.data == NULL))
+            any = field.payload; /* they merge, so an empty one changes nothing */
     }
     *ret_key = key;
     *ret_any = any;
