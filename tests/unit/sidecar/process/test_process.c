@@ -400,6 +400,15 @@ static void test_redacts_bodies_scopes_exemplars_and_metadata(void **state)
                                     "\"metadata\":[" KV("m", "[redacted]") "]}]}]}]}");
 }
 
+static void test_a_text_that_cannot_be_searched_is_replaced_whole(void **state)
+{
+    (void)state;
+    check(
+        SIGNAL_LOGS, "        - redact: {patterns: ['^(a|aa)+$']}\n",
+        LOGS("", RECORD("9", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaab")),
+        LOGS("", RECORD("9", "[redacted]")));
+}
+
 /* ---- what nobody knows */
 
 #define UNKNOWN "\xa2\x06\x01x" /* field 100, a string */
@@ -481,6 +490,7 @@ int main(void)
         cmocka_unit_test(test_what_cannot_be_parsed_goes_on_and_is_counted),
         cmocka_unit_test(test_redacts_keys_and_patterns_wherever_they_are),
         cmocka_unit_test(test_redacts_bodies_scopes_exemplars_and_metadata),
+        cmocka_unit_test(test_a_text_that_cannot_be_searched_is_replaced_whole),
         cmocka_unit_test(test_unknown_fields_survive_at_every_level),
         cmocka_unit_test(test_says_when_the_result_is_too_large),
     };
