@@ -405,6 +405,8 @@ struct pipeline_gateway {
     const char *group_id;
     enum pipeline_offset initial_offset;
     struct pipeline_map consumer_properties; /* librdkafka's, over those of kafka */
+    struct pipeline_processor *processors;
+    size_t processor_count;
     int64_t batch_max_items, batch_max_bytes, batch_timeout_ms;
     struct pipeline_export export;
     int64_t retry_initial_ms, retry_max_ms;

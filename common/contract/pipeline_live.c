@@ -22,7 +22,7 @@ static const char *const edge_live[] = {
     NULL,
 };
 static const char *const gateway_live[] = {
-    "batch", "export", "retry", "deadLetter.holdAbove", NULL,
+    "processors", "batch", "export", "retry", "deadLetter.holdAbove", NULL,
 };
 
 /* The controller's, or Kubernetes'. */

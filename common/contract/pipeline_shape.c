@@ -534,6 +534,8 @@ static const struct field gateway_fields[] = {
     STRINGS("from", pipeline_gateway, from_names, PIPELINE_TOPICS_MAX, .required = true,
             .syntax = syntax_dns_label, .advice = "Write the names of topics, as in [traces]"),
     GROUP("consumer", &shape_consumer),
+    LIST("processors", pipeline_gateway, processors, processor_count, PIPELINE_PROCESSORS_MAX,
+         &shape_processor, false, NULL),
     GROUP("batch", &shape_batch),
     REQUIRED_GROUP("export", &shape_export, "Write the one backend, as in otlp"),
     GROUP("retry", &shape_retry),

@@ -185,6 +185,7 @@ void pipeline_validate_gateway(const struct pipeline *pipeline,
 
     validate_from(pipeline, gateway, path, faults);
     validate_dead_letter(pipeline, gateway, path, faults);
+    pipeline_validate_processors(gateway->processors, gateway->processor_count, path, faults);
     fault_path(path, "export", at);
     if (gateway->export.endpoint == NULL && !faults_at(faults, at))
         fault_add(faults, at, "Write otlp: {endpoint: HOST:PORT}", "names no backend");

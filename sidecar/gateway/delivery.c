@@ -133,11 +133,11 @@ static void free_request(struct request *request)
     free(request);
 }
 
-void delivery_add(struct delivery *delivery, struct parcel *parcel, uint64_t now_ms)
+static void fill(struct delivery *delivery, struct piece *piece, uint64_t now_ms)
 {
     const struct pipeline_gateway *gateway = delivery->options.gateway;
-    struct request **filling = &delivery->filling[parcel->signal];
-    struct piece *piece = new_piece(parcel, parcel->value, parcel->items);
+    enum signal signal = piece->parcel->signal;
+    struct request **filling = &delivery->filling[signal];
 
     if (*filling != NULL &&
         ((*filling)->bytes + piece->value.len > (size_t)gateway->batch_max_bytes ||
@@ -146,7 +146,7 @@ void delivery_add(struct delivery *delivery, struct parcel *parcel, uint64_t now
         *filling = NULL;
     }
     if (*filling == NULL)
-        *filling = new_request(delivery, parcel->signal, now_ms);
+        *filling = new_request(delivery, signal, now_ms);
     add_piece(*filling, piece);
     if ((*filling)->bytes >= (size_t)gateway->batch_max_bytes ||
         (*filling)->items >= (uint64_t)gateway->batch_max_items ||
@@ -154,6 +154,20 @@ void delivery_add(struct delivery *delivery, struct parcel *parcel, uint64_t now
         make_ready(delivery, *filling);
         *filling = NULL;
     }
+}
+
+void delivery_add(struct delivery *delivery, struct parcel *parcel, uint64_t now_ms)
+{
+    fill(delivery, new_piece(parcel, parcel->value, parcel->items), now_ms);
+}
+
+void delivery_add_made(struct delivery *delivery, struct parcel *parcel, uint8_t **owned,
+                       size_t size, uint32_t items, uint64_t now_ms)
+{
+    struct piece *piece = new_piece(parcel, (struct bytes){*owned, size}, items);
+
+    MOVE(piece->owned, *owned);
+    fill(delivery, piece, now_ms);
 }
 
 void delivery_flush(struct delivery *delivery)
@@ -178,6 +192,11 @@ static void bury(struct delivery *delivery, struct piece *piece, const char *rea
         piece->next->place = &piece->next;
     delivery->buried = piece;
     delivery->options.bury(delivery->options.context, piece, reason);
+}
+
+void delivery_give_up(struct delivery *delivery, struct parcel *parcel, const char *reason)
+{
+    bury(delivery, new_piece(parcel, parcel->value, parcel->items), reason);
 }
 
 void delivery_buried(struct delivery *delivery, struct piece *piece)

@@ -80,6 +80,13 @@ void delivery_change(struct delivery *delivery, const struct pipeline_gateway *g
 
 void delivery_add(struct delivery *delivery, struct parcel *parcel, uint64_t now_ms);
 
+/* What was made of the parcel goes in its place; takes the value's memory. */
+void delivery_add_made(struct delivery *delivery, struct parcel *parcel, uint8_t **owned,
+                       size_t size, uint32_t items, uint64_t now_ms);
+
+/* It is for the dead letters as it is. */
+void delivery_give_up(struct delivery *delivery, struct parcel *parcel, const char *reason);
+
 /* Sends what is due. Returns when to call again at the latest (monotonic ms). */
 uint64_t delivery_run(struct delivery *delivery, uint64_t now_ms);
 

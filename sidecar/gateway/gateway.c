@@ -13,6 +13,7 @@
 #include "sidecar/gateway/dead_letters.h"
 #include "sidecar/gateway/delivery.h"
 #include "sidecar/gateway/intake.h"
+#include "sidecar/gateway/prepare.h"
 #include "sidecar/kafka/kafka_access.h"
 #include "sidecar/net/net_loop.h"
 
@@ -29,6 +30,7 @@ struct change {
     struct gateway *gateway;
     struct pipeline *pipeline, *pipeline_of_export; /* two copies: they are let go of apart */
     struct export *export;                          /* NULL: the backend stays as it is */
+    struct prepare *prepare;
     uint64_t until_ms; /* then what is in flight is given up, and sent again */
     struct error error;
     bool done; /* guarded by the gateway's lock */
@@ -43,6 +45,7 @@ struct gateway {
     struct pipeline *taken,
         *taken_of_export;  /* what delivery and export were changed to, or NULL */
     struct change *change; /* waits for an idle moment */
+    struct prepare *prepare;
     struct delivery *delivery;
     struct dead_letters *dead_letters;
     struct intake *intake;
@@ -61,7 +64,7 @@ struct gateway {
     pthread_mutex_t lock; /* guards what follows, and the pipeline in `options` */
     struct delivery_state delivery_state;
     struct intake_state intake_state;
-    uint64_t dead_count, dead_waiting;
+    uint64_t dead_count, dead_waiting, filtered_items;
     char dead_trouble[256];
     bool ready;
 };
@@ -88,7 +91,9 @@ static void on_wake(void *context)
 static void on_deliver(void *context, struct parcel *parcel)
 {
     struct gateway *gateway = context;
-    delivery_add(gateway->delivery, parcel, clock_mono_ms());
+
+    if (prepare_parcel(gateway->prepare, gateway->delivery, parcel, clock_mono_ms()))
+        on_wake(gateway);
 }
 
 static void on_parcel_done(void *context, struct parcel *parcel)
@@ -137,6 +142,7 @@ static void publish(struct gateway *gateway)
     gateway->intake->kind->state(gateway->intake, &gateway->intake_state);
     gateway->dead_count = dead_letters_count(gateway->dead_letters);
     gateway->dead_waiting = dead_letters_waiting(gateway->dead_letters);
+    gateway->filtered_items = prepare_filtered(gateway->prepare);
     dead_letters_trouble(gateway->dead_letters, gateway->dead_trouble,
                          sizeof gateway->dead_trouble);
     pthread_mutex_unlock(&gateway->lock);
@@ -169,6 +175,7 @@ static void swap(struct gateway *gateway, struct change *change)
     struct pipeline *before = gateway->taken;
 
     delivery_change(gateway->delivery, self, change->export);
+    prepare_change(gateway->prepare, &change->prepare);
     if (change->export != NULL) {
         pipeline_free(&gateway->taken_of_export);
         MOVE(gateway->taken_of_export, change->pipeline_of_export);
@@ -239,6 +246,8 @@ enum err gateway_change(struct gateway *gateway, const struct pipeline *pipeline
     struct change change = {.gateway = gateway, .task = {.run = begin_change}};
 
     enum err err = copy_pipeline(pipeline, &change.pipeline, error);
+    if (!err)
+        err = prepare_open(pipeline_gateway(pipeline, name), &change.prepare, error);
     if (!err && !pipeline_same_at(gateway->options.pipeline, pipeline, false, name, "export"))
         err = copy_pipeline(pipeline, &change.pipeline_of_export, error);
     if (!err) {
@@ -251,6 +260,7 @@ enum err gateway_change(struct gateway *gateway, const struct pipeline *pipeline
         if (err && error != NULL)
             *error = change.error;
     }
+    prepare_close(&change.prepare);
     pipeline_free(&change.pipeline);
     pipeline_free(&change.pipeline_of_export);
     return err ? error_prefix(error, err, "gateway '%s'", name) : OK;
@@ -265,7 +275,17 @@ static bool is_drained(struct gateway *gateway, uint64_t now_ms)
 
     delivery_state(gateway->delivery, &delivery);
     return now_ms >= gateway->stop_at_ms || (delivery.in_flight == 0 && delivery.waiting == 0 &&
+                                             !prepare_has_empty(gateway->prepare) &&
                                              dead_letters_waiting(gateway->dead_letters) == 0);
+}
+
+/* Parcels of which processors have left nothing. */
+static void end_empty(struct gateway *gateway, uint64_t now_ms)
+{
+    struct parcel *parcel = NULL;
+
+    while ((parcel = prepare_next_empty(gateway->prepare)) != NULL)
+        gateway->intake->kind->done(gateway->intake, parcel, now_ms);
 }
 
 static void on_tick(struct net_timer *timer)
@@ -274,6 +294,7 @@ static void on_tick(struct net_timer *timer)
     uint64_t now_ms = clock_mono_ms();
 
     uint64_t intake_ms = gateway->intake->kind->poll(gateway->intake, now_ms);
+    end_empty(gateway, now_ms);
     dead_letters_poll(gateway->dead_letters, now_ms);
     if (gateway->change != NULL)
         finish_change(gateway, now_ms);
@@ -399,6 +420,7 @@ struct json *gateway_state(struct gateway *gateway)
     part = json_set_object(root, "ledger");
     json_set_number(part, "consumedItems", (double)intake->consumed_items);
     json_set_number(part, "deliveredItems", (double)delivery->delivered_items);
+    json_set_number(part, "filteredItems", (double)gateway->filtered_items);
     json_set_number(part, "deadLetters", (double)gateway->dead_count);
     json_set_number(part, "deadLettersWaiting", (double)gateway->dead_waiting);
     json_set_number(part, "rejectedItems", (double)delivery->rejected);
@@ -507,6 +529,8 @@ enum err gateway_start(const struct gateway_options *options, struct gateway **r
     cond_init(&gateway->changed);
     enum err err = net_loop_create(&gateway->loop, error);
     if (!err)
+        err = prepare_open(options->gateway, &gateway->prepare, error);
+    if (!err)
         err = open_export(gateway, error);
     if (!err)
         err = open_dead_letters(gateway, error);
@@ -548,6 +572,7 @@ void gateway_stop(struct gateway **gateway, uint32_t grace_ms)
     export_close(&gone->export); /* what is under way is answered, and made ready again */
     dead_letters_close(&gone->dead_letters);
     delivery_close(&gone->delivery);
+    prepare_close(&gone->prepare);
     if (gone->intake != NULL)
         gone->intake->kind->close(gone->intake);
     net_loop_destroy(&gone->loop);

@@ -65,8 +65,8 @@ void gateway_kick(struct gateway *gateway);
  *               "inFlight":N,"waiting":N},
  *    "intake":{"protocol":"consumer","partitions":N,"heldBytes":N,"trouble":""},
  *    "deadLetters":{"waiting":N,"trouble":""},
- *    "ledger":{"consumedItems":N,"deliveredItems":N,"deadLetters":N,"rejectedItems":N,
- *              "repeats":N,"undecodable":N,"missedMessages":N}} */
+ *    "ledger":{"consumedItems":N,"deliveredItems":N,"filteredItems":N,"deadLetters":N,
+ *              "rejectedItems":N,"repeats":N,"undecodable":N,"missedMessages":N}} */
 struct json *gateway_state(struct gateway *gateway);
 
 #endif

@@ -25,7 +25,8 @@ struct parcel {
     enum signal signal;
     struct bytes value; /* OTLP, the intake's until done; empty: undecodable, see `raw` */
     uint32_t items;
-    uint32_t pieces; /* not done yet; delivery's */
+    uint32_t pieces;           /* not done yet; delivery's */
+    struct parcel *next_empty; /* nothing of it was left; the wiring's */
 };
 
 /* One part of a parcel's items, alone or with others in a request. */

@@ -202,7 +202,7 @@ def topic(**fields):
 REFUSED = {
     "names no topic": gateway(**{"from": ["nothing"]}),
     "write at most replicationFactor": topic(minInsyncReplicas=5),
-    "isn't built yet": gateway(processors=[{"filter": {"drop": "true"}}]),
+    "isn't built yet": gateway(rateLimit={"itemsPerSecond": 10}),
     "unknown field": gateway(form="traces"),
     "write at least one address": lambda spec: spec["kafka"].update(bootstrapServers=[]),
 }

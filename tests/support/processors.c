@@ -5,7 +5,7 @@
 
 #include <stdio.h>
 
-enum { TEXT_MAX = 16384 };
+enum { TEXT_MAX = 32768 };
 
 struct pipeline *processors_pipeline(const char *processors, const char *routes)
 {
