@@ -26,6 +26,7 @@ struct pipeline *processors_pipeline(const char *processors, const char *routes)
              "    - {name: metrics}\n"
              "    - {name: logs}\n"
              "    - {name: red-logs, signal: logs}\n"
+             "    - {name: blue-logs, signal: logs}\n"
              "    - {name: red-traces, signal: traces}\n"
              "  gateways:\n"
              "    - {name: g, from: [traces], export: {otlp: {endpoint: 'x:1'}}}\n"

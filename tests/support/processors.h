@@ -10,8 +10,8 @@
 #include "common/contract/pipeline.h"
 #include "sidecar/process/process.h"
 
-/* A pipeline with Kafka, topics traces, metrics and logs and, beside these, red-logs and
- * red-traces; its one edge has these processors and routes. "[]" is none. */
+/* A pipeline with Kafka, topics traces, metrics and logs and, beside these, red-logs,
+ * blue-logs and red-traces; its one edge has these processors and routes. "[]" is none. */
 struct pipeline *processors_pipeline(const char *processors, const char *routes);
 
 struct process *processors_make(const char *processors);

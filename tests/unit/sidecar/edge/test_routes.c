@@ -118,6 +118,20 @@ static void test_the_first_route_that_is_true_decides(void **state)
                                                       "-: " LOGS("{" SCOPE(ITEM("5")) "}") "\n");
 }
 
+static void test_three_topics_get_their_own(void **state)
+{
+    (void)state;
+    split(SIGNAL_LOGS,
+          "        - {when: 'severity == \"ERROR\"', to: red-logs}\n"
+          "        - {when: 'severity == \"INFO\"', to: blue-logs}\n",
+          LOGS("{" SCOPE(ITEM("9") "," ITEM("5") "," ITEM("17") "," ITEM("10")) "}"),
+          "blue-logs: " LOGS("{" SCOPE(ITEM("9") "," ITEM(
+              "10")) "}") "\n"
+                          "-: " LOGS("{" SCOPE(ITEM("5")) "}") "\n"
+                                                               "red-logs: " LOGS(
+                                                                   "{" SCOPE(ITEM("17")) "}") "\n");
+}
+
 static void test_a_route_is_about_the_signal_of_its_topic(void **state)
 {
     (void)state;
@@ -204,6 +218,7 @@ int main(void)
         cmocka_unit_test(test_whole_resources_go_their_ways),
         cmocka_unit_test(test_items_of_one_scope_are_cut_apart),
         cmocka_unit_test(test_the_first_route_that_is_true_decides),
+        cmocka_unit_test(test_three_topics_get_their_own),
         cmocka_unit_test(test_a_route_is_about_the_signal_of_its_topic),
         cmocka_unit_test(test_stops_where_emit_fails),
         cmocka_unit_test(test_tags_depend_on_the_name_alone_and_strangers_mean_the_default),

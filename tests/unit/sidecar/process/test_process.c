@@ -348,7 +348,7 @@ static void test_redacts_keys_and_patterns_wherever_they_are(void **state)
         "card", value) "]}}]}}}"
     check(SIGNAL_TRACES,
           "        - redact: {keys: [card], patterns: ['\\b\\d{4}-\\d{4}\\b', 'secret-\\w+']}\n",
-          SPANS(ATTRIBUTES(KVI("card", "5") "," KV("x", "a 1234-5678 b secret-z")),
+          SPANS(ATTRIBUTES(KVI("card", "5") "," KV("x", "a 1234-5678 b secret-z, 8765-4321.")),
                 "{\"name\":\"pay 1234-5678\"," ATTRIBUTES(KV("k", "v") "," NESTED(
                     "n")) ",\"events\":[{\"name\":\"secret-"
                           "e\"," ATTRIBUTES(
@@ -361,7 +361,8 @@ static void test_redacts_keys_and_patterns_wherever_they_are(void **state)
                                                            "8")) "}],"
                                                                  "\"status\":{\"message\":\"no "
                                                                  "secret-s!\",\"code\":2}}"),
-          SPANS(ATTRIBUTES(KV("card", "[redacted]") "," KV("x", "a [redacted] b [redacted]")),
+          SPANS(ATTRIBUTES(
+                    KV("card", "[redacted]") "," KV("x", "a [redacted] b [redacted], [redacted].")),
                 "{\"name\":\"pay [redacted]\"," ATTRIBUTES(KV("k", "v") "," NESTED("[redacted]")) ",\"events\":[{\"name\":\"[redacted]\"," ATTRIBUTES(
                     KV("card",
                        "[redacted]")) "}],\"links\":[{" ATTRIBUTES(KV("k",

@@ -109,6 +109,10 @@ static void test_keeps_what_keep_is_true_of_and_never_drops_points(void **state)
     assert_int_equal(
         left(SIGNAL_LOGS, none, "{\"resourceLogs\":[{\"scopeLogs\":[{\"logRecords\":[{},{}]}]}]}"),
         0);
+    assert_int_equal(left(SIGNAL_LOGS,
+                          "        - sample: {ratio: 0, keep: 'status != \"error\"'}\n",
+                          "{\"resourceLogs\":[{\"scopeLogs\":[{\"logRecords\":[{},{}]}]}]}"),
+                     0); /* it is about spans */
     assert_int_equal(left(SIGNAL_METRICS, none,
                           "{\"resourceMetrics\":[{\"scopeMetrics\":[{\"metrics\":[{\"name\":\"a\","
                           "\"gauge\":{\"dataPoints\":[{},{}]}}]}]}]}"),
