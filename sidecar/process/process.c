@@ -276,7 +276,7 @@ static enum err take_versions(struct process *process, struct versions *versions
         size_t size = process->turns[0].len;
         uint8_t *kept = arena_alloc(&versions->arena, size + 1);
         if (kept == NULL)
-            return ERR_FULL;
+            return size > versions->arena.max - versions->arena.used ? ERR_FULL : ERR_NOMEM;
         if (size > 0)
             memcpy(kept, process->turns[0].data, size);
         now = (struct bytes){kept, size};

@@ -104,7 +104,8 @@ static void open_edge(struct edge *edge, const char *tokens)
 
 static void close_edge(struct edge *edge)
 {
-    net_peer_run_for(edge->loop, 20);
+    for (int i = 0; i < 100 && (i == 0 || receive_in_spool(edge->receive) > 0); i++)
+        net_peer_run_for(edge->loop, 20);
     assert_int_equal(receive_in_spool(edge->receive), 0);
     receive_close(&edge->receive);
     refine_close(&edge->refine);
