@@ -75,9 +75,8 @@ enum err redact_create(const struct pipeline_redact *wanted, struct redact **ret
     if (redact == NULL)
         return error_set(error, ERR_NOMEM, "redact");
     redact->keys = arena_zalloc(&redact->arena, (wanted->keys.count + 1) * sizeof *redact->keys);
-    /* NOLINTNEXTLINE(bugprone-sizeof-expression): an array of pointers */
-    redact->patterns =
-        arena_zalloc(&redact->arena, (wanted->patterns.count + 1) * sizeof(*redact->patterns));
+    size_t patterns_size = (wanted->patterns.count + 1) * sizeof(struct regex *); /* NOLINT */
+    redact->patterns = arena_zalloc(&redact->arena, patterns_size);
     if (redact->keys == NULL || redact->patterns == NULL)
         return error_set(error, ERR_NOMEM, "redact");
     for (size_t i = 0; i < wanted->keys.count; i++) {
