@@ -289,9 +289,9 @@ static SHAPE(container_logs, pipeline_container_logs);
 static const struct field files_fields[] = {
     STRING("name", pipeline_files, name, .required = true, .max = 63,
            .syntax = syntax_dns_label, .advice = LABEL_ADVICE),
-    STRINGS("paths", pipeline_files, paths, PIPELINE_PATHS_MAX, .required = true, .syntax = syntax_directory,
+    STRINGS("paths", pipeline_files, paths, PIPELINE_PATHS_MAX, .required = true, .syntax = syntax_glob,
             .advice = "Write a glob of absolute paths, as in /var/log/app/*.log"),
-    STRINGS("exclude", pipeline_files, exclude, 32, .syntax = syntax_directory,
+    STRINGS("exclude", pipeline_files, exclude, 32, .syntax = syntax_glob,
             .advice = "Write a glob of absolute paths, as in /var/log/app/debug-*.log"),
     WORD("parser", pipeline_files, parser, "raw", parser_words),
     MAP("attributes", pipeline_files, attributes, 32, .value_max = 1024, .syntax = syntax_attribute,

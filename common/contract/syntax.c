@@ -107,6 +107,19 @@ enum err syntax_directory(const char *text, struct error *error)
     return OK;
 }
 
+/* Each ** can match in as many ways as a path is deep. */
+enum err syntax_glob(const char *text, struct error *error)
+{
+    enum { ANY_DEPTH_MAX = 4 };
+    unsigned found = 0;
+
+    for (const char *at = strstr(text, "**"); at != NULL; at = strstr(at + 2, "**"))
+        found++;
+    if (found > ANY_DEPTH_MAX)
+        return error_set(error, ERR_INVALID, "has ** more than %d times", ANY_DEPTH_MAX);
+    return syntax_directory(text, error);
+}
+
 enum err syntax_start_at(const char *text, struct error *error)
 {
     uint64_t wall_ns;

@@ -16,6 +16,7 @@ enum err syntax_directory(const char *text, struct error *error);     /* absolut
 enum err syntax_header(const char *text, struct error *error);        /* name of an HTTP header */
 enum err syntax_label(const char *text, struct error *error);     /* key of label or annotation */
 enum err syntax_attribute(const char *text, struct error *error); /* key of an attribute */
+enum err syntax_glob(const char *text, struct error *error);      /* of absolute paths */
 enum err syntax_start_at(const char *text, struct error *error);  /* end, beginning, a time */
 
 #endif

@@ -284,34 +284,48 @@ void edge_tail_close(struct edge_tail **tail)
 
 /* ---- what it tells */
 
-#define GAUGE(variable, metric_name, text)                                             \
-    static const struct metric_desc variable = {.name = "surgetank_tail_" metric_name, \
-                                                .kind = METRIC_GAUGE,                  \
-                                                .help = text,                          \
-                                                .labels = {"source"}}
-#define COUNTER(variable, metric_name, text)                                           \
-    static const struct metric_desc variable = {.name = "surgetank_tail_" metric_name, \
-                                                .kind = METRIC_COUNTER,                \
-                                                .help = text,                          \
-                                                .labels = {"source"}}
+/* What is told of each input, as a metric and in /debug/state. */
+static const struct figure {
+    struct metric_desc metric;
+    const char *key;
+    size_t offset; /* in struct tail_source_state */
+} figures[] = {
+#define FIGURE(of, kind_of, metric_name, text, json_key)                                  \
+    {                                                                                     \
+        {.name = (metric_name), .kind = (kind_of), .help = (text), .labels = {"source"}}, \
+            json_key, offsetof(struct tail_source_state, of)                              \
+    }
+    FIGURE(files, METRIC_GAUGE, "surgetank_tail_files", "Files that are followed.", "files"),
+    FIGURE(bytes, METRIC_COUNTER, "surgetank_tail_read_bytes_total", "Bytes read from files.",
+           "bytes"),
+    FIGURE(records, METRIC_COUNTER, "surgetank_tail_records_total", "Records made of lines.",
+           "records"),
+    FIGURE(unread_bytes, METRIC_GAUGE, "surgetank_tail_unread_bytes",
+           "Bytes in files that are followed and not read yet.", "unreadBytes"),
+    FIGURE(lost_bytes, METRIC_COUNTER, "surgetank_tail_lost_bytes_total",
+           "Bytes that are known to have gone with their file before they were read.", "lostBytes"),
+    FIGURE(lost_files, METRIC_COUNTER, "surgetank_tail_lost_files_total",
+           "Files that went before they were read to their end.", "lostFiles"),
+    FIGURE(truncations, METRIC_COUNTER, "surgetank_tail_truncations_total", "Files begun anew.",
+           "truncations"),
+    FIGURE(refused_files, METRIC_COUNTER, "surgetank_tail_refused_files_total",
+           "Times that a file could not be followed.", "refusedFiles"),
+    FIGURE(read_errors, METRIC_COUNTER, "surgetank_tail_read_errors_total", "Reads that failed.",
+           "readErrors"),
+    FIGURE(lines.invalid, METRIC_COUNTER, "surgetank_tail_invalid_lines_total",
+           "Lines that were not in the format, and were kept as they stood.", "invalidLines"),
+    FIGURE(lines.cut, METRIC_COUNTER, "surgetank_tail_cut_lines_total",
+           "Lines that became several records, for their length or for waiting.", "cutLines"),
+#undef FIGURE
+};
 
-GAUGE(files_desc, "files", "Files that are followed.");
-COUNTER(bytes_desc, "read_bytes_total", "Bytes read from files.");
-COUNTER(records_desc, "records_total", "Records made of lines.");
-GAUGE(unread_desc, "unread_bytes", "Bytes in files that are followed and not read yet.");
-GAUGE(oldest_desc, "oldest_unread_seconds",
-      "For how long the file that waits longest has had something unread.");
-COUNTER(lost_desc, "lost_bytes_total",
-        "Bytes that are known to have gone with their file before they were read.");
-COUNTER(lost_files_desc, "lost_files_total", "Files that went before they were read to their end.");
-COUNTER(truncations_desc, "truncations_total", "Files begun anew.");
-COUNTER(refused_desc, "refused_files_total", "Times that a file could not be followed.");
-COUNTER(errors_desc, "read_errors_total", "Reads that failed.");
-COUNTER(invalid_desc, "invalid_lines_total",
-        "Lines that were not in the format, and were kept as they stood.");
-COUNTER(cut_desc, "cut_lines_total",
-        "Lines that became several records, for their length or for waiting.");
+enum { FIGURES = sizeof figures / sizeof figures[0] };
 
+static const struct metric_desc oldest_desc = {
+    .name = "surgetank_tail_oldest_unread_seconds",
+    .kind = METRIC_GAUGE,
+    .help = "For how long the file that waits longest has had something unread.",
+    .labels = {"source"}};
 static const struct metric_desc paused_desc = {
     .name = "surgetank_tail_paused",
     .kind = METRIC_GAUGE,
@@ -319,22 +333,18 @@ static const struct metric_desc paused_desc = {
 static const struct metric_desc open_desc = {
     .name = "surgetank_tail_open_files", .kind = METRIC_GAUGE, .help = "Files that are open."};
 
+static double value_of(const struct figure *figure, const struct tail_source_state *source)
+{
+    uint64_t value;
+    memcpy(&value, (const char *)source + figure->offset, sizeof value);
+    return (double)value;
+}
+
 static void refresh_source(const struct tail_source_state *source)
 {
-    const char *name = source->name;
-
-    metric_set(metrics_series(&files_desc, name), (double)source->files);
-    metric_set(metrics_series(&bytes_desc, name), (double)source->bytes);
-    metric_set(metrics_series(&records_desc, name), (double)source->records);
-    metric_set(metrics_series(&unread_desc, name), (double)source->unread_bytes);
-    metric_set(metrics_series(&oldest_desc, name), (double)source->oldest_unread_ms / 1000);
-    metric_set(metrics_series(&lost_desc, name), (double)source->lost_bytes);
-    metric_set(metrics_series(&lost_files_desc, name), (double)source->lost_files);
-    metric_set(metrics_series(&truncations_desc, name), (double)source->truncations);
-    metric_set(metrics_series(&refused_desc, name), (double)source->refused_files);
-    metric_set(metrics_series(&errors_desc, name), (double)source->read_errors);
-    metric_set(metrics_series(&invalid_desc, name), (double)source->lines.invalid);
-    metric_set(metrics_series(&cut_desc, name), (double)source->lines.cut);
+    for (size_t i = 0; i < FIGURES; i++)
+        metric_set(metrics_series(&figures[i].metric, source->name), value_of(&figures[i], source));
+    metric_set(metrics_series(&oldest_desc, source->name), (double)source->oldest_unread_ms / 1000);
 }
 
 void edge_tail_refresh(struct edge_tail *tail)
@@ -351,16 +361,9 @@ void edge_tail_refresh(struct edge_tail *tail)
 static void put_source(struct json *into, const struct tail_source_state *source)
 {
     json_set_string(into, "name", source->name);
-    json_set_number(into, "files", (double)source->files);
-    json_set_number(into, "records", (double)source->records);
-    json_set_number(into, "bytes", (double)source->bytes);
-    json_set_number(into, "unreadBytes", (double)source->unread_bytes);
     json_set_number(into, "oldestUnreadMs", (double)source->oldest_unread_ms);
-    json_set_number(into, "lostBytes", (double)source->lost_bytes);
-    json_set_number(into, "lostFiles", (double)source->lost_files);
-    json_set_number(into, "truncations", (double)source->truncations);
-    json_set_number(into, "refusedFiles", (double)source->refused_files);
-    json_set_number(into, "readErrors", (double)source->read_errors);
+    for (size_t i = 0; i < FIGURES; i++)
+        json_set_number(into, figures[i].key, value_of(&figures[i], source));
 }
 
 void edge_tail_put(struct edge_tail *tail, struct json *root)

@@ -51,9 +51,9 @@ void edge_tail_close(struct edge_tail **tail);
 void edge_tail_refresh(struct edge_tail *tail);
 
 /* "tail": {"paused":false,"trouble":"","filesOpen":N,"loads":N,"refusedLoads":N,"sources":[
- *     {"name":"containerLogs","files":N,"records":N,"bytes":N,"unreadBytes":N,
- *      "oldestUnreadMs":N,"lostBytes":N,"lostFiles":N,"truncations":N,"refusedFiles":N,
- *      "readErrors":N}]}
+ *     {"name":"containerLogs","oldestUnreadMs":N,"files":N,"bytes":N,"records":N,"unreadBytes":N,
+ *      "lostBytes":N,"lostFiles":N,"truncations":N,"refusedFiles":N,"readErrors":N,
+ *      "invalidLines":N,"cutLines":N}]}
  * Nothing for NULL. */
 void edge_tail_put(struct edge_tail *tail, struct json *root);
 

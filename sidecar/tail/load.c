@@ -8,6 +8,7 @@
 #include "common/log.h"
 #include "sidecar/lines/kube_path.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -277,6 +278,7 @@ static void refused(struct tail *tail, struct load *load, uint64_t now_ms)
     if (load->tries++ == 0)
         LOG_WARN("The spool does not take lines; files are read on when it does",
                  LOG_STR("error", load->error.text));
+    snprintf(tail->trouble, sizeof tail->trouble, "%.150s", load->error.text);
     load->state = LOAD_CLOSED;
     load->retry_ms = now_ms + (wait < RETRY_MAX_MS ? wait : RETRY_MAX_MS);
     tail->refused_count++;
@@ -381,6 +383,7 @@ static void take_answer(struct tail *tail, struct load *load, uint64_t now_ms)
     }
     if (load->tries > 0)
         LOG_INFO("The spool takes lines again");
+    tail->trouble[0] = '\0';
     tail->load_count++;
     empty(tail, load);
 }

@@ -184,8 +184,6 @@ static void show_entry(struct tail_source_state *state, struct tail_entry *entry
 
 static void show(struct tail *tail, uint64_t now_ms)
 {
-    const struct load *given = tail->given;
-
     for (size_t i = 0; i < tail->input_count; i++) {
         struct tail_source_state *state = &tail->inputs[i].state;
         state->files = state->unread_bytes = state->oldest_unread_ms = 0;
@@ -195,9 +193,8 @@ static void show(struct tail *tail, uint64_t now_ms)
     }
     pthread_mutex_lock(&tail->lock);
     struct tail_state *shown = &tail->shown;
-    shown->paused = given->tries > 0;
-    snprintf(shown->trouble, sizeof shown->trouble, "%.150s",
-             given->tries > 0 ? given->error.text : "");
+    shown->paused = tail->trouble[0] != '\0';
+    memcpy(shown->trouble, tail->trouble, sizeof shown->trouble);
     shown->files_open = tail->table.open;
     shown->loads = tail->load_count;
     shown->refused_loads = tail->refused_count;

@@ -83,7 +83,7 @@ struct tail_options {
 
 struct tail_source_state {
     const char *name;
-    uint64_t files, rotations, truncations;
+    uint64_t files, truncations;
     uint64_t records, bytes; /* read, since start */
     uint64_t unread_bytes;
     uint64_t oldest_unread_ms; /* how long the file that waits longest has had something unread */

@@ -81,7 +81,8 @@ struct tail {
     uint8_t *chunk;               /* the read buffer */
     uint64_t read_bytes, read_ms; /* so far, and when the last ones were */
     uint64_t load_count, refused_count;
-    uint64_t show_ms; /* when to tell tail_state() again */
+    char trouble[160]; /* why the spool refuses; "" while it does not */
+    uint64_t show_ms;  /* when to tell tail_state() again */
 
     atomic_bool in_spool; /* a load is */
     int wake;             /* eventfd */
