@@ -15,7 +15,8 @@
 
 enum {
     ASK_MS = 5000,
-    FILES_MS = 5000, /* between two looks at the files of credentials */
+    FILES_MS = 5000,     /* between two looks at the files of credentials */
+    LOG_LEVEL_QUIET = 6, /* of syslog: no debugging */
 };
 
 struct consumer {
@@ -133,6 +134,7 @@ static void on_assign(struct consumer *consumer, rd_kafka_topic_partition_list_t
     if (consumer->paused)
         rd_kafka_pause_partitions(consumer->client, partitions);
     consumer->ever = true;
+    rd_kafka_set_log_level(consumer->client, LOG_LEVEL_QUIET);
 }
 
 /* librdkafka keeps a partition paused that was given back so, and would not read it when it is
@@ -232,6 +234,7 @@ static enum err open_client(struct consumer *consumer, struct error *error)
         {"fetch.queue.backoff.ms", "10"},
         {"topic.metadata.refresh.interval.ms", "5000"}, /* a topic may be made after us */
         {"group.protocol", consumer->classic ? "classic" : "consumer"},
+        {"debug", consumer->classic ? NULL : "cgrp"}, /* until it is a member: see kafka_conf.c */
         {"partition.assignment.strategy", consumer->classic ? "cooperative-sticky" : NULL},
         {"session.timeout.ms", consumer->classic ? "10000" : NULL},
         {"heartbeat.interval.ms", consumer->classic ? "3000" : NULL},
@@ -421,6 +424,9 @@ static void notice_fatal(struct consumer *consumer)
     }
     LOG_INFO("The broker does not have the new group protocol; using the classic one");
     close_client(consumer);
+    pthread_mutex_lock(&consumer->health.lock);
+    consumer->health.fatal = false; /* what the old one said while it ended */
+    pthread_mutex_unlock(&consumer->health.lock);
     consumer->classic = true;
     if (open_client(consumer, &error) || subscribe(consumer, &error)) {
         LOG_ERROR("Could not open a classic consumer", LOG_STR("error", error.text));

@@ -83,9 +83,26 @@ static void on_error(rd_kafka_t *client, int code, const char *reason, void *opa
              LOG_STR("reason", fatal ? text : reason), LOG_BOOL("fatal", fatal));
 }
 
+/* A broker before 4.0 doesn't know the new group protocol. librdkafka takes that for a coordinator
+ * that is away, looks for another for ever, and says so to nobody but its debug log. */
+static const char no_new_groups[] = "ConsumerGroupHeartbeatRequest not supported by broker";
+
+static void notice_old_broker(const rd_kafka_t *client, const char *text)
+{
+    struct kafka_health *health = client == NULL ? NULL : rd_kafka_opaque(client);
+
+    if (health == NULL || strstr(text, no_new_groups) == NULL)
+        return;
+    pthread_mutex_lock(&health->lock);
+    health->fatal = true;
+    pthread_mutex_unlock(&health->lock);
+}
+
 static void on_log(const rd_kafka_t *client, int level, const char *facility, const char *text)
 {
     const char *name = client == NULL ? "" : rd_kafka_name(client);
+
+    notice_old_broker(client, text);
     /* What matters comes through on_error() too; the rest is for whoever debugs. */
     LOG_DEBUG("librdkafka", LOG_STR("client", name), LOG_STR("facility", facility),
               LOG_I64("syslog_level", level), LOG_STR("text", text));
