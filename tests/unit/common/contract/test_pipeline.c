@@ -369,6 +369,49 @@ static void test_a_cluster_wants_kafka_and_volumes(void **state)
     assert_string_equal(faults.items[1].path, "spec.edges[0].spool.storage.hostPath");
 }
 
+#define LOGS "  gateways: [{name: g, from: [logs], export: {otlp: {endpoint: \"h:1\"}}}]\n"
+
+static void test_files_in_a_cluster_are_those_of_the_node(void **state)
+{
+    (void)state;
+    AUTO(pipeline_free)
+    struct pipeline *bad = read_text(TOP KAFKA "  edges: [{name: e, receivers: {files: [{name: f, "
+                                               "paths: [\"/*/x.log\"]}]}}]\n" LOGS);
+    AUTO(pipeline_free)
+    struct pipeline *good =
+        read_text(TOP KAFKA "  edges: [{name: e, mode: DaemonSet, receivers: "
+                            "{files: [{name: f, paths: [/srv/x.log]}]}}]\n" LOGS);
+    AUTO(faults_fini) struct faults faults = {0};
+    struct error error = {0};
+
+    assert_ok(pipeline_check_in_cluster(good, &faults, &error));
+    assert_int_equal(pipeline_check_in_cluster(bad, &faults, &error), ERR_INVALID);
+    assert_int_equal(faults.count, 2); /* the mode, and all of the node */
+    assert_string_equal(faults.items[0].path, "spec.edges[0].receivers.files");
+}
+
+static void add_dir(void *context, const char *dir)
+{
+    char *all = context;
+    size_t used = strlen(all);
+    snprintf(all + used, 256 - used, "%s ", dir);
+}
+
+static void test_log_directories_end_before_the_first_wildcard_and_are_told_once(void **state)
+{
+    (void)state;
+    AUTO(pipeline_free)
+    struct pipeline *pipeline = read_text(
+        TOP KAFKA
+        "  edges: [{name: e, mode: DaemonSet, receivers: {containerLogs: {enabled: true}, "
+        "files: [{name: f, paths: [/var/log/x.log, \"/srv/a*/x.log\", /srv/b/x.log, "
+        "\"/opt/[ab]/x\", /opts/x, /opt/y]}]}}]\n" LOGS);
+    char all[256] = "";
+
+    pipeline_log_dirs(pipeline->edges, add_dir, all);
+    assert_string_equal(all, "/var/log /var/lib/docker/containers /srv /opt /opts ");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -389,6 +432,8 @@ int main(void)
         cmocka_unit_test(test_twice_the_same_field_is_a_fault),
         cmocka_unit_test(test_a_document_that_is_none_is_a_fault),
         cmocka_unit_test(test_a_cluster_wants_kafka_and_volumes),
+        cmocka_unit_test(test_files_in_a_cluster_are_those_of_the_node),
+        cmocka_unit_test(test_log_directories_end_before_the_first_wildcard_and_are_told_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
