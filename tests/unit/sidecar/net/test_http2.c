@@ -314,6 +314,7 @@ static void test_answers_a_call_with_message_and_trailers(void **state)
     int32_t id = call();
     exchange_until_closed(1);
     expect(id, "0");
+    assert_string_equal(f.streams[1].accept, "identity,gzip,zstd,deflate");
     assert_int_equal(f.streams[id].error_code, NGHTTP2_NO_ERROR);
     assert_int_equal(f.streams[id].body_len, 7);
     assert_memory_equal(f.streams[id].body, "\0\0\0\0\2ok", 7);
