@@ -10,11 +10,15 @@ enum {
     ARENAS = 2,      /* threads that allocate at once seldom are more: few large blocks, pooled */
     EVERY_MS = 1000, /* under load what is given back is soon wanted again: 1 ms of CPU each time */
     WORTH_BYTES = 6 << 20,
+    TRIM_BYTES = 8 << 20, /* free() leaves that much to memory_keep(), which does it less often */
+    MMAP_BYTES = 4 << 20, /* larger blocks are mapped, and given back, each by itself */
 };
 
 void memory_setup(void)
 {
     mallopt(M_ARENA_MAX, ARENAS);
+    mallopt(M_TRIM_THRESHOLD, TRIM_BYTES);
+    mallopt(M_MMAP_THRESHOLD, MMAP_BYTES);
 }
 
 /* Pages of code and tables that are wanted again come back from the page cache. */
