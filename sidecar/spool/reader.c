@@ -26,10 +26,15 @@ static struct lane *lane_of(const struct spool_reader *reader)
 
 /* ---- opening and closing */
 
-/* From where the cursor is, and from where fresh frames were acknowledged last. */
+/* From where the cursor is, and from where fresh frames were acknowledged last. A range that can't
+ * be costs repeats, not frames. */
 static void begin_stretches(struct spool_reader *reader)
 {
-    const struct cursor_reader *cursor = &reader->cursor;
+    struct cursor_reader *cursor = &reader->cursor;
+
+    if (cursor->seq >= cursor->ahead_from.seq || cursor->ahead_from.seq > cursor->ahead_to.seq ||
+        cursor->ahead_to.seq > lane_of(reader)->synced)
+        cursor->ahead_from = cursor->ahead_to = (struct spool_position){0};
     struct spool_position at = {.seq = cursor->seq, .items = cursor->items};
 
     stretch_begin(reader_main(reader), reader, at, cursor->damaged);

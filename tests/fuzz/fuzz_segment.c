@@ -53,11 +53,14 @@ static void append_one(enum signal lane, size_t len)
 {
     static const uint8_t bytes[9000] = {1, 2, 3};
     struct bytes part = {bytes, len};
-    struct spool_request request = {.lane = lane, .parts = &part, .part_count = 1, .items = 3};
-    struct pending_limits limits = {.data = sizeof bytes, .entries = 1, .meta = 0};
+    struct spool_mark mark = {.key = {(uint8_t)(len % 3)}, .value = {bytes, len % 50}};
+    struct spool_request request = {
+        .lane = lane, .parts = &part, .part_count = 1, .items = 3, .marks = &mark, .mark_count = 1};
+    struct pending_limits limits = {.data = sizeof bytes, .entries = 1, .marks = MARK_BYTES_MAX};
     struct frame_buf *frame = pending_create(limits);
 
     check(frame != NULL);
+    check(store_need_marks(&current->lanes[lane], NULL) == OK);
     pending_add(frame, &request, len, 1000, NULL);
     store_commit(current, lane, frame, NULL, NULL, NULL);
     check(frame->err == OK || frame->err == ERR_FULL);
