@@ -403,7 +403,7 @@ static void block_signals(sigset_t *ret_set)
 static void wait_for_end(const struct process *process, const sigset_t *signals)
 {
     static const struct timespec look = {.tv_sec = FOLLOW_EVERY_MS / 1000,
-                                         .tv_nsec = FOLLOW_EVERY_MS % 1000 * 1000000};
+                                         .tv_nsec = FOLLOW_EVERY_MS % 1000 * 1000000L};
     struct memory_keeper memory = {0};
 
     for (;;) {

@@ -262,7 +262,7 @@ static void emit_row(struct program *program, const struct row *row)
 
     emit(program, BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)row->call, 0, looks ? 4 : 1);
     if (looks) { /* both kinds of machine are little-endian: the lower half comes first */
-        load(program, offsetof(struct seccomp_data, args) + 8 * row->argument);
+        load(program, offsetof(struct seccomp_data, args) + (size_t)8 * row->argument);
         emit(program, (uint16_t)(BPF_JMP | test | BPF_K), row->value, 0, 1);
     }
     leave(program, row->verdict == KILL ? SECCOMP_RET_KILL_PROCESS : SECCOMP_RET_ALLOW);

@@ -226,9 +226,10 @@ void follow_add_state(struct follow *follow, struct json *root)
     struct json *part = json_set_object(root, "document");
 
     pthread_mutex_lock(&follow->lock);
+    uint64_t seconds = (clock_mono_ms() - follow->taken_ms) / 1000;
     json_set_number(root, "generation", (double)follow->generation);
     json_set_number(part, "generation", (double)follow->generation);
-    json_set_number(part, "takenSeconds", (double)((clock_mono_ms() - follow->taken_ms) / 1000));
+    json_set_number(part, "takenSeconds", (double)seconds);
     json_set_bool(part, "candidate", follow->candidate);
     json_set_string(part, "refused", follow->refused);
     json_set_string(part, "waits", follow->waits);
