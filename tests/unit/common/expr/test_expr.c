@@ -40,7 +40,7 @@ static const struct fact facts[] = {
     {EXPR_ATTRIBUTES, "http.route", TEXT("/cart/{id}")},
     {EXPR_ATTRIBUTES, "http.status_code", INT(503)},
     {EXPR_ATTRIBUTES, "ratio", DOUBLE(0.5)},
-    {EXPR_ATTRIBUTES, "nan", DOUBLE(NAN)},
+    {EXPR_ATTRIBUTES, "nan", DOUBLE((double)NAN)},
     {EXPR_ATTRIBUTES, "retried", BOOL(true)},
     {EXPR_ATTRIBUTES, "tags", {.type = EXPR_OTHER}},
     {EXPR_ATTRIBUTES, "tags/0", TEXT("a")},

@@ -626,7 +626,7 @@ static void test_asks_to_try_again_when_the_spool_is_full(void **state)
 static void expect_try_again(struct edge *edge, struct grpc_client *client, struct bytes message,
                              const char *reason)
 {
-    AUTO(buf_fini) struct buf proto = {0}, json = {0};
+    AUTO(buf_fini) struct buf proto = {0};
     int grpc = refusals("grpc", reason), http = refusals("http_proto", reason);
     uint64_t stored = stored_items(edge);
 

@@ -189,8 +189,8 @@ static void test_no_item_is_lost_or_doubled(void **state)
     static const char *const texts[] = {
         "        - {when: 'kind in [\"server\", \"client\"]', to: red-traces}\n",
         "        - {when: 'severity > \"TRACE2\"', to: red-logs}\n",
-        "        - {when: 'exists attributes[\"k\"]', to: red-logs}\n"
-        "        - {when: 'exists resource[\"GET\"]', to: red-traces}\n"};
+        ("        - {when: 'exists attributes[\"k\"]', to: red-logs}\n"
+         "        - {when: 'exists resource[\"GET\"]', to: red-traces}\n")};
     uint32_t split_up = 0;
 
     for (unsigned i = 0; i < 600; i++) {
