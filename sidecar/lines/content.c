@@ -44,7 +44,8 @@ static bool date_and_time(const uint8_t *at, const uint8_t *end, int64_t *ret_se
     if (year < 1970 || year > 2261 || month < 1 || month > 12 || day < 1 || day > 31 || hour > 23 ||
         minute > 59 || second > 60)
         return false;
-    *ret_seconds = days_of(year, month, day) * 86400 + hour * 3600 + minute * 60 + second;
+    *ret_seconds =
+        days_of(year, month, day) * 86400 + (int64_t)hour * 3600 + (int64_t)minute * 60 + second;
     return true;
 }
 

@@ -62,28 +62,25 @@ struct now {
 
 struct lines {
     struct lines_options options;
-    bool offsets_are_content; /* no heads, no escapes: reading can go on inside a line */
-
     uint64_t now_ms;
+    uint64_t expire_ms; /* 0: nothing is overdue */
     struct cutter cutter;
-    bool is_cut;
     struct piece piece;
-    bool inside; /* the physical line goes on */
     struct buf scratch;
     struct now now;
     struct track tracks[LINES_STREAMS];
-
-    bool is_ready, is_decided;
     struct line ready; /* a whole line, for the rules */
-    enum multiline_step decision;
-
-    bool is_shown, shows_group;
     struct line shown;
     size_t shown_bytes; /* of now.content.text that go with it */
     struct lines_emitted shown_after;
+    enum multiline_step decision;
 
+    bool offsets_are_content; /* no heads, no escapes: reading can go on inside a line */
+    bool is_cut;              /* `piece` is to be read */
+    bool inside;              /* the physical line goes on */
+    bool is_ready, is_decided;
+    bool is_shown, shows_group;
     bool finished;
-    uint64_t expire_ms; /* 0: nothing is overdue */
 };
 
 /* ---- memory */

@@ -132,15 +132,16 @@ static bool begins_at_colon(unsigned rules, struct bytes line, struct multiline_
     struct bytes before = {line.data, 0};
     bool is_go = false;
 
-    for (const uint8_t *colon = line.data; colon != NULL; before.len++) {
+    for (bool more = true; more; before.len++) {
         struct bytes rest = from(line, before.len);
-        colon = rest.len > 0 ? memchr(rest.data, ':', rest.len) : NULL;
-        before.len = colon == NULL ? line.len : (size_t)(colon - line.data);
+        const uint8_t *colon = rest.len > 0 ? memchr(rest.data, ':', rest.len) : NULL;
+        more = colon != NULL;
+        before.len = more ? (size_t)(colon - line.data) : line.len;
         if ((rules & MULTILINE_JAVA) && ends_as_exception(before)) {
             *state = (struct multiline_state){RULE_JAVA, JAVA_AFTER_EXCEPTION};
             return true;
         }
-        if (colon != NULL && (rules & MULTILINE_GO) && !is_go)
+        if (more && (rules & MULTILINE_GO) && !is_go)
             is_go = is_go_panic(before, from(line, before.len + 1));
     }
     if (is_go)
