@@ -254,6 +254,7 @@ H2SPEC_KNOWN = {
     # To know which streams are over takes nghttp2 66 KiB for a connection; what comes for one is ignored.
     "5: half closed (remote): Sends a DATA frame": "ignored, when the answer was quicker: then it is closed",
     "6: half closed (remote): Sends a HEADERS frame": "likewise",
+    '2: Sends a DATA frame on the stream that is not in "open" or "half-closed (local)" state': "likewise",
     "8: closed: Sends a DATA frame after sending RST_STREAM frame": "ignored",
     "9: closed: Sends a HEADERS frame after sending RST_STREAM frame": "ignored",
     "11: closed: Sends a DATA frame": "ignored",
