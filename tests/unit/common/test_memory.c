@@ -7,12 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#if defined(UNDER_ASAN) || defined(UNDER_TSAN)
 #define OWN_MALLOC 1 /* a sanitizer's, which keeps what it likes */
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define OWN_MALLOC 1
-#endif
 #endif
 
 enum { BLOCKS = 4096, BLOCK = 8192, MIB = 1 << 20 };

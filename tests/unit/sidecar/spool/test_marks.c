@@ -7,9 +7,9 @@
 #include "tests/support/store_fixture.h"
 
 /* Every unsynced byte; under the sanitizers, which look for other faults, some of them. */
-#if defined(__SANITIZE_THREAD__)
+#if defined(UNDER_TSAN)
 enum { STRIDE = 41 };
-#elif defined(__SANITIZE_ADDRESS__)
+#elif defined(UNDER_ASAN)
 enum { STRIDE = 13 };
 #else
 enum { STRIDE = 1 };
