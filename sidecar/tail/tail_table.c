@@ -312,9 +312,9 @@ static enum err adopt(struct tail_table *table, struct tail_entry *entry,
             return ERR_NOMEM;
         free(entry->path);
         entry->path = path;
-        entry->path_hash = tail_path_hash(path, NULL);
         entry->changed = true;
     }
+    entry->path_hash = tail_path_hash(entry->path, NULL); /* one from the spool has none yet */
     if (found->size > entry->file.size || entry->orphan)
         entry->grown_ms = now_ms;
     if (found->size != entry->file.size || found->modified_ns != entry->modified_ns)
