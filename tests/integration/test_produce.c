@@ -615,8 +615,7 @@ static void test_sends_what_is_fresh_ahead_of_a_backlog(void **state)
     drain_with_fresh(&fresh_ms, &backlog_ms);
     print_message("fresh within %lu ms, backlog in %lu ms\n", (unsigned long)fresh_ms,
                   (unsigned long)backlog_ms);
-    assert_true(fresh_ms < 1000);
-    assert_true(backlog_ms > 2000);
+    assert_true(fresh_ms < backlog_ms / 2); /* in turn they come last */
 }
 
 static void test_keeps_the_order_where_nothing_is_to_go_ahead(void **state)
@@ -626,7 +625,7 @@ static void test_keeps_the_order_where_nothing_is_to_go_ahead(void **state)
 
     fresh_first = false;
     drain_with_fresh(&fresh_ms, &backlog_ms);
-    assert_true(fresh_ms > 1000);
+    assert_true(fresh_ms > backlog_ms / 4);
 }
 
 /* ---- kill -9 */
