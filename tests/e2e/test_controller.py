@@ -401,6 +401,8 @@ def test_replicas_follow_the_lag_up_and_down(shop):
         "lag": {"drainWithin": "30s", "maxMessagesPerReplica": 150},
         "behavior": {"scaleDown": {"stabilizationWindowSeconds": 10}},
     }
+    # so little CPU that the lag outlives a look at it
+    s.spec["gateways"][0]["podTemplate"] = {"resources": {"limits": {"cpu": "10m"}, "requests": {"cpu": "10m"}}}
     s.apply().wait_ready()
     address = s.child("service", "edge")["spec"]["clusterIP"]
     part("stop", "jaeger")
