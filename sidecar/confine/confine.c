@@ -4,6 +4,7 @@
 #include "sidecar/confine/confine.h"
 
 #include "common/assert.h"
+#include "common/sanitizer.h"
 
 #include <limits.h>
 #include <stdio.h>
@@ -11,18 +12,6 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
-
-#if defined __has_feature
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define UNDER_SANITIZER 1
-#endif
-#endif
-#if defined __SANITIZE_ADDRESS__ || defined __SANITIZE_THREAD__
-#define UNDER_SANITIZER 1
-#endif
-#ifndef UNDER_SANITIZER
-#define UNDER_SANITIZER 0
-#endif
 
 enum { PATHS_MAX = 512 };
 
@@ -103,7 +92,7 @@ enum err confine_process(const struct confine_path *paths, size_t len,
 {
     struct confine_state state = {.without = ""};
 
-    if (UNDER_SANITIZER) {
+    if (UNDER_ASAN || UNDER_TSAN) {
         state.without = "this build is for a sanitizer, which needs more than the lists allow";
         *ret_state = state;
         return OK;

@@ -113,7 +113,7 @@ void lane_advance(struct produce *produce, struct lane *lane)
     acknowledge(produce, lane, &lane->in_turn);
     acknowledge(produce, lane, &lane->ahead);
     /* Not up to the cursor: what lies above the saved one is read again after a crash. */
-    struct spool_saved saved = spool_reader_saved_all(lane->reader);
+    struct spool_saved saved = spool_reader_saved(lane->reader);
     if (saved.cursor != lane->forgotten.cursor)
         journal_forget(produce->journal, lane->signal, 0, saved.cursor);
     if (saved.ahead_to != lane->forgotten.ahead_to)

@@ -292,12 +292,7 @@ struct spool_position spool_reader_cursor(struct spool_reader *reader)
     return at;
 }
 
-uint64_t spool_reader_saved(struct spool_reader *reader)
-{
-    return spool_reader_saved_all(reader).cursor;
-}
-
-struct spool_saved spool_reader_saved_all(struct spool_reader *reader)
+struct spool_saved spool_reader_saved(struct spool_reader *reader)
 {
     pthread_mutex_lock(&reader->store->lock);
     struct spool_saved saved = reader->saved;

@@ -98,16 +98,12 @@ void spool_reader_ack(struct spool_reader *reader, struct spool_position end);
 
 struct spool_position spool_reader_cursor(struct spool_reader *reader);
 
-/* Where the cursor stands on disk: frames from that sequence on are handed out again after a crash,
- * those below are not. */
-uint64_t spool_reader_saved(struct spool_reader *reader);
-
-/* The same with the frames ahead of it that are not handed out again either: from the first of
- * these sequences on, below the second; both 0: none. */
+/* What is on disk: after a crash frames are handed out again from the sequence `cursor` on, but for
+ * those ahead of it, from `ahead_from` on and below `ahead_to`; both 0: none. */
 struct spool_saved {
     uint64_t cursor, ahead_from, ahead_to;
 };
-struct spool_saved spool_reader_saved_all(struct spool_reader *reader);
+struct spool_saved spool_reader_saved(struct spool_reader *reader);
 
 /* Goes back to the cursor: after the peer lost what was in flight, to hand it out once more. */
 void spool_reader_rewind(struct spool_reader *reader);

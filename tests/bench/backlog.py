@@ -83,8 +83,9 @@ def main():
     names = {signal: f"backlog-{time.time_ns()}-{signal}" for signal in ("traces", "metrics")}
     topics.make(names.values())
     body = directory / "request.bin"
-    message = bench.traces().SerializeToString()
-    body.write_bytes(b"\0" + len(message).to_bytes(4, "big") + message)
+    framed = bench.framed(bench.traces())
+    body.write_bytes(framed)
+    message = framed[5:]
     requests = int(options.gib * (1 << 30) / len(message))
     subject = bench.Edge()
     command = subject.prepare(directory, bootstrap, {"traces": names["traces"]})

@@ -1,6 +1,5 @@
 #include "tests/support/store_fixture.h"
 
-#include "tests/support/fault_disk.h"
 #include "tests/support/test.h"
 
 #include <stdlib.h>
@@ -249,4 +248,34 @@ unsigned fixture_check(struct fixture *fixture)
     if (fixture->marked)
         check_marks(fixture, there);
     return count;
+}
+
+void fixture_break_everywhere(fixture_life_fn *life, fixture_crash_fn *crash, size_t stride)
+{
+    unsigned nth = 0, calls = 0, crashes = 0, seen = 0;
+
+    do { /* the 1st disk call fails and all after it, then the 2nd, ... until none is reached */
+        struct fixture fixture;
+        nth++;
+        life(&fixture, nth, true);
+        calls = fault_disk_calls();
+        fault_disk_fail(0, false, OK);
+        fixture_kill(&fixture);
+        if (fault_disk_changes() == seen)
+            continue; /* calls that only read leave the disk as it was */
+        seen = fault_disk_changes();
+        fault_disk_save();
+
+        size_t all = fault_disk_unsynced();
+        for (size_t keep = crashes % stride; keep <= all;
+             keep = fault_disk_next_keep(keep + stride - 1)) {
+            struct fixture copy = fixture;
+            crash(&copy, keep, crashes % DAMAGE_COUNT, crashes / DAMAGE_COUNT % 2 == 0);
+            crashes++;
+            fault_disk_restore();
+        }
+    } while (calls >= nth);
+
+    assert_true(nth > 100); /* the loops did loop */
+    assert_true(crashes > 4000 / stride);
 }

@@ -13,6 +13,7 @@
 
 #include "sidecar/spool/reader.h"
 #include "sidecar/spool/store.h"
+#include "tests/support/fault_disk.h"
 
 #define FIXTURE_DIR "spool"
 
@@ -62,5 +63,15 @@ uint64_t fixture_number(const struct spool_frame *frame);
 /* Reads all that is there from the cursor on, and checks that each acknowledged record is among it,
  * in order, whole and once. Returns how many were read; acknowledges none. */
 unsigned fixture_check(struct fixture *fixture);
+
+/* A life whose disk call number `nth` fails: that one alone, or, `lasting`, all after it too. */
+typedef void fixture_life_fn(struct fixture *fixture, unsigned nth, bool lasting);
+
+/* The power goes after the life, with `keep` unsynced bytes written, and what then must hold. */
+typedef void fixture_crash_fn(struct fixture *fixture, size_t keep, enum damage damage, bool names);
+
+/* Lets each disk call of the life in turn fail for good, and then the power go at every unsynced
+ * byte, or at every `stride`th. */
+void fixture_break_everywhere(fixture_life_fn *life, fixture_crash_fn *crash, size_t stride);
 
 #endif

@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#if defined(UNDER_ASAN) || defined(UNDER_TSAN)
+#if UNDER_ASAN || UNDER_TSAN
 #define OWN_MALLOC 1 /* a sanitizer's, which keeps what it likes */
 #endif
 

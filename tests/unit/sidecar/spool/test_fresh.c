@@ -125,7 +125,7 @@ static void test_remembers_what_went_ahead_over_a_restart(void **state)
     fixture_close(&fixture);
     open_again(&fixture);
     check_sum(&fixture, 3);
-    struct spool_saved saved = spool_reader_saved_all(fixture.reader);
+    struct spool_saved saved = spool_reader_saved(fixture.reader);
     assert_true(saved.cursor < saved.ahead_from && saved.ahead_from + 2 == saved.ahead_to);
 
     /* A power cut right after takes nothing of it. */
@@ -255,7 +255,7 @@ static void crash(struct model *model)
 {
     while (model->held_count > 0)
         spool_frame_release(&model->held[--model->held_count]);
-    struct spool_saved saved = spool_reader_saved_all(model->fixture.reader);
+    struct spool_saved saved = spool_reader_saved(model->fixture.reader);
     for (uint64_t n = 0; n < model->fixture.next; n++) {
         uint64_t seq = model->seqs[n];
         model->acked[n] = model->acked[n] &&

@@ -7,9 +7,9 @@
 #include "tests/support/store_fixture.h"
 
 /* Every unsynced byte; under the sanitizers, which look for other faults, some of them. */
-#if defined(UNDER_TSAN)
+#if UNDER_TSAN
 enum { STRIDE = 41 };
-#elif defined(UNDER_ASAN)
+#elif UNDER_ASAN
 enum { STRIDE = 13 };
 #else
 enum { STRIDE = 1 };
@@ -179,32 +179,7 @@ static void crash_twice(struct fixture *fixture, size_t keep, enum damage damage
 static void test_agree_with_the_frames_whatever_fails_and_when_the_power_goes(void **state)
 {
     (void)state;
-    unsigned nth = 0, calls = 0, crashes = 0, seen = 0;
-
-    do { /* the 1st disk call fails and all after it, then the 2nd, ... until none is reached */
-        struct fixture fixture;
-        nth++;
-        start_life(&fixture, nth, true);
-        calls = fault_disk_calls();
-        fault_disk_fail(0, false, OK);
-        fixture_kill(&fixture);
-        if (fault_disk_changes() == seen)
-            continue; /* calls that only read leave the disk as it was */
-        seen = fault_disk_changes();
-        fault_disk_save();
-
-        size_t all = fault_disk_unsynced();
-        for (size_t keep = crashes % STRIDE; keep <= all;
-             keep = fault_disk_next_keep(keep + STRIDE - 1)) {
-            struct fixture copy = fixture;
-            crash_twice(&copy, keep, crashes % DAMAGE_COUNT, crashes / DAMAGE_COUNT % 2 == 0);
-            crashes++;
-            fault_disk_restore();
-        }
-    } while (calls >= nth);
-
-    assert_true(nth > 100); /* the loops did loop */
-    assert_true(crashes > 4000 / STRIDE);
+    fixture_break_everywhere(start_life, crash_twice, STRIDE);
 }
 
 static void test_survive_any_single_fault(void **state)
