@@ -53,7 +53,8 @@ void edge_tail_refresh(struct edge_tail *tail);
 /* "tail": {"paused":false,"trouble":"","filesOpen":N,"loads":N,"refusedLoads":N,"sources":[
  *     {"name":"containerLogs","oldestUnreadMs":N,"files":N,"bytes":N,"records":N,"unreadBytes":N,
  *      "lostBytes":N,"lostFiles":N,"truncations":N,"refusedFiles":N,"readErrors":N,
- *      "invalidLines":N,"cutLines":N}]}
+ *      "lines":N,"emptyLines":N,"joinedLines":N,"passedLines":N,"groupedRecords":N,
+ *      "multilineGaveUp":N,"invalidLines":N,"cutLines":N,"longLines":N}]}
  * Nothing for NULL. */
 void edge_tail_put(struct edge_tail *tail, struct json *root);
 

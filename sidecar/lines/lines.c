@@ -79,7 +79,7 @@ struct lines {
     bool is_cut;              /* `piece` is to be read */
     bool inside;              /* the physical line goes on */
     bool is_ready, is_decided;
-    bool is_shown, shows_group;
+    bool is_shown, shows_group, shows_long;
     bool finished;
 };
 
@@ -246,7 +246,7 @@ static void show(struct lines *lines, const struct line *line, const struct line
     lines->shown = *line;
     lines->shown_after = *after;
     lines->shown_bytes = 0;
-    lines->shows_group = false;
+    lines->shows_group = lines->shows_long = false;
     lines->is_shown = true;
 }
 
@@ -279,6 +279,7 @@ void lines_take(struct lines *lines)
         return;
     }
     lines->options.counts->cut += lines->shown.part == 1;
+    lines->options.counts->too_long += lines->shown.part == 1 && lines->shows_long;
     lines->now.content.text.data += lines->shown_bytes;
     lines->now.content.text.len -= lines->shown_bytes;
     lines->now.used += lines->shown_bytes;
@@ -371,6 +372,7 @@ static enum err cut_line(struct lines *lines, struct track *track, size_t room)
         line.end = line.start + text.len;
         show(lines, &line, &after);
         lines->shown_bytes = text.len;
+        lines->shows_long = true;
         return OK;
     }
     enum err err = add_to_partial(lines, text);
@@ -378,6 +380,7 @@ static enum err cut_line(struct lines *lines, struct track *track, size_t room)
         return err;
     line.body = buf_bytes(&track->partial);
     show(lines, &line, &after);
+    lines->shows_long = true;
     return OK;
 }
 
@@ -401,6 +404,8 @@ static enum err end_line(struct lines *lines, struct track *track)
     }
     line.body = without_return(line.body);
     lines->now.busy = false;
+    lines->options.counts->lines++;
+    lines->options.counts->empty += line.part == 0 && line.body.len == 0;
     if (line.part > 0 && line.body.len == 0) { /* the cut was at its very end */
         track->emitted = (struct lines_emitted){.to = line.end};
         track->open = false;

@@ -51,11 +51,14 @@ enum lines_format { LINES_RAW, LINES_JSON, LINES_CRI, LINES_DOCKER };
 
 /* Of all files that share it. Only ever counted up. */
 struct lines_counts {
-    uint64_t invalid; /* lines that were not in the format, and were kept as they stood */
-    uint64_t cut;     /* lines in several records, because of their length or of waiting */
-    uint64_t joined;  /* lines that had come in parts */
-    uint64_t grouped; /* records of several lines */
-    uint64_t passed;  /* lines read again that had been emitted */
+    uint64_t lines;    /* read to their end, parts joined */
+    uint64_t empty;    /* of those, without content: they are records all the same */
+    uint64_t invalid;  /* lines that were not in the format, and were kept as they stood */
+    uint64_t cut;      /* lines in several records, because of their length or of waiting */
+    uint64_t too_long; /* of those, because of their length */
+    uint64_t joined;   /* lines that had come in parts */
+    uint64_t grouped;  /* records of several lines */
+    uint64_t passed;   /* lines read again that had been emitted */
 };
 
 struct lines_options {

@@ -187,6 +187,8 @@ static void show(struct tail *tail, uint64_t now_ms)
     for (size_t i = 0; i < tail->input_count; i++) {
         struct tail_source_state *state = &tail->inputs[i].state;
         state->files = state->unread_bytes = state->oldest_unread_ms = 0;
+        if (tail->inputs[i].multiline != NULL)
+            state->multiline_gave_up = multiline_gave_up(tail->inputs[i].multiline);
         for (size_t j = 0; j < tail->table.len; j++)
             if (tail->table.entries[j]->source == tail->inputs[i].source)
                 show_entry(state, tail->table.entries[j], now_ms);

@@ -89,6 +89,7 @@ struct tail_source_state {
     uint64_t oldest_unread_ms; /* how long the file that waits longest has had something unread */
     uint64_t lost_bytes, lost_files;
     uint64_t refused_files, read_errors;
+    uint64_t multiline_gave_up; /* times that a pattern took too long for a line */
     struct lines_counts lines;
 };
 

@@ -5,6 +5,7 @@
 #include "tests/support/test.h"
 
 #include "common/json.h"
+#include "common/metrics.h"
 #include "sidecar/edge/edge_tail.h"
 #include "sidecar/edge/refine.h"
 #include "sidecar/edge/routes.h"
@@ -13,6 +14,7 @@
 #include "tests/support/tailing.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -24,11 +26,13 @@ static struct stamp *stamp;
 static struct edge_tail *tail;
 static struct net_budget budget;
 static bool secret_seen;
+static const char *pattern; /* that begins a record */
 
 static int begin(void **state)
 {
     (void)state;
     tailing_begin(&t);
+    pattern = "^n=";
     return 0;
 }
 
@@ -66,9 +70,9 @@ static void start(const char *more)
             "spec:\n  kafka: {bootstrapServers: [\"127.0.0.1:1\"]}\n"
             "  topics: [{name: logs}, {name: pay, signal: logs}]\n  edges:\n    - name: edge\n"
             "      receivers:\n        files: [{name: f, paths: [\"%s\"], startAt: beginning, "
-            "attributes: {service.name: shop}, multiline: [{start: '^n='}]}]\n%s"
+            "attributes: {service.name: shop}, multiline: [{start: '%s'}]}]\n%s"
             "  gateways: [{name: a, from: [logs, pay], export: {otlp: {endpoint: \"h:1\"}}}]\n",
-            t.glob, more);
+            t.glob, pattern, more);
     fclose(file);
     if (pipeline_load(path, &pipeline, &faults, &error))
         fail_msg("%s", faults.count > 0 ? faults.items[0].what : error.text);
@@ -198,6 +202,45 @@ static void test_routes_choose_the_topic(void **state)
         assert_int_equal(t.seen[i], 1);
 }
 
+/* What /metrics says of the only input; -1: nothing. */
+static double metric_of(const char *name)
+{
+    AUTO(buf_fini) struct buf text = {0};
+    char series[128];
+
+    edge_tail_refresh(tail);
+    assert_ok(metrics_expose(&text));
+    int len = snprintf(series, sizeof series, "\n%s{source=\"f\"} ", name);
+    const char *at = strstr(buf_text(&text), series);
+    return at == NULL ? -1 : strtod(at + len, NULL);
+}
+
+static void test_tells_what_became_of_lines(void **state)
+{
+    (void)state;
+    AUTO(buf_fini) struct buf lines = {0};
+    const char *slow = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa!";
+
+    pattern = "^(a+)+$";
+    assert_ok(buf_printf(&lines, "%s\n%s\n\n", slow, slow)); /* the first is not asked about */
+    for (unsigned i = 0; i < 300 << 10; i++)
+        assert_ok(buf_append_byte(&lines, 'x'));
+    assert_ok(buf_append_text(&lines, "\n"));
+    tailing_append(tailing_path(&t, "a.log"), buf_text(&lines));
+    start("");
+    wait_for_items(3); /* the group, and the long line in two */
+    for (int i = 0; metric_of("surgetank_tail_records_total") < 3 && i < 2000; i++)
+        pause_ms(10);
+    assert_true(metric_of("surgetank_tail_lines_total") == 4);
+    assert_true(metric_of("surgetank_tail_empty_lines_total") == 1);
+    assert_true(metric_of("surgetank_tail_grouped_records_total") == 1);
+    assert_true(metric_of("surgetank_tail_multiline_gave_up_total") == 1);
+    assert_true(metric_of("surgetank_tail_cut_lines_total") == 1);
+    assert_true(metric_of("surgetank_tail_long_lines_total") == 1);
+    assert_true(metric_of("surgetank_tail_joined_lines_total") == 0);
+    assert_true(metric_of("surgetank_tail_passed_lines_total") == 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -206,6 +249,7 @@ int main(void)
         TEST(test_processors_see_lines_before_the_spool_does),
         TEST(test_what_is_dropped_is_not_read_again),
         TEST(test_routes_choose_the_topic),
+        TEST(test_tells_what_became_of_lines),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

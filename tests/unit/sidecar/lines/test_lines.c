@@ -314,6 +314,34 @@ static void test_a_docker_line_beyond_all_bounds_is_kept_as_it_stands(void **sta
     buf_fini(&sheet.text);
 }
 
+/* A line longer than 1024 bytes, one that waits too long, an empty one, one in two parts, and what
+ * is read again after half of it was stored. */
+static void test_counts_what_becomes_of_lines(void **state)
+{
+    (void)state;
+    AUTO(buf_fini) struct buf file = {0};
+    struct sheet sheet = {0};
+    struct lines_mark mark = {0};
+
+    assert_ok(buf_append_text(&file, AT("001") "stdout P a\n" AT("002") "stderr F b\n"));
+    assert_ok(buf_append_text(&file, AT("003") "stdout F c\n" AT("004") "stdout F \nrubbish\n"));
+    append_long(&file, AT("005") "stdout F ", 1100);
+    assert_ok(buf_append_text(&file, "\n" AT("006") "stderr P never ended\n"));
+
+    counts = (struct lines_counts){0};
+    assert_true(follow(LINES_CRI, NULL, buf_bytes(&file), 50, 1, &mark, &sheet));
+    assert_false(follow(LINES_CRI, NULL, buf_bytes(&file), 50, UINT32_MAX, &mark, &sheet));
+    assert_int_equal(sheet.records, 8);
+    assert_int_equal(counts.lines, 5); /* b, ac, the empty one, rubbish, the long one */
+    assert_int_equal(counts.empty, 1);
+    assert_int_equal(counts.invalid, 1);
+    assert_int_equal(counts.joined, 1);
+    assert_int_equal(counts.passed, 1); /* b is behind the first part of ac */
+    assert_int_equal(counts.too_long, 1);
+    assert_int_equal(counts.cut, 2); /* and the one that never ended */
+    buf_fini(&sheet.text);
+}
+
 static void test_groups_lines_of_each_stream(void **state)
 {
     (void)state;
@@ -520,6 +548,7 @@ int main(void)
         cmocka_unit_test(test_cuts_long_lines_between_characters_and_keeps_every_byte),
         cmocka_unit_test(test_cuts_lines_made_of_many_parts),
         cmocka_unit_test(test_a_docker_line_beyond_all_bounds_is_kept_as_it_stands),
+        cmocka_unit_test(test_counts_what_becomes_of_lines),
         cmocka_unit_test(test_groups_lines_of_each_stream),
         cmocka_unit_test(test_a_long_line_comes_after_the_group_before_it),
         cmocka_unit_test(test_bounds_groups),
