@@ -155,14 +155,14 @@ static bool literal_dir(const char *pattern, char into[static GLOB_PATH_MAX])
     return true;
 }
 
-bool glob_walk(const char *pattern, const struct glob_visitor *visitor)
+bool glob_walk(const char *pattern, const char *top, const struct glob_visitor *visitor)
 {
     struct walk walk = {.visitor = visitor, .pattern = pattern};
     char dir[GLOB_PATH_MAX];
 
-    if (!literal_dir(pattern, dir))
+    if (top == NULL && !literal_dir(pattern, dir))
         return false;
-    list(&walk, dir, GLOB_DEPTH_MAX);
+    list(&walk, top == NULL ? dir : top, GLOB_DEPTH_MAX);
     return !walk.cut;
 }
 

@@ -37,9 +37,9 @@ struct glob_visitor {
     void *context;
 };
 
-/* Walks the file system. What can't be read is passed over. Returns false if a limit cut it short.
- */
-bool glob_walk(const char *pattern, const struct glob_visitor *visitor);
+/* Walks the file system from the directory `top`, which could hold a match; NULL: all of it. What
+ * can't be read is passed over. Returns false if a limit cut it short. */
+bool glob_walk(const char *pattern, const char *top, const struct glob_visitor *visitor);
 
 /* Lists that one directory in the same manner. */
 void glob_list(const char *dir, const struct glob_visitor *visitor);

@@ -1,5 +1,6 @@
 /* Names: which files there are. inotify says where something happened, and that directory is listed
- * again; now and then everything is looked through, for what inotify missed.
+ * again; a new one is gone through at once with all below it, for what was made in it before it was
+ * watched; now and then everything is looked through, for what inotify missed.
  *
  * What a scan found is sorted before the table sees it: of one base name the oldest first, so that
  * lines keep their order over rotations. */
@@ -7,13 +8,16 @@
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "sidecar/tail/glob.h"
 #include "sidecar/tail/watch.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 enum {
     LISTING_SHARE = 10,        /* a tenth of the time at most */
     LIST_AGAIN_MS = 20,        /* events of one rotation come together */
+    LIST_WAIT_MAX_MS = 250,    /* a file may not be there for much longer */
     DIRS_BYTES_MAX = 64 << 10, /* more directories than that: scan everything */
     FOUND_MAX = TAIL_FILES_MAX * 2,
 };
@@ -115,7 +119,7 @@ static void see(struct tail *tail, struct tail_input *input, const struct tail_f
     }
 }
 
-static void scan_input(struct tail *tail, struct tail_input *input, const char *dir,
+static void scan_input(struct tail *tail, struct tail_input *input, const char *dir, bool is_new,
                        uint64_t now_ms)
 {
     struct finding finding = {.tail = tail};
@@ -124,7 +128,7 @@ static void scan_input(struct tail *tail, struct tail_input *input, const char *
     const struct tail_first first = {
         .scan = !input->scanned, .since_ns = input->first_ns, .wall_ms = wall_ns / 1000000};
 
-    if (!tail_source_scan(input->source, dir, &visitor))
+    if (!tail_source_scan(input->source, dir, is_new, &visitor))
         LOG_WARN("Too many directories; some were not looked through",
                  LOG_STR("source", input->source->name));
     tail->table.scan++;
@@ -144,26 +148,29 @@ static void scan_input(struct tail *tail, struct tail_input *input, const char *
     input->scan_ms = now_ms + input->source->rescan_ms;
 }
 
-static void list_dirs(struct tail *tail, uint64_t now_ms)
+static void list_dirs(struct tail *tail, struct buf *noted, bool are_new, uint64_t now_ms)
 {
-    struct buf dirs = tail->dirs;
+    struct buf dirs = *noted;
 
-    tail->dirs = (struct buf){0};
+    *noted = (struct buf){0};
     for (size_t at = 0; at < dirs.len; at += strlen((const char *)dirs.data + at) + 1)
         for (size_t i = 0; i < tail->input_count; i++)
             if (tail_source_wants_dir(tail->inputs[i].source, (const char *)dirs.data + at))
-                scan_input(tail, &tail->inputs[i], (const char *)dirs.data + at, now_ms);
+                scan_input(tail, &tail->inputs[i], (const char *)dirs.data + at, are_new, now_ms);
     buf_fini(&dirs);
-    tail->listing_ms = clock_mono_ms() - now_ms;
 }
 
 void tail_scan(struct tail *tail, uint64_t now_ms)
 {
     for (size_t i = 0; i < tail->input_count; i++)
         if (now_ms >= tail->inputs[i].scan_ms)
-            scan_input(tail, &tail->inputs[i], NULL, now_ms);
-    if (tail->dirs.len > 0 && now_ms >= tail->dirs_ms)
-        list_dirs(tail, now_ms);
+            scan_input(tail, &tail->inputs[i], NULL, false, now_ms);
+    list_dirs(tail, &tail->new_dirs, true, now_ms);
+    if (tail->dirs.len > 0 && now_ms >= tail->dirs_ms) {
+        uint64_t began_ms = clock_mono_ms();
+        list_dirs(tail, &tail->dirs, false, now_ms);
+        tail->listing_ms = clock_mono_ms() - began_ms;
+    }
 }
 
 /* ---- events */
@@ -174,29 +181,53 @@ static void scan_all(struct tail *tail, uint64_t now_ms)
         tail->inputs[i].scan_ms = now_ms;
 }
 
-static void note_dir(struct tail *tail, const char *dir, size_t len, uint64_t now_ms)
+static bool is_noted(const struct buf *list, const char *path, size_t len)
 {
-    for (size_t at = 0; at < tail->dirs.len;) {
-        const char *known = (const char *)tail->dirs.data + at;
-        if (strlen(known) == len && memcmp(known, dir, len) == 0)
-            return;
-        at += strlen(known) + 1;
+    for (size_t at = 0; at < list->len;) {
+        const char *known = (const char *)list->data + at;
+        size_t known_len = strlen(known);
+        if (known_len == len && memcmp(known, path, len) == 0)
+            return true;
+        at += known_len + 1;
     }
-    if (tail->dirs.len == 0)
-        tail->dirs_ms = now_ms + LIST_AGAIN_MS + LISTING_SHARE * tail->listing_ms;
-    if (tail->dirs.len > DIRS_BYTES_MAX ||
-        buf_append(&tail->dirs, (struct bytes){(const uint8_t *)dir, len}) ||
-        buf_append_byte(&tail->dirs, 0)) {
-        buf_clear(&tail->dirs);
+    return false;
+}
+
+static void note_dir(struct tail *tail, struct buf *list, const char *path, size_t len,
+                     uint64_t now_ms)
+{
+    if (is_noted(list, path, len))
+        return;
+    if (list->len > DIRS_BYTES_MAX ||
+        buf_append(list, (struct bytes){(const uint8_t *)path, len}) || buf_append_byte(list, 0)) {
+        buf_clear(list);
         scan_all(tail, now_ms);
     }
+}
+
+static void note_changed(struct tail *tail, const char *dir, size_t len, uint64_t now_ms)
+{
+    uint64_t wait = LIST_AGAIN_MS + LISTING_SHARE * tail->listing_ms;
+
+    if (tail->dirs.len == 0)
+        tail->dirs_ms = now_ms + (wait < LIST_WAIT_MAX_MS ? wait : LIST_WAIT_MAX_MS);
+    note_dir(tail, &tail->dirs, dir, len, now_ms);
+}
+
+static void note_new(struct tail *tail, const char *dir, const char *name, uint64_t now_ms)
+{
+    char path[GLOB_PATH_MAX];
+    int len = snprintf(path, sizeof path, "%s/%s", strcmp(dir, "/") == 0 ? "" : dir, name);
+
+    if (len > 0 && (size_t)len < sizeof path)
+        note_dir(tail, &tail->new_dirs, path, (size_t)len, now_ms);
 }
 
 void tail_list_again(struct tail *tail, const char *path, uint64_t now_ms)
 {
     const char *slash = strrchr(path, '/');
     if (slash != NULL && slash > path)
-        note_dir(tail, path, (size_t)(slash - path), now_ms);
+        note_changed(tail, path, (size_t)(slash - path), now_ms);
 }
 
 struct event {
@@ -224,7 +255,9 @@ static void on_event(void *context, enum watch_event what, const char *dir, cons
     if (what == WATCH_WRITTEN) {
         wrote(tail, dir, name);
     } else if (what == WATCH_NAMES) {
-        note_dir(tail, dir, strlen(dir), event->now_ms);
+        note_changed(tail, dir, strlen(dir), event->now_ms);
+    } else if (what == WATCH_DIR) {
+        note_new(tail, dir, name, event->now_ms);
     } else {
         scan_all(tail, event->now_ms);
         for (size_t i = 0; i < tail->table.len; i++)

@@ -157,6 +157,7 @@ void tail_close(struct tail **tail)
     if (gone->wake >= 0)
         close(gone->wake);
     buf_fini(&gone->dirs);
+    buf_fini(&gone->new_dirs);
     free(gone->forgotten);
     free(gone->chunk);
     pthread_mutex_destroy(&gone->lock);

@@ -140,18 +140,19 @@ static bool pod_pattern(const struct tail_source *source, char into[static GLOB_
     return len > 0 && len < GLOB_PATH_MAX;
 }
 
-static bool scan_pattern(struct scan *scan, const char *pattern, const char *dir)
+static bool scan_pattern(struct scan *scan, const char *pattern, const char *dir, bool is_new)
 {
     const struct glob_visitor visitor = {.dir = on_dir, .file = on_file, .context = scan};
 
-    if (dir == NULL)
-        return glob_walk(pattern, &visitor);
-    if (glob_match_dir(pattern, dir))
-        glob_list(dir, &visitor);
+    if (dir != NULL && !glob_match_dir(pattern, dir))
+        return true;
+    if (dir == NULL || is_new)
+        return glob_walk(pattern, dir, &visitor);
+    glob_list(dir, &visitor);
     return true;
 }
 
-bool tail_source_scan(const struct tail_source *source, const char *dir,
+bool tail_source_scan(const struct tail_source *source, const char *dir, bool is_new,
                       const struct tail_visitor *visitor)
 {
     struct scan scan = {.source = source, .visitor = visitor};
@@ -159,9 +160,9 @@ bool tail_source_scan(const struct tail_source *source, const char *dir,
     bool whole = true;
 
     if (source->root != NULL)
-        return pod_pattern(source, pattern) && scan_pattern(&scan, pattern, dir);
+        return pod_pattern(source, pattern) && scan_pattern(&scan, pattern, dir, is_new);
     for (size_t i = 0; i < source->path_count; i++)
-        whole = scan_pattern(&scan, source->paths[i], dir) && whole;
+        whole = scan_pattern(&scan, source->paths[i], dir, is_new) && whole;
     return whole;
 }
 

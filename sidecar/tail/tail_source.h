@@ -69,8 +69,9 @@ struct tail_visitor {
 bool tail_source_takes(const struct tail_source *source, const char *path,
                        struct tail_found *ret_found);
 
-/* Goes through all directories, or with `dir` through that one. False: a limit cut it short. */
-bool tail_source_scan(const struct tail_source *source, const char *dir,
+/* Goes through all directories, or with `dir` through that one, and if it is new through those in
+ * it. False: a limit cut it short. */
+bool tail_source_scan(const struct tail_source *source, const char *dir, bool is_new,
                       const struct tail_visitor *visitor);
 
 /* Whether the directory, or one below it, could hold files of the source. */

@@ -114,6 +114,14 @@ static void forget(struct watch *watch, size_t at)
     memmove(watch->dirs + at, watch->dirs + at + 1, (watch->len - at) * sizeof *watch->dirs);
 }
 
+static enum watch_event meaning(uint32_t mask)
+{
+    if ((mask & IN_MODIFY) != 0)
+        return WATCH_WRITTEN;
+    bool came = (mask & (IN_CREATE | IN_MOVED_TO)) != 0;
+    return came && (mask & IN_ISDIR) != 0 ? WATCH_DIR : WATCH_NAMES;
+}
+
 static void take(struct watch *watch, const struct inotify_event *event, watch_event_fn *report,
                  void *context)
 {
@@ -127,8 +135,7 @@ static void take(struct watch *watch, const struct inotify_event *event, watch_e
     if ((event->mask & IN_IGNORED) != 0)
         forget(watch, at);
     else if (event->len > 0)
-        report(context, (event->mask & IN_MODIFY) != 0 ? WATCH_WRITTEN : WATCH_NAMES,
-               watch->dirs[at].path, event->name);
+        report(context, meaning(event->mask), watch->dirs[at].path, event->name);
 }
 
 void watch_read(struct watch *watch, watch_event_fn *event, void *context)

@@ -16,6 +16,7 @@ struct watch;
 enum watch_event {
     WATCH_WRITTEN, /* something was written to the file `name` */
     WATCH_NAMES,   /* a name came, went or changed in the directory */
+    WATCH_DIR,     /* the directory `name` came: nobody watches it yet */
     WATCH_LOST,    /* events were lost: anything may have happened; `dir` and `name` are NULL */
 };
 

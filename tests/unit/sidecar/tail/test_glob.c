@@ -85,13 +85,13 @@ static void test_a_walk_goes_only_where_something_can_match(void **state)
     assert_int_equal(system(command), 0);
     snprintf(glob, sizeof glob, "%s/*/log/*.log", dir);
     const struct glob_visitor visitor = {.dir = on_dir, .file = on_file, .context = glob};
-    assert_true(glob_walk(glob, &visitor));
+    assert_true(glob_walk(glob, NULL, &visitor));
     assert_int_equal(matches, 2);
     assert_int_equal(files, 3);
     assert_int_equal(dirs, 6); /* the top, a, b, c, and two named log */
     /* A loop ends: at the depth, or at the number of directories. */
     snprintf(glob, sizeof glob, "%s/**/nothing", dir);
-    IGNORE_RESULT(glob_walk(glob, &visitor));
+    IGNORE_RESULT(glob_walk(glob, NULL, &visitor));
     snprintf(command, sizeof command, "rm -rf %s", dir);
     assert_int_equal(system(command), 0);
 }

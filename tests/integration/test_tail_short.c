@@ -1,0 +1,131 @@
+/* Promise: the log of a pod that lives for a moment is read if it is there for one: new directories
+ * are heard of, not come across when everything is looked through. What is there for less is
+ * counted. Nothing is looked through again in these tests. */
+// link: tests/support/tailing.c
+#include "tests/support/test.h"
+
+#include "common/clock.h"
+#include "tests/support/tailing.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { NEVER_MS = 3600000, SOON_MS = 20000 };
+
+static struct tailing t;
+
+static int begin(void **state)
+{
+    static const char *const all[] = {"*"};
+
+    (void)state;
+    tailing_begin(&t);
+    t.source.root = t.logs;
+    t.source.namespaces = t.source.pods = all;
+    t.source.namespace_count = t.source.pod_count = 1;
+    t.source.format = LINES_CRI;
+    t.source.rescan_ms = NEVER_MS;
+    return 0;
+}
+
+static int end(void **state)
+{
+    (void)state;
+    tailing_end(&t);
+    return 0;
+}
+
+/* ---- pods */
+
+static const char *pod_path(unsigned pod, const char *below)
+{
+    char path[128];
+
+    snprintf(path, sizeof path, "shop_job-%u_11111111-2222-3333-4444-%012u%s", pod, pod, below);
+    return tailing_path(&t, path);
+}
+
+static void make_dirs(unsigned pod)
+{
+    assert_int_equal(mkdir(pod_path(pod, ""), 0700), 0);
+    assert_int_equal(mkdir(pod_path(pod, "/app"), 0700), 0);
+}
+
+static void print(unsigned pod, unsigned first, unsigned count)
+{
+    char line[64];
+
+    for (unsigned i = first; i < first + count; i++) {
+        snprintf(line, sizeof line, "2026-02-05T10:00:00.123456789Z stdout F n=%u \n", i);
+        tailing_append(pod_path(pod, "/app/0.log"), line);
+    }
+}
+
+/* ---- seen */
+
+static void test_a_pod_that_comes_later_is_heard_of(void **state)
+{
+    (void)state;
+    tailing_open(&t);
+    tailing_run_ms(&t, 50);
+    make_dirs(1);
+    print(1, 0, 10);
+    tailing_run(&t, 10, SOON_MS);
+    tailing_check(&t, 10);
+}
+
+/* Each directory is watched by the time that the next one is made in it. */
+static void test_a_pod_that_comes_bit_by_bit_is_heard_of(void **state)
+{
+    (void)state;
+    tailing_open(&t);
+    tailing_run_ms(&t, 50);
+    assert_int_equal(mkdir(pod_path(1, ""), 0700), 0);
+    tailing_run_ms(&t, 50);
+    assert_int_equal(mkdir(pod_path(1, "/app"), 0700), 0);
+    tailing_run_ms(&t, 50);
+    print(1, 0, 10);
+    tailing_run(&t, 10, SOON_MS);
+    tailing_check(&t, 10);
+}
+
+/* As kubelet does it: the log, then the directories. */
+static void delete_pod(unsigned pod)
+{
+    assert_int_equal(unlink(pod_path(pod, "/app/0.log")), 0);
+    assert_int_equal(rmdir(pod_path(pod, "/app")), 0);
+    assert_int_equal(rmdir(pod_path(pod, "")), 0);
+}
+
+/* One look is enough, however late it comes: files are opened by it, and read after they are gone.
+ */
+static void test_a_pod_that_is_there_for_one_look_is_read_whole(void **state)
+{
+    enum { PODS = 100, LINES = 20 };
+
+    (void)state;
+    tailing_open(&t);
+    for (unsigned pod = 0; pod < PODS; pod++) {
+        make_dirs(pod);
+        print(pod, pod * LINES, LINES);
+        tail_turn(t.tail, 0);
+        print(pod, PODS * LINES + pod, 1); /* its last words */
+        delete_pod(pod);
+    }
+    tailing_run(&t, PODS * LINES + PODS, SOON_MS);
+    tailing_check(&t, PODS * LINES + PODS);
+    assert_int_equal(tailing_state(&t).lost_bytes, 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+#define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
+        TEST(test_a_pod_that_comes_later_is_heard_of),
+        TEST(test_a_pod_that_comes_bit_by_bit_is_heard_of),
+        TEST(test_a_pod_that_is_there_for_one_look_is_read_whole),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
