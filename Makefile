@@ -140,8 +140,8 @@ bench-backlog: build ## how ten GiB drain when Kafka is back
 soak: build $(BUILD)/tests/integration/test_tail_storm ## a hundred kills and more, counted by identity, on the bed that is up; prints its seed
 	@SURGETANK_STORM=10 $(BUILD)/tests/integration/test_tail_storm
 	@hack/bed/in python3 tests/soak/edge_kills.py
-INTEROP_PARTS ?= python interop-go interop-java otelcol# of hack/bed/build
-interop: build $(BUILD)/tests/interop/json_peer ## the edge with other people's clients: SDKs, Collector, HAProxy, h2spec
+INTEROP_PARTS ?= python interop-go interop-java otelcol prometheus# of hack/bed/build
+interop: build $(BUILD)/tests/interop/json_peer ## edge and gateways with what others make: SDKs, Collector, HAProxy, h2spec, Prometheus
 	@hack/bed/build $(INTEROP_PARTS)
 	@BUILD=$(abspath $(BUILD)) "$$(hack/bed/build --path python)/bin/python" -m pytest -q -p no:cacheprovider tests/interop
 e2e: images ## end-to-end tests on the bed that is up

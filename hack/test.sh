@@ -74,7 +74,7 @@ if [ "${1:-}" != fast ]; then
     step "images" build images
     step "bed builds" hack/bed/build
     step "generated files" build generated
-    step "clients of others" build INTEROP_PARTS="python interop-go interop-java" interop
+    step "clients of others" build INTEROP_PARTS="python interop-go interop-java prometheus" interop
     trap take_down EXIT
     step "bed up" hack/bed/up
     step "end-to-end tests" end_to_end

@@ -3,6 +3,7 @@
 #include "common/num.h"
 
 #include <stdio.h>
+#include <string.h>
 
 enum { RETRY_AFTER_MAX_MS = 300000 };
 
@@ -98,6 +99,36 @@ void judge_grpc(enum signal signal, const struct grpc_result *result, size_t sen
         say(to, grpc_status_name(result->status), result->message);
 }
 
+/* What Prometheus (2.x and 3.x) says under a 500 of a sample that it will never take. One of them
+ * takes its whole request along. */
+static bool is_never(struct bytes body)
+{
+    static const char *const sentences[] = {
+        "invalid temporality and type combination for metric",
+        "could not get aggregation temporality for",
+        "unsupported metric type",
+        "unsupported exemplar value type",
+        "cannot convert exponential to native histogram",
+        "histogram's observation count",
+        "histogram has a bucket whose observation count",
+        "histogram has a span whose offset",
+        "histogram spans specify different number of buckets",
+        "histogram custom bounds",
+        "normalization for metric",
+        "normalization for label name",
+        "label name is empty",
+        "contains only underscores",
+        "too old sample",
+        "out of order sample",
+        "duplicate sample for timestamp",
+    };
+
+    for (size_t i = 0; i < sizeof sentences / sizeof sentences[0]; i++)
+        if (body.len > 0 && memmem(body.data, body.len, sentences[i], strlen(sentences[i])) != NULL)
+            return true;
+    return false;
+}
+
 static enum verdict verdict_of_status(int status)
 {
     switch (status) {
@@ -148,6 +179,8 @@ void judge_http(enum signal signal, int status, struct bytes content_type, struc
             judge_response(signal, body, encoding, to);
         return;
     }
+    if (status == 500 && is_never(body))
+        to->verdict = VERDICT_REFUSED;
     snprintf(prefix, sizeof prefix, "HTTP %d", status);
     if (otlp && otlp_status_decode(body, encoding, &told, NULL) == OK && told.message[0] != '\0')
         body = bytes_from(told.message);

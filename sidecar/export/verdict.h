@@ -1,18 +1,21 @@
 /* verdict: what a backend's answer means for the data that was sent. The one place where it is
  * decided, as tables.
  *
- *   gRPC                                                       HTTP                      verdict
- *   OK                                                         200 202 204               DONE,
- * PARTIAL CANCELLED DEADLINE_EXCEEDED ABORTED OUT_OF_RANGE           408 425 429 5xx AGAIN
- *   UNAVAILABLE DATA_LOSS UNKNOWN INTERNAL, no answer          no answer
- *   UNAUTHENTICATED PERMISSION_DENIED UNIMPLEMENTED NOT_FOUND  401 403 404 405 407 415   MEND
- *   RESOURCE_EXHAUSTED with RetryInfo, or not over 1 MiB                                 AGAIN
- *   RESOURCE_EXHAUSTED without, over 1 MiB                     413                       TOO_LARGE
- *   INVALID_ARGUMENT and the rest                              other 2xx 3xx 4xx         REFUSED
+ *   gRPC                                                 HTTP                         verdict
+ *   OK                                                   200 202 204                  DONE, PARTIAL
+ *   CANCELLED DEADLINE_EXCEEDED ABORTED OUT_OF_RANGE     408 425 429 5xx, other 2xx   AGAIN
+ *   UNAVAILABLE DATA_LOSS UNKNOWN INTERNAL, no answer    no answer                    AGAIN
+ *   UNAUTHENTICATED PERMISSION_DENIED                    401 403 404 405 407 415      MEND
+ *   UNIMPLEMENTED NOT_FOUND                              3xx                          MEND
+ *   RESOURCE_EXHAUSTED with RetryInfo, or up to 1 MiB                                 AGAIN
+ *   RESOURCE_EXHAUSTED without, over 1 MiB               413                          TOO_LARGE
+ *   INVALID_ARGUMENT and the rest                        other 4xx                    REFUSED
+ *                                                        500 that says "never"        REFUSED
  *
  * MEND is tried again like AGAIN: somebody's credentials, route or version have to be put right,
  * and no data is at fault. A 2xx that is not known to mean "stored" (Loki's 260) is tried again
- * too. Pure.
+ * too. A 500 says "never" if its text is one that Prometheus has for a sample it can't take:
+ * tried again for ever, it would take every sample beside it along. Pure.
  */
 #ifndef SIDECAR_EXPORT_VERDICT_H
 #define SIDECAR_EXPORT_VERDICT_H

@@ -86,9 +86,10 @@ def identities(signal, scope):
 
 
 class Stand:
-    """The sidecar, running. `edge` is what its edge's otlp receiver has in the document beside its ports."""
+    """The sidecar, running. `receiver` is what its edge's otlp receiver has in the document beside its ports, `exports`
+    what the gateways of some signals have in export.otlp instead of the stand's own backend."""
 
-    def __init__(self, directory, receiver=None, edge=None, secrets=None):
+    def __init__(self, directory, receiver=None, edge=None, secrets=None, exports=None):
         self.directory = directory
         self.backend = Backend()
         self.grpc, self.http, self.health, self.metrics = (free_port() for _ in range(4))
@@ -96,13 +97,14 @@ class Stand:
         ports = {"grpc": {"port": self.grpc, **receiver.pop("grpc", {})}, "http": {"port": self.http, **receiver.pop("http", {})}}
         spool = {"size": "1Gi", "storage": {"hostPath": str(directory / "spool")}}
         backend = {"endpoint": f"127.0.0.1:{self.backend.port}", "tls": {"insecure": True}, "compression": "gzip"}
+        exports = {signal: backend for signal in SIGNALS} | (exports or {})
         document = {
             "apiVersion": "surgetank.dev/v1alpha1",
             "kind": "TelemetryPipeline",
             "metadata": {"name": "interop"},
             "spec": {
                 "edges": [{"name": "edge", "receivers": {"otlp": {**ports, **receiver}}, "spool": spool, **(edge or {})}],
-                "gateways": [{"name": signal, "from": [signal], "export": {"otlp": backend}} for signal in SIGNALS],
+                "gateways": [{"name": signal, "from": [signal], "export": {"otlp": exports[signal]}} for signal in SIGNALS],
             },
         }
         (directory / "pipeline.json").write_text(json.dumps(document))
@@ -141,6 +143,11 @@ class Stand:
                 series, _, value = line.rpartition(" ")
                 found[series.removeprefix(f"surgetank_{name}")] = float(value)
         return found
+
+    def dead_letters(self, signal):
+        """What the gateway of a signal has put into its dead letters."""
+        text = "".join(file.read_text() for file in self.directory.glob(f"spool/**/{signal}.dead-letters.jsonl"))
+        return [json.loads(line) for line in text.splitlines() if line]
 
     def resident_mb(self, peak=False):
         for line in pathlib.Path(f"/proc/{self.process.pid}/status").read_text().splitlines():

@@ -95,6 +95,43 @@ static void test_http_statuses(void **state)
     }
 }
 
+/* Word for word what Prometheus 3.15 answered (and 2.42: the last), each under HTTP 500. */
+static void test_a_500_that_says_never_is_about_the_data(void **state)
+{
+    (void)state;
+    static const char *const never[] = {
+        "invalid temporality and type combination for metric \"delta\"\n",
+        "could not get aggregation temporality for x as it has unsupported metric type Empty\n",
+        "cannot convert exponential to native histogram. Scale must be >= -4, was -11\n",
+        "3 observations found in buckets, but the Count field is 1: histogram's observation count "
+        "should equal the number of observations found in the buckets (in absence of NaN)\n",
+        "normalization for metric \"___\" resulted in empty name\n",
+        "normalization for label name \"___\" resulted in invalid name \"___\"\n",
+        "label name is empty\n",
+        "too old sample\n",
+    };
+    static const char *const later[] = {
+        "",
+        "TSDB not ready\n",
+        "Index 5 out of bounds for length 3",
+        "write to WAL: log samples: write /prometheus/wal/00000002: no space left on device\n",
+    };
+    struct judgement judgement;
+
+    for (size_t i = 0; i < sizeof never / sizeof never[0]; i++) {
+        judge_http(SIGNAL_METRICS, 500, BYTES_LITERAL("text/plain; charset=utf-8"),
+                   bytes_from(never[i]), NULL, &judgement);
+        assert_int_equal(judgement.verdict, VERDICT_REFUSED);
+        assert_true(judgement.reached);
+        judge_http(SIGNAL_METRICS, 503, (struct bytes){0}, bytes_from(never[i]), NULL, &judgement);
+        assert_int_equal(judgement.verdict, VERDICT_AGAIN);
+    }
+    for (size_t i = 0; i < sizeof later / sizeof later[0]; i++) {
+        judge_http(SIGNAL_METRICS, 500, (struct bytes){0}, bytes_from(later[i]), NULL, &judgement);
+        assert_int_equal(judgement.verdict, VERDICT_AGAIN);
+    }
+}
+
 static void test_a_partial_success_is_counted_and_a_warning_is_not(void **state)
 {
     (void)state;
@@ -137,6 +174,7 @@ int main(void)
         cmocka_unit_test(test_grpc_codes),
         cmocka_unit_test(test_a_call_without_an_answer_is_tried_again),
         cmocka_unit_test(test_http_statuses),
+        cmocka_unit_test(test_a_500_that_says_never_is_about_the_data),
         cmocka_unit_test(test_a_partial_success_is_counted_and_a_warning_is_not),
         cmocka_unit_test(test_the_backends_sentence_is_kept_short_and_clean),
     };
