@@ -329,7 +329,7 @@ static void be_an_edge(const struct place *place, int from)
     AUTO(buf_fini) struct buf page = {0};
     NEED(metrics_expose(&page) == OK);
     NEED(strstr(buf_text(&page), "process_resident_memory_bytes 0\n") == NULL);
-    edge_stop(&edge, 20000);
+    edge_stop(&edge, 60000);
     pipeline_free(&pipeline);
     _exit(0);
 }

@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { REQUESTS = 20, DEADLINE_MS = 30000 };
+enum { REQUESTS = 20, DEADLINE_MS = 60000 };
 
 static struct mock_kafka kafka;
 static struct pipeline_topic topic = {.signal = SIGNAL_LOGS, .topic = "t", .dead_letter = "t.dlq"};

@@ -17,7 +17,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { REQUESTS = 40, PARTITIONS = 3, DRAIN_MS = 20000 };
+enum { REQUESTS = 40, PARTITIONS = 3, DRAIN_MS = 60000 };
 
 static const char document[] =
     "apiVersion: surgetank.dev/v1alpha1\n"

@@ -38,7 +38,7 @@ static int begin(void **state)
 
 static void stop(void)
 {
-    edge_tail_stop(tail, 20000);
+    edge_tail_stop(tail, 60000);
     spool_close(&spool);
     edge_tail_close(&tail);
     refine_close(&refine);
@@ -175,7 +175,7 @@ static void test_what_is_dropped_is_not_read_again(void **state)
     (void)state;
     tailing_write(tailing_path(&t, "a.log"), 0, 1000, 10);
     start("      processors:\n        - filter: {drop: 'true'}\n");
-    for (int i = 0; records_read() < 1000 && i < 1000; i++)
+    for (int i = 0; records_read() < 1000 && i < 6000; i++)
         pause_ms(10);
     assert_int_equal(records_read(), 1000);
     assert_int_equal(items(), 0);

@@ -10,7 +10,7 @@
 
 #include <string.h>
 
-enum { DEADLINE_MS = 20000 };
+enum { DEADLINE_MS = 60000 };
 
 static struct mock_kafka kafka;
 static struct kafka_access access;

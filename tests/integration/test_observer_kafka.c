@@ -107,12 +107,12 @@ static void sees_members(bool kip848)
     peer_produce(bootstrap, topic, 0, 10, 0);
     want(false);
     rd_kafka_t *ours = peer_join(bootstrap, group, "surgetank-gateway-1", topic, kip848);
-    struct group_lag lag = wait_for(is_stable, ours, 20);
+    struct group_lag lag = wait_for(is_stable, ours, 25);
     assert_int_equal(lag.members_foreign, 0);
     assert_int_equal(lag.consumer_protocol, kip848);
     peer_leave(&ours);
     rd_kafka_t *theirs = peer_join(bootstrap, group, "somebody-else", topic, kip848);
-    lag = wait_for(is_foreign, theirs, 20);
+    lag = wait_for(is_foreign, theirs, 25);
     assert_memory_equal(lag.foreign, "somebody-else on ", 17);
     peer_leave(&theirs);
     wait_for(is_empty, NULL, 40);
@@ -147,10 +147,10 @@ static void test_transaction_markers_are_no_lag_and_wake_nobody(void **state)
     peer_produce_transaction(bootstrap, topic, 0, 5);
     peer_commit(bootstrap, group, topic, 0, 5); /* all messages, but not the marker */
     want(true);
-    struct group_lag lag = wait_for(is_known, NULL, 10);
+    struct group_lag lag = wait_for(is_known, NULL, 25);
     assert_int_equal(lag.lag_messages, 0);
     peer_produce_transaction(bootstrap, topic, 0, 2);
-    wait_for(has_lag, NULL, 6);
+    wait_for(has_lag, NULL, 25);
     peer_commit(bootstrap, group, topic, 0, 8);
     want(false);
     wait_for(is_free_of_lag, NULL, 60); /* only once it has stood still for a while */
@@ -172,7 +172,7 @@ static void test_a_topic_deleted_and_made_again_begins_anew(void **state)
     peer_produce(bootstrap, topic, 0, 500, 0);
     peer_commit(bootstrap, group, topic, 0, 450);
     want(false);
-    struct group_lag lag = wait_for(is_known, NULL, 10);
+    struct group_lag lag = wait_for(is_known, NULL, 25);
     assert_int_equal(lag.lag_messages, 50);
     delete_topic();
     wait_for(is_missing, NULL, 40);
@@ -191,7 +191,7 @@ static void test_partitions_that_are_added_are_counted(void **state)
 {
     (void)state;
     want(false);
-    wait_for(is_known, NULL, 10);
+    wait_for(is_known, NULL, 25);
     const struct topic_wanted wanted = {
         .topic = topic, .partitions = 5, .replication_factor = 1, .ownership = TOPIC_ADOPT};
     struct topic_observed seen = describe();
@@ -215,7 +215,7 @@ static void test_reads_the_age_of_many_partitions_at_once(void **state)
     for (int32_t i = 0; i < 3; i++)
         peer_produce(bootstrap, topic, i, 1000, made_ms + i * 600000);
     want(false);
-    struct group_lag lag = wait_for(is_aged, NULL, 10);
+    struct group_lag lag = wait_for(is_aged, NULL, 25);
     assert_in_range(lag.lag_ms, 7190000, 7230000);
     assert_int_equal(lag.lag_messages, 3000);
 }

@@ -31,10 +31,10 @@ static struct pods *watching(struct kube_script *script)
     return pods;
 }
 
-/* Until the pod is known (or no more), for at most 10 s. */
+/* Until the pod is known (or no more), for at most a minute. */
 static bool becomes(struct pods *pods, const char *address, bool known)
 {
-    for (int i = 0; i < 1000; i++) {
+    for (int i = 0; i < 6000; i++) {
         AUTO(pod_unref) struct pod *pod = pods_by_address(pods, address);
         if ((pod != NULL) == known)
             return true;

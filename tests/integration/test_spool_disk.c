@@ -15,7 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { SEGMENT = 1 << 20, DATA = 200000, DEADLINE_MS = 20000 };
+enum { SEGMENT = 1 << 20, DATA = 200000, DEADLINE_MS = 60000 };
 
 static char dir[64], spool_dir[80], ballast[80];
 

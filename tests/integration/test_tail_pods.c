@@ -63,14 +63,14 @@ static void test_says_what_is_known_of_the_pod(void **state)
     open_with(&tailing, &is_known);
 
     tailing_append(path, "2026-11-21T13:40:12.5Z stdout F early\n");
-    tailing_run(&tailing, 1, 5000);
+    tailing_run(&tailing, 1);
     tailing_collect(&tailing);
     assert_non_null(strstr(tailing.last_resource, "k8s.pod.name=web-1"));
     assert_null(strstr(tailing.last_resource, "k8s.deployment.name"));
 
     is_known = true;
     tailing_append(path, "2026-11-21T13:40:12.6Z stdout F late\n");
-    tailing_run(&tailing, 2, 5000);
+    tailing_run(&tailing, 2);
     tailing_collect(&tailing);
     assert_string_equal(tailing.last_other, "late");
     assert_non_null(strstr(tailing.last_resource, "k8s.deployment.name=web"));

@@ -13,7 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { CONNECTIONS_MAX = 512, REQUESTS_MAX = 4096, WAIT_MS = 10000 };
+enum { CONNECTIONS_MAX = 512, REQUESTS_MAX = 4096, WAIT_MS = 60000 };
 
 struct http_script {
     const struct http_step *steps;

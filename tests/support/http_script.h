@@ -37,7 +37,8 @@ void http_script_stop(struct http_script **script);
 /* "http://127.0.0.1:PORT" */
 const char *http_script_url(const struct http_script *script);
 
-/* Waits until `count` requests have been read whole, at most 10 s; returns whether they came. */
+/* Waits until `count` requests have been read whole, at most a minute; returns whether they came.
+ */
 bool http_script_wait(struct http_script *script, size_t count);
 size_t http_script_requests(struct http_script *script);
 size_t http_script_connections(struct http_script *script);

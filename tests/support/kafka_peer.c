@@ -41,7 +41,7 @@ static void write_messages(rd_kafka_t *producer, const char *topic, int32_t part
         if (failed != NULL)
             fail_msg("produce: %s", rd_kafka_error_string(failed));
     }
-    if (rd_kafka_flush(producer, 20000))
+    if (rd_kafka_flush(producer, 60000))
         fail_msg("could not write to %s", topic);
 }
 
@@ -66,10 +66,10 @@ void peer_produce_transaction(const char *bootstrap, const char *topic, int32_t 
     const char *const settings[][2] = {{"bootstrap.servers", bootstrap},
                                        {"transactional.id", topic}};
     rd_kafka_t *producer = NEW_CLIENT(RD_KAFKA_PRODUCER, settings);
-    no_error(rd_kafka_init_transactions(producer, 20000));
+    no_error(rd_kafka_init_transactions(producer, 60000));
     no_error(rd_kafka_begin_transaction(producer));
     write_messages(producer, topic, partition, count, 0);
-    no_error(rd_kafka_commit_transaction(producer, 20000));
+    no_error(rd_kafka_commit_transaction(producer, 60000));
     rd_kafka_destroy(producer);
 }
 
@@ -81,7 +81,7 @@ void peer_commit(const char *bootstrap, const char *group, const char *topic, in
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
     rd_kafka_topic_partition_list_add(list, topic, partition)->offset = offset;
     rd_kafka_resp_err_t code = RD_KAFKA_RESP_ERR__WAIT_COORD;
-    for (int tries = 0; code && tries < 50; tries++) { /* the coordinator may not be known yet */
+    for (int tries = 0; code && tries < 600; tries++) { /* the coordinator may not be known yet */
         code = rd_kafka_commit(consumer, list, 0);
         if (code)
             peer_wait(100);
@@ -106,7 +106,7 @@ rd_kafka_t *peer_join(const char *bootstrap, const char *group, const char *clie
     rd_kafka_topic_partition_list_add(list, topic, RD_KAFKA_PARTITION_UA);
     rd_kafka_subscribe(consumer, list);
     rd_kafka_topic_partition_list_destroy(list);
-    for (int tries = 0; tries < 200; tries++) {
+    for (int tries = 0; tries < 600; tries++) {
         rd_kafka_topic_partition_list_t *assigned = NULL;
         peer_poll(consumer, 100);
         rd_kafka_assignment(consumer, &assigned);

@@ -73,7 +73,7 @@ unsigned mock_kafka_read(const struct mock_kafka *mock, const char *topic, int p
 
     for (int tries = 0; ends < partitions; tries++) {
         assert_true(tries < 1000000);
-        rd_kafka_message_t *message = rd_kafka_consumer_poll(reader, 20000);
+        rd_kafka_message_t *message = rd_kafka_consumer_poll(reader, 60000);
         if (message == NULL)
             fail_msg("%s could not be read to its end", topic);
         if (message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF) {

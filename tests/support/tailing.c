@@ -12,7 +12,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { LINE_MAX_BYTES = 64 << 10, PATHS = 8, PATH_BYTES = 512, STORED_MS = 20000, TOLD_MS = 150 };
+enum { LINE_MAX_BYTES = 64 << 10, PATHS = 8, PATH_BYTES = 512, TOLD_MS = 150, TURN_MS = 20 };
+
+/* Nobody waits longer than that for the next sign of progress; far more than a busy machine takes.
+ */
+enum { PATIENCE_MS = 60000 };
 
 void tailing_begin(struct tailing *tailing)
 {
@@ -66,7 +70,7 @@ void tailing_open(struct tailing *tailing)
 void tailing_close(struct tailing *tailing)
 {
     if (tailing->tail != NULL)
-        tail_stop(tailing->tail, STORED_MS);
+        tail_stop(tailing->tail, PATIENCE_MS);
     spool_close(&tailing->spool);
     tail_close(&tailing->tail);
 }
@@ -80,21 +84,45 @@ struct tail_source_state tailing_state(struct tailing *tailing)
     return state.sources[0];
 }
 
-void tailing_run(struct tailing *tailing, uint64_t records, unsigned limit_ms)
+void tailing_run(struct tailing *tailing, uint64_t records)
 {
-    uint64_t end = clock_mono_ms() + limit_ms;
+    uint64_t read = tail_records(tailing->tail), since_ms = clock_mono_ms();
 
-    while (clock_mono_ms() < end && tail_records(tailing->tail) < records)
-        tail_turn(tailing->tail, 20);
-    assert_true(tail_records(tailing->tail) >= records);
+    while (read < records) {
+        tail_turn(tailing->tail, TURN_MS);
+        if (tail_records(tailing->tail) != read) {
+            read = tail_records(tailing->tail);
+            since_ms = clock_mono_ms();
+        } else if (clock_mono_ms() - since_ms > PATIENCE_MS)
+            fail_msg("%llu of %llu records were read, and no more came", (unsigned long long)read,
+                     (unsigned long long)records);
+    }
     tailing_run_ms(tailing, 100); /* whatever should not come */
+}
+
+static bool is_stored(struct tailing *tailing, uint64_t count)
+{
+    tailing_collect(tailing);
+    for (uint64_t i = 0; i < count; i++)
+        if (tailing->seen[i] == 0)
+            return false;
+    return true;
+}
+
+void tailing_run_until_stored(struct tailing *tailing, uint64_t count)
+{
+    uint64_t end = clock_mono_ms() + PATIENCE_MS;
+
+    while (!is_stored(tailing, count) && clock_mono_ms() < end) /* tailing_check() says what not */
+        tailing_run_ms(tailing, 300);
 }
 
 void tailing_run_ms(struct tailing *tailing, unsigned ms)
 {
     uint64_t end = clock_mono_ms() + ms;
-    while (clock_mono_ms() < end)
-        tail_turn(tailing->tail, 20);
+
+    for (unsigned turns = 0; turns < ms / TURN_MS || clock_mono_ms() < end; turns++)
+        tail_turn(tailing->tail, TURN_MS);
 }
 
 /* ---- files */
@@ -220,9 +248,9 @@ void tailing_collect(struct tailing *tailing)
 
 static void store(struct tailing *tailing)
 {
-    uint64_t end = clock_mono_ms() + STORED_MS;
+    uint64_t end = clock_mono_ms() + PATIENCE_MS;
     while (!tail_is_stored(tailing->tail) && clock_mono_ms() < end)
-        tail_turn(tailing->tail, 20);
+        tail_turn(tailing->tail, TURN_MS);
     assert_true(tail_is_stored(tailing->tail));
 }
 

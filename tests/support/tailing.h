@@ -36,10 +36,13 @@ void tailing_end(struct tailing *tailing);
 void tailing_open(struct tailing *tailing);
 void tailing_close(struct tailing *tailing);
 
-/* Takes turns until that many records were read since the start, at most `limit_ms`. */
-void tailing_run(struct tailing *tailing, uint64_t records, unsigned limit_ms);
+/* Takes turns until that many records were read since the start, for as long as any come. */
+void tailing_run(struct tailing *tailing, uint64_t records);
 
-/* Takes turns for so long. */
+/* The same until each of the numbers below `count` is in the spool. */
+void tailing_run_until_stored(struct tailing *tailing, uint64_t count);
+
+/* Takes turns for so long, and at least a few. */
 void tailing_run_ms(struct tailing *tailing, unsigned ms);
 
 /* Records that were read since the start; what else the only source tells. */

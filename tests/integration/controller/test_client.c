@@ -243,7 +243,6 @@ static void test_stops_writing_at_once_and_goes_on_reading(void **state)
     struct kube_script script;
     pthread_t writer;
     void *closed = NULL;
-    uint64_t begun = clock_mono_ms();
 
     kube_script_start(&script, steps, COUNT(steps));
     assert_int_equal(pthread_create(&writer, NULL, write_something, &script), 0);
@@ -258,6 +257,7 @@ static void test_stops_writing_at_once_and_goes_on_reading(void **state)
 
     assert_int_equal(pthread_create(&writer, NULL, write_something, &script), 0);
     assert_true(http_script_wait(script.http, 4)); /* it waits out Retry-After */
+    uint64_t begun = clock_mono_ms();
     kube_client_allow_writes(script.client, false);
     pthread_join(writer, &closed);
     assert_true(clock_mono_ms() - begun < 15000);

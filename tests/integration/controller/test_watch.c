@@ -122,7 +122,7 @@ static void expect_record(const struct http_step *steps, size_t count, const cha
                                              .trouble_context = record};
     assert_ok(kube_watch_start(script->client, &config, &watch, NULL));
     clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec += 10;
+    until.tv_sec += 60;
     pthread_mutex_lock(&record->lock);
     while (strlen(record->text) < strlen(want) && !failed)
         failed = pthread_cond_timedwait(&record->changed, &record->lock, &until);

@@ -219,14 +219,14 @@ static void test_gives_up_on_a_peer_that_falls_silent(void **state)
     const struct http_step steps[] = {
         {.status = 200, .body = "some, then nothing", .cut = 4, .end = HTTP_END_HOLD},
         {.end = HTTP_END_HOLD},
-        {.status = 200, .body = "12345678", .piece = 1, .delay_ms = 60}};
+        {.status = 200, .body = "123456789012", .piece = 1, .delay_ms = 100}};
     struct http_script *script = http_script_start(steps, 3);
     struct http_client *client = new_client();
     AUTO(buf_fini) struct buf body = {0};
     struct error error = {0};
     int status = 0;
 
-    struct http_request idle = {.url = http_script_url(script), .idle_timeout_ms = 200};
+    struct http_request idle = {.url = http_script_url(script), .idle_timeout_ms = 800};
     assert_int_equal(fetch(client, &idle, &status, &body, &error), ERR_AGAIN);
     assert_non_null(strstr(error.text, "nothing was received"));
 
@@ -234,7 +234,7 @@ static void test_gives_up_on_a_peer_that_falls_silent(void **state)
     assert_int_equal(fetch(client, &total, &status, &body, &error), ERR_AGAIN);
 
     assert_ok(fetch(client, &idle, &status, &body, &error)); /* slow, but alive */
-    assert_string_equal(buf_text(&body), "12345678");
+    assert_string_equal(buf_text(&body), "123456789012");
     http_client_destroy(&client);
     http_script_stop(&script);
 }

@@ -1,8 +1,9 @@
 /* Patterns match as Perl's do, bad ones are refused with a sentence, and none can hang. */
 #include "tests/support/test.h"
 
-#include "common/clock.h"
 #include "common/regex.h"
+
+#include <time.h>
 
 static struct regex *compiled(const char *pattern)
 {
@@ -109,6 +110,15 @@ static void test_refuses_patterns_that_are_too_much(void **state)
     assert_int_equal(regex_compile("((((a{1000}){1000}){1000}){1000})", &regex, NULL), ERR_INVALID);
 }
 
+/* This thread's own: whatever else the machine does is not the pattern's fault. */
+static uint64_t cpu_ms(void)
+{
+    struct timespec used;
+
+    assert_int_equal(clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used), 0);
+    return (uint64_t)used.tv_sec * 1000 + (uint64_t)used.tv_nsec / 1000000;
+}
+
 /* The classics: exponential and polynomial backtracking, deep recursion, scans from each character,
  * comparisons with groups; on one long line, and on many short ones that each stay below a limit.
  */
@@ -144,9 +154,9 @@ static void test_no_pattern_can_hang(void **state)
     for (size_t i = 0; i < 3 * (sizeof patterns / sizeof patterns[0]); i++) {
         AUTO(regex_free) struct regex *regex = compiled(patterns[i / 3]);
         struct bytes text = {(const uint8_t *)texts[i % 3], sizeof texts[0]};
-        uint64_t since = clock_mono_ms();
+        uint64_t since = cpu_ms();
         regex_search(regex, text, 0, NULL, 0);
-        uint64_t took = clock_mono_ms() - since;
+        uint64_t took = cpu_ms() - since;
         if (took > 2000)
             fail_msg("%s took %lu ms", patterns[i / 3], (unsigned long)took);
     }

@@ -104,7 +104,7 @@ static void open_edge(struct edge *edge, const char *tokens)
 
 static void close_edge(struct edge *edge)
 {
-    for (int i = 0; i < 100 && (i == 0 || receive_in_spool(edge->receive) > 0); i++)
+    for (int i = 0; i < 3000 && (i == 0 || receive_in_spool(edge->receive) > 0); i++)
         net_peer_run_for(edge->loop, 20);
     assert_int_equal(receive_in_spool(edge->receive), 0);
     receive_close(&edge->receive);
@@ -531,7 +531,7 @@ static struct reply call(struct edge *edge, struct grpc_client *client, const ch
                                             .message = &message,
                                             .message_count = 1,
                                             .encoding = encoding,
-                                            .timeout_ms = 10000,
+                                            .timeout_ms = 60000,
                                             .done = on_reply,
                                             .ctx = &reply};
     assert_ok(grpc_client_call(client, &params, NULL, NULL));
@@ -699,7 +699,7 @@ static void test_asks_to_try_again_when_the_disk_is_slow(void **state)
         const struct grpc_call_params params = {.path = EXPORT_LOGS,
                                                 .message = &message,
                                                 .message_count = 1,
-                                                .timeout_ms = 10000,
+                                                .timeout_ms = 60000,
                                                 .done = on_reply,
                                                 .ctx = &replies[waiting]};
         assert_ok(grpc_client_call(client, &params, NULL, NULL));

@@ -149,7 +149,7 @@ static int set_up(void **state)
     f.params = (struct grpc_call_params){.path = "/test.Service/Do",
                                          .message = &ping_message,
                                          .message_count = 1,
-                                         .timeout_ms = 4000,
+                                         .timeout_ms = 60000,
                                          .done = on_done};
     return 0;
 }
@@ -398,7 +398,7 @@ static void test_ends_a_call_at_its_deadline(void **state)
 {
     (void)state;
     f.hold = true;
-    f.params.timeout_ms = 60;
+    f.params.timeout_ms = 400;
     start_server();
     create_client();
     call();
@@ -498,7 +498,7 @@ static void test_moves_on_when_the_server_goes_away(void **state)
 
     struct net_server *old = f.server;
     f.server_options.port = f.options.port;
-    net_server_drain(old, net_loop_now_ms(f.loop) + 3000);
+    net_server_drain(old, net_loop_now_ms(f.loop) + 60000);
     f.server = NULL;
     start_server();
     net_peer_run_for(f.loop, 30);
@@ -657,11 +657,11 @@ static void test_keeps_a_slow_server_that_answers_pings(void **state)
     (void)state;
     f.hold = true;
     f.options.keepalive_ms = 20;
-    f.options.keepalive_timeout_ms = 200;
+    f.options.keepalive_timeout_ms = 500;
     start_server();
     create_client();
     call();
-    net_peer_run_for(f.loop, 150);
+    net_peer_run_for(f.loop, 700);
     answer_held();
     finish_calls();
     expect(0, GRPC_CALL_ANSWERED, GRPC_OK);

@@ -118,7 +118,7 @@ static void test_answers_from_another_thread_reach_every_client(void **state)
     struct grpc_call_params params = {.path = "/s/m",
                                       .message = &hello,
                                       .message_count = 1,
-                                      .timeout_ms = 20000,
+                                      .timeout_ms = 60000,
                                       .done = on_done};
     struct grpc_client_options options;
     struct grpc_client *clients[CLIENTS] = {NULL};

@@ -149,7 +149,7 @@ static void call(struct bytes message)
     const struct grpc_call_params params = {.path = "/s/m",
                                             .message = &message,
                                             .message_count = 1,
-                                            .timeout_ms = 4000,
+                                            .timeout_ms = 60000,
                                             .done = on_done};
     f.done = false;
     assert_ok(grpc_client_call(f.client, &params, NULL, NULL));
@@ -337,7 +337,7 @@ static int fetch(struct http_client *client, const struct http_tls *files)
                                          .url = url,
                                          .tls = files,
                                          .body = BYTES_LITERAL("hello"),
-                                         .total_timeout_ms = 10000,
+                                         .total_timeout_ms = 60000,
                                          .fresh_connection = true,
                                          .on_done = on_fetched,
                                          .context = &fetched};
