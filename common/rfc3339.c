@@ -30,6 +30,13 @@ const char *rfc3339_micros(uint64_t wall_ns, char into[RFC3339_SIZE])
     return into;
 }
 
+const char *rfc3339_nanos(uint64_t wall_ns, char into[RFC3339_SIZE])
+{
+    int used = date_and_time(wall_ns, into);
+    snprintf(into + used, (size_t)(RFC3339_SIZE - used), ".%09uZ", (unsigned)(wall_ns % SECOND_NS));
+    return into;
+}
+
 static bool two_digits(const char *at, int max, int *ret_value)
 {
     if (!isdigit((unsigned char)at[0]) || !isdigit((unsigned char)at[1]))

@@ -341,7 +341,8 @@ enum err outgoing_encode(struct message *message, struct outgoing_work *work, si
     if (!message->unencoded)
         return OK;
     buf_clear(&work->text);
-    enum err err = fluentbit_json_write(message->resource, message->value, &work->text, error);
+    enum err err = fluentbit_json_write(message->resource, message->value,
+                                        message->outgoing->frame->accepted_ns, &work->text, error);
     if (err)
         return err;
     message->owned = malloc(work->text.len);

@@ -2,13 +2,20 @@
  * body and the attributes, which are looked through again. Both are short. */
 #include "sidecar/otlp/fluentbit_json.h"
 
-#include "common/base64.h"
+#include "common/rfc3339.h"
+#include "sidecar/otlp/utf8.h"
 #include "sidecar/otlp/walk.h"
 #include "sidecar/otlp/wire.h"
 
 #include <inttypes.h>
 #include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+
+#define SECOND_NS 1000000000u
+#define NOT_UTF8  0xee00 /* and a byte: characters for private use */
+#define NAMES_MAX 100000 /* comparisons of names of attributes with names in the body */
 
 enum { /* field numbers */
        RESOURCE_LOGS = 1,
@@ -51,6 +58,7 @@ struct document {
     struct buf *out;
     struct pairs body, attributes; /* the body's are empty unless it is a map */
     struct pairs resource;
+    uint64_t time_ns;
     bool first; /* no member in the present object yet */
 };
 
@@ -86,43 +94,78 @@ static bool next_pair(struct pairs *pairs, struct pair *ret_pair)
 
 /* ---- values */
 
+/* What has to be escaped; NULL for most. */
+static const char *escape_of(uint8_t c)
+{
+    switch (c) {
+    case '"':
+        return "\\\"";
+    case '\\':
+        return "\\\\";
+    case '\n':
+        return "\\n";
+    case '\r':
+        return "\\r";
+    case '\t':
+        return "\\t";
+    case '\b':
+        return "\\b";
+    case '\f':
+        return "\\f";
+    default:
+        return NULL;
+    }
+}
+
+static enum err put_unusual(struct buf *out, uint8_t c)
+{
+    const char *escape = escape_of(c);
+    uint8_t text[4];
+
+    if (escape != NULL)
+        return buf_append_text(out, escape);
+    if (c < 0x20)
+        return buf_printf(out, "\\u%04x", c);
+    return buf_append(out, (struct bytes){text, (size_t)(utf8_put(text, NOT_UTF8 + c) - text)});
+}
+
+/* Bytes that are no UTF-8 become characters for private use, U+EE00 to U+EEFF, as they do in Fluent
+ * Bit: nothing is lost. */
 static enum err put_string(struct buf *out, struct bytes text)
 {
-    size_t from = 0;
+    const uint8_t *from = text.data, *at = text.data, *end = text.data + text.len;
 
     enum err err = buf_append_byte(out, '"');
-    for (size_t i = 0; i < text.len && !err; i++) {
-        uint8_t c = text.data[i];
-        if (c >= 0x20 && c != '"' && c != '\\')
+    while (at < end && !err) {
+        unsigned len = *at < 0x80 ? 1 : utf8_sequence(at, end);
+        if (len > 1 || (len == 1 && *at >= 0x20 && *at != '"' && *at != '\\')) {
+            at += len;
             continue;
-        if (from < i)
-            err = buf_append(out, (struct bytes){text.data + from, i - from});
-        from = i + 1;
+        }
+        err = buf_append(out, (struct bytes){from, (size_t)(at - from)});
         if (!err)
-            err = c == '"' || c == '\\' ? buf_printf(out, "\\%c", c)
-                  : c == '\n'           ? buf_append_text(out, "\\n")
-                                        : buf_printf(out, "\\u%04x", c);
+            err = put_unusual(out, *at);
+        from = ++at;
     }
-    if (!err && from < text.len)
-        err = buf_append(out, (struct bytes){text.data + from, text.len - from});
-    return err ? err : buf_append_byte(out, '"');
-}
-
-static enum err put_base64(struct buf *out, struct bytes data)
-{
-    enum err err = buf_append_byte(out, '"');
     if (!err)
-        err = base64_encode(data, out);
+        err = buf_append(out, (struct bytes){from, (size_t)(end - from)});
     return err ? err : buf_append_byte(out, '"');
 }
 
+/* 5 is "5.0", so that a reader that takes types from values takes both for fractions. */
 static enum err put_double(struct buf *out, double value)
 {
+    char text[32];
+
     if (isnan(value))
         return buf_append_text(out, "\"NaN\"");
     if (isinf(value))
         return buf_append_text(out, value > 0 ? "\"Infinity\"" : "\"-Infinity\"");
-    return buf_printf(out, "%.17g", value);
+    if (fabs(value) < 0x1p63 && trunc(value) == value)
+        return buf_printf(out, "%.1f", value);
+    snprintf(text, sizeof text, "%.16g", value);
+    return strtod(text, NULL) == value ? buf_append_text(out, text)
+                                       : buf_printf(out, "%.17g", value);
 }
 
 static enum err put_any(struct buf *out, struct bytes any, unsigned depth);
@@ -191,7 +234,7 @@ static enum err put_any(struct buf *out, struct bytes any, unsigned depth)
     case ANY_KVLIST:
         return put_map(out, (struct pairs){last.payload, LIST_VALUES}, depth + 1);
     case ANY_BYTES:
-        return put_base64(out, last.payload);
+        return put_string(out, last.payload);
     default:
         return buf_append_text(out, "null");
     }
@@ -232,10 +275,9 @@ static enum err put_body(struct document *document, struct bytes body)
     enum err err = OK;
 
     if (pairs.number == 0)
-        return body.data == NULL ? OK : put_member(document, bytes_from("log"), body);
+        return put_member(document, bytes_from("log"), body);
     while (!err && next_pair(&pairs, &pair))
-        if (!is(pair.key, "@timestamp"))
-            err = put_member(document, pair.key, pair.value);
+        err = put_member(document, pair.key, pair.value);
     return err;
 }
 
@@ -244,12 +286,17 @@ static struct bytes attribute_name(struct bytes key)
     return is(key, "log.iostream") ? bytes_from("stream") : key;
 }
 
+static bool is_map(const struct document *document)
+{
+    return document->body.number != 0;
+}
+
 /* Whether the body says it. */
 static bool in_body(const struct document *document, struct bytes name)
 {
     if (is(name, "@timestamp"))
         return true;
-    return document->body.number != 0 ? has(document->body, name) : is(name, "log");
+    return is_map(document) ? has(document->body, name) : is(name, "log");
 }
 
 static bool in_attributes(const struct document *document, struct bytes name)
@@ -264,18 +311,14 @@ static bool in_attributes(const struct document *document, struct bytes name)
     return false;
 }
 
-static enum err put_attributes(struct document *document)
+static size_t count(struct pairs pairs)
 {
-    struct pairs pairs = document->attributes;
     struct pair pair;
-    enum err err = OK;
+    size_t number = 0;
 
-    while (!err && next_pair(&pairs, &pair)) {
-        struct bytes name = attribute_name(pair.key);
-        if (!in_body(document, name))
-            err = put_member(document, name, pair.value);
-    }
-    return err;
+    while (next_pair(&pairs, &pair))
+        number++;
+    return number;
 }
 
 /* True: `name` is written, and its value has to follow. */
@@ -285,6 +328,23 @@ static bool put_own(struct document *document, const char *name, enum err *err)
         return false;
     *err = put_name(document, bytes_from(name));
     return *err == OK;
+}
+
+static enum err put_attributes(struct document *document)
+{
+    struct pairs pairs = document->attributes;
+    struct pair pair;
+    enum err err = OK;
+
+    size_t attributes = count(document->attributes);
+    if (attributes > 0 && count(document->body) > NAMES_MAX / attributes)
+        return put_own(document, "attributes", &err) ? put_map(document->out, pairs, 0) : err;
+    while (!err && next_pair(&pairs, &pair)) {
+        struct bytes name = attribute_name(pair.key);
+        if (!in_body(document, name))
+            err = put_member(document, name, pair.value);
+    }
+    return err;
 }
 
 static enum err put_hex(struct buf *out, struct bytes id)
@@ -438,13 +498,29 @@ static enum err put_resource(struct document *document)
 
 /* ---- the document */
 
-/* "1790164512.345678": six digits, as many as a double keeps apart. */
-static enum err put_time(struct document *document, uint64_t ns)
+/* "1790164512.345679", to the microsecond that a double tells from the next one. */
+static enum err put_timestamp(struct document *document)
 {
+    double seconds = (double)(document->time_ns / SECOND_NS) +
+                     (double)(document->time_ns % SECOND_NS) / SECOND_NS;
+
+    if (is_map(document) && has(document->body, bytes_from("@timestamp")))
+        return OK;
     enum err err = put_name(document, bytes_from("@timestamp"));
-    return err ? err
-               : buf_printf(document->out, "%" PRIu64 ".%06" PRIu64, ns / 1000000000,
-                            ns % 1000000000 / 1000);
+    if (err)
+        return err;
+    return buf_printf(document->out, trunc(seconds) == seconds ? "%.1f" : "%.16g", seconds);
+}
+
+/* A container's line tells its time as the log file does, to the nanosecond. */
+static enum err put_line_time(struct document *document)
+{
+    char text[RFC3339_SIZE];
+    enum err err = OK;
+
+    if (!has(document->attributes, bytes_from("log.iostream")) || !put_own(document, "time", &err))
+        return err;
+    return put_string(document->out, bytes_from(rfc3339_nanos(document->time_ns, text)));
 }
 
 static struct bytes find_resource(struct bytes resource_logs)
@@ -470,32 +546,45 @@ static struct pairs map_of(struct bytes body)
     return map;
 }
 
-enum err fluentbit_json_write(struct bytes resource_logs, struct bytes record, struct buf *out,
-                              struct error *error)
+/* Its time, else the observed one, and its body. False: malformed. */
+static bool look_at(struct bytes record, uint64_t *ret_time_ns, struct bytes *ret_body)
 {
-    struct document document = {.out = out,
-                                .attributes = {record, LOG_ATTRIBUTES},
-                                .resource = {find_resource(resource_logs), RESOURCE_ATTRIBUTES}};
-    struct bytes rest = record, body = {0};
     struct wire_field field;
     uint64_t time_ns = 0, observed_ns = 0;
 
-    while (wire_next(&rest, &field)) {
+    while (wire_next(&record, &field)) {
         if (field.number == LOG_TIME && field.type == WIRE_FIXED64)
             time_ns = field.value;
         else if (field.number == LOG_OBSERVED && field.type == WIRE_FIXED64)
             observed_ns = field.value;
         else if (field.number == LOG_BODY && field.type == WIRE_LEN)
-            body = field.payload;
+            *ret_body = field.payload;
     }
+    *ret_time_ns = time_ns != 0 ? time_ns : observed_ns;
+    return record.len == 0;
+}
+
+enum err fluentbit_json_write(struct bytes resource_logs, struct bytes record, uint64_t accepted_ns,
+                              struct buf *out, struct error *error)
+{
+    struct document document = {.out = out,
+                                .attributes = {record, LOG_ATTRIBUTES},
+                                .resource = {find_resource(resource_logs), RESOURCE_ATTRIBUTES}};
+    struct bytes body = {0};
+
+    bool sound = look_at(record, &document.time_ns, &body);
+    if (document.time_ns == 0)
+        document.time_ns = accepted_ns;
     document.body = map_of(body);
-    enum err err = rest.len > 0 ? ERR_INVALID : open_object(&document);
+    enum err err = sound ? open_object(&document) : ERR_INVALID;
     if (!err)
-        err = put_time(&document, time_ns != 0 ? time_ns : observed_ns);
+        err = put_timestamp(&document);
     if (!err)
         err = put_body(&document, body);
     if (!err)
         err = put_attributes(&document);
+    if (!err)
+        err = put_line_time(&document);
     if (!err)
         err = put_fields(&document, record);
     if (!err)

@@ -4,15 +4,20 @@
  *   {"@timestamp":1790164512.345678,"log":"...","stream":"stdout",
  *    "kubernetes":{"pod_name":"...","namespace_name":"...","labels":{...}}}
  *
- *   @timestamp            seconds since 1970 as a number: the record's time, else the observed one
- *   the body              a map's members; anything else under "log"
- *   the attributes        under their names; log.iostream is "stream"
- *   severity_text, severity_number, event_name, trace_id, span_id    where set
- *   kubernetes            from k8s.* and container.* of the resource, as Fluent Bit's filter says
- *   resource              what else the resource says
+ *   @timestamp            seconds since 1970 as a number, unless the body is a map with that
+ * member: the record's time, else the observed one, else when it was accepted the body a map's
+ * members; anything else under "log", null too the attributes        under their names;
+ * log.iostream is "stream" time                  of records with log.iostream: RFC 3339 with
+ * nanoseconds severity_text, severity_number, event_name, trace_id, span_id    where set kubernetes
+ * from k8s.* and container.* of the resource, as Fluent Bit's filter says resource what else the
+ * resource says
  *
- * Of two members with one name the first in this order counts. Bytes are base64, NaN and infinities
- * strings; scopes are left out, as Fluent Bit does. Pure; any thread.
+ * Of two members with one name the first in this order counts. Bytes are text, those that are no
+ * UTF-8 characters from U+EE00 on; whole numbers that were doubles end in ".0"; ids are
+ * hexadecimal. Fluent Bit writes NaN and infinities as no JSON reader takes them; here they are
+ * strings. It leaves out what is not in the body, of scopes too, and adds "_p":"F" to lines of CRI.
+ * Where names of attributes and of a body are so many that comparing them took too long, the
+ * attributes are an object "attributes". Pure; any thread.
  */
 #ifndef SIDECAR_OTLP_FLUENTBIT_JSON_H
 #define SIDECAR_OTLP_FLUENTBIT_JSON_H
@@ -34,6 +39,6 @@ NODISCARD enum err fluentbit_records(struct bytes request, fluentbit_record_fn *
 /* Appends the document to `out`. ERR_INVALID: malformed, or nested deeper than OTLP_DEPTH_MAX.
  * ERR_FULL, ERR_NOMEM. */
 NODISCARD enum err fluentbit_json_write(struct bytes resource_logs, struct bytes record,
-                                        struct buf *out, struct error *error);
+                                        uint64_t accepted_ns, struct buf *out, struct error *error);
 
 #endif

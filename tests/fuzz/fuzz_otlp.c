@@ -156,7 +156,7 @@ static enum err take_record(void *user, struct bytes resource, struct bytes reco
     AUTO(json_free) struct json *json = NULL;
     struct parts *parts = user;
 
-    enum err err = fluentbit_json_write(resource, record, &text, error);
+    enum err err = fluentbit_json_write(resource, record, 1, &text, error);
     ASSERT(err == OK || (!parts->valid && err == ERR_INVALID));
     parts->items++;
     if (!parts->valid)

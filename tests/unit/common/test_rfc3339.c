@@ -12,6 +12,7 @@ static void test_writes_times_as_kubernetes_does(void **state)
     assert_string_equal(rfc3339_seconds(at, text), "2026-11-21T11:20:00Z");
     assert_string_equal(rfc3339_micros(at, text), "2026-11-21T11:20:00.123456Z");
     assert_string_equal(rfc3339_micros(0, text), "1970-01-01T00:00:00.000000Z");
+    assert_string_equal(rfc3339_nanos(at, text), "2026-11-21T11:20:00.123456789Z");
 }
 
 static void test_reads_fractions_and_offsets(void **state)

@@ -471,7 +471,7 @@ static void test_makes_a_document_of_each_record_when_its_turn_comes(void **stat
         if (!record)
             continue;
         assert_int_equal(at->items, 1);
-        assert_memory_equal(at->value.data, "{\"@timestamp\":0.000000,\"log\":\"", 29);
+        assert_memory_equal(at->value.data, "{\"@timestamp\":", 14);
         assert_int_equal(outgoing_halve(at, halves, NULL), ERR_NOTFOUND);
     }
     end(&fixture);

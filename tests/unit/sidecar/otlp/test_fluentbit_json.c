@@ -14,6 +14,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#define ACCEPTED_NS UINT64_C(1790164513500000000)
+
 struct documents {
     struct buf text; /* one below the other */
     unsigned count;
@@ -25,14 +27,14 @@ static enum err write(void *user, struct bytes resource, struct bytes record, st
     struct documents *documents = user;
     size_t from = documents->text.len;
 
-    enum err err = fluentbit_json_write(resource, record, &documents->text, error);
+    enum err err = fluentbit_json_write(resource, record, ACCEPTED_NS, &documents->text, error);
     if (err)
         return err;
     if (documents->parse) {
         AUTO(json_free) struct json *json = NULL;
         const struct bytes text = {documents->text.data + from, documents->text.len - from};
         assert_ok(json_parse(text, text.len, &json, error));
-        assert_int_equal(json_kind(json_get(json, "@timestamp")), JSON_NUMBER);
+        assert_non_null(json_get(json, "@timestamp"));
     }
     documents->count++;
     return buf_append_byte(&documents->text, '\n');
@@ -62,7 +64,8 @@ static void test_writes_a_containers_line_as_fluent_bit_with_its_kubernetes_filt
         "\"scopeLogs\":[{\"logRecords\":[{\"timeUnixNano\":\"1790164512345678901\","
         "\"body\":{\"stringValue\":\"a \\\"b\\\"\\n\\u0001\"},"
         "\"attributes\":[{\"key\":\"log.iostream\",\"value\":{\"stringValue\":\"stderr\"}}]}]}]}]}",
-        "{\"@timestamp\":1790164512.345678,\"log\":\"a \\\"b\\\"\\n\\u0001\",\"stream\":\"stderr\","
+        "{\"@timestamp\":1790164512.345679,\"log\":\"a \\\"b\\\"\\n\\u0001\",\"stream\":\"stderr\","
+        "\"time\":\"2026-09-23T11:55:12.345678901Z\","
         "\"kubernetes\":{\"pod_name\":\"shop-0\",\"namespace_name\":\"prod\","
         "\"labels\":{\"app\":\"shop\"}},\"resource\":{\"service.name\":\"shop\"}}\n");
 }
@@ -74,16 +77,60 @@ static void test_puts_the_members_of_a_map_at_the_top(void **state)
         "{\"resourceLogs\":[{\"scopeLogs\":[{\"logRecords\":[{"
         "\"observedTimeUnixNano\":\"2000000\",\"severityNumber\":9,\"severityText\":\"INFO\","
         "\"body\":{\"kvlistValue\":{\"values\":["
-        "{\"key\":\"@timestamp\",\"value\":{\"stringValue\":\"x\"}},"
         "{\"key\":\"level\",\"value\":{\"stringValue\":\"info\"}},"
         "{\"key\":\"n\",\"value\":{\"arrayValue\":{\"values\":[{\"intValue\":\"-7\"},"
-        "{\"doubleValue\":0.5},{\"boolValue\":true},{}]}}}]}},"
+        "{\"doubleValue\":0.1},{\"doubleValue\":5},{\"boolValue\":true},{}]}}}]}},"
         "\"traceId\":\"5b8efff798038103d269b633813fc60c\"},"
-        "{\"body\":{\"bytesValue\":\"AQI=\"}}]}]}]}",
-        "{\"@timestamp\":0.002000,\"level\":\"info\",\"n\":[-7,0.5,true,null],"
+        "{\"body\":{\"bytesValue\":\"AQJ4gA==\"}},{\"timeUnixNano\":\"1790164512500000000\"}]}]}]}",
+        "{\"@timestamp\":0.002,\"level\":\"info\",\"n\":[-7,0.1,5.0,true,null],"
         "\"severity_number\":9,\"severity_text\":\"INFO\","
         "\"trace_id\":\"5b8efff798038103d269b633813fc60c\"}\n"
-        "{\"@timestamp\":0.000000,\"log\":\"AQI=\"}\n");
+        "{\"@timestamp\":1790164513.5,\"log\":\"\\u0001\\u0002x\xee\xba\x80\"}\n"
+        "{\"@timestamp\":1790164512.5,\"log\":null}\n");
+}
+
+static void test_leaves_the_time_to_a_body_that_tells_its_own(void **state)
+{
+    (void)state;
+    assert_becomes(
+        "{\"resourceLogs\":[{\"scopeLogs\":[{\"logRecords\":[{\"timeUnixNano\":\"1\","
+        "\"body\":{\"kvlistValue\":{\"values\":["
+        "{\"key\":\"@timestamp\",\"value\":{\"stringValue\":\"2026-09-23T11:15:12Z\"}},"
+        "{\"key\":\"time\",\"value\":{\"stringValue\":\"11:15\"}}]}},"
+        "\"attributes\":["
+        "{\"key\":\"@timestamp\",\"value\":{\"stringValue\":\"not mine\"}},"
+        "{\"key\":\"log.iostream\",\"value\":{\"stringValue\":\"stdout\"}}]}]}]}]}",
+        "{\"@timestamp\":\"2026-09-23T11:15:12Z\",\"time\":\"11:15\",\"stream\":\"stdout\"}\n");
+}
+
+/* A map with `members` members, and as many attributes of which the last has a name of the map's.
+ */
+static void write_wide(unsigned members, struct documents *documents)
+{
+    AUTO(buf_fini) struct buf otlp = {0}, list = {0}, request = {0};
+
+    for (unsigned i = 0; i < members; i++)
+        assert_ok(buf_printf(&list, "%s{\"key\":\"k%u\",\"value\":{\"intValue\":%u}}", i ? "," : "",
+                             i, i));
+    assert_ok(buf_printf(&otlp,
+                         "{\"resourceLogs\":[{\"scopeLogs\":[{\"logRecords\":[{"
+                         "\"body\":{\"kvlistValue\":{\"values\":[%s]}},\"attributes\":[%s]}]}]}]}",
+                         buf_text(&list), buf_text(&list)));
+    assert_ok(otlp_json_read(SIGNAL_LOGS, buf_bytes(&otlp), NULL, &request, NULL));
+    assert_ok(fluentbit_records(buf_bytes(&request), write, documents, NULL));
+}
+
+static void test_does_not_compare_names_for_minutes(void **state)
+{
+    (void)state;
+    struct documents few = {.parse = true}, many = {.parse = true};
+
+    write_wide(300, &few);
+    assert_null(strstr(buf_text(&few.text), "\"attributes\""));
+    buf_fini(&few.text);
+    write_wide(20000, &many);
+    assert_non_null(strstr(buf_text(&many.text), "\"k19999\":19999,\"attributes\":{\"k0\":0,"));
+    buf_fini(&many.text);
 }
 
 static void test_lets_the_first_of_two_members_with_one_name_count(void **state)
@@ -98,8 +145,8 @@ static void test_lets_the_first_of_two_members_with_one_name_count(void **state)
                    "\"attributes\":["
                    "{\"key\":\"severity_text\",\"value\":{\"stringValue\":\"mine\"}},"
                    "{\"key\":\"log.iostream\",\"value\":{\"stringValue\":\"stdout\"}}]}]}]}]}",
-                   "{\"@timestamp\":0.000000,\"stream\":\"body\",\"kubernetes\":1,"
-                   "\"severity_text\":\"mine\"}\n");
+                   "{\"@timestamp\":1790164513.5,\"stream\":\"body\",\"kubernetes\":1,"
+                   "\"severity_text\":\"mine\",\"time\":\"2026-09-23T11:55:13.500000000Z\"}\n");
 }
 
 static void test_makes_valid_json_of_each_record_of_any_request(void **state)
@@ -146,6 +193,8 @@ int main(void)
         cmocka_unit_test(test_writes_a_containers_line_as_fluent_bit_with_its_kubernetes_filter),
         cmocka_unit_test(test_puts_the_members_of_a_map_at_the_top),
         cmocka_unit_test(test_lets_the_first_of_two_members_with_one_name_count),
+        cmocka_unit_test(test_leaves_the_time_to_a_body_that_tells_its_own),
+        cmocka_unit_test(test_does_not_compare_names_for_minutes),
         cmocka_unit_test(test_makes_valid_json_of_each_record_of_any_request),
         cmocka_unit_test(test_says_so_whichever_allocation_fails),
     };
