@@ -3,6 +3,7 @@
  * transfers either: what they submit or cancel is handed over like everybody else's. */
 #include "common/http_client.h"
 
+#include "common/array.h"
 #include "common/assert.h"
 #include "common/clock.h"
 #include "common/http_transfer.h"
@@ -342,11 +343,8 @@ void http_cancel(struct http_client *client, uint64_t id)
 {
     pthread_mutex_lock(&client->lock);
     if (!forget_timer(client, id)) {
-        if (client->cancelled_count == client->cancelled_cap) {
-            client->cancelled_cap = client->cancelled_cap * 2 + 8;
-            client->cancelled =
-                xrealloc(client->cancelled, client->cancelled_cap, sizeof *client->cancelled);
-        }
+        client->cancelled = xarray_grow(client->cancelled, client->cancelled_count,
+                                        &client->cancelled_cap, sizeof *client->cancelled);
         client->cancelled[client->cancelled_count++] = id;
     }
     pthread_mutex_unlock(&client->lock);

@@ -1,5 +1,6 @@
 #include "controller/cache/store.h"
 
+#include "common/array.h"
 #include "common/map.h"
 #include "common/num.h"
 #include "common/xalloc.h"
@@ -92,10 +93,8 @@ static void shelf_free(struct shelf *shelf)
 /* Takes over both references. */
 static void changes_add(struct changes *changes, struct object *old, struct object *now)
 {
-    if (changes->count == changes->cap) {
-        changes->cap = changes->cap * 2 + 8;
-        changes->items = xrealloc(changes->items, changes->cap, sizeof *changes->items);
-    }
+    changes->items =
+        xarray_grow(changes->items, changes->count, &changes->cap, sizeof *changes->items);
     changes->items[changes->count++] = (struct change){old, now};
 }
 

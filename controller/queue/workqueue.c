@@ -1,5 +1,6 @@
 #include "controller/queue/workqueue.h"
 
+#include "common/array.h"
 #include "common/assert.h"
 #include "common/map.h"
 #include "common/xalloc.h"
@@ -79,10 +80,8 @@ static void heap_add(struct workqueue *queue, struct entry *entry, uint64_t due)
         }
         return;
     }
-    if (queue->heap_count == queue->heap_cap) {
-        queue->heap_cap = queue->heap_cap * 2 + 16;
-        queue->heap = xrealloc(queue->heap, queue->heap_cap, sizeof(struct entry *));
-    }
+    queue->heap =
+        xarray_grow(queue->heap, queue->heap_count, &queue->heap_cap, sizeof(struct entry *));
     entry->due = due;
     heap_place(queue, queue->heap_count++, entry);
     heap_fix(queue, queue->heap_count - 1);

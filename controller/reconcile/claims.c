@@ -3,6 +3,7 @@
  */
 #include "controller/reconcile/claims.h"
 
+#include "common/array.h"
 #include "common/map.h"
 #include "common/xalloc.h"
 
@@ -155,10 +156,8 @@ void claims_put(struct claims *claims, const char *key, const char *created,
     for (size_t i = 0; i < pipeline->gateway_count; i++)
         claimant_add(claimant, CLAIM_GROUP, pipeline->gateways[i].group_id);
 
-    if (claims->count == claims->cap) {
-        claims->cap = claims->cap > 0 ? claims->cap * 2 : 16;
-        claims->claimants = xrealloc(claims->claimants, claims->cap, sizeof(struct claimant *));
-    }
+    claims->claimants =
+        xarray_grow(claims->claimants, claims->count, &claims->cap, sizeof(struct claimant *));
     claims->claimants[claims->count++] = claimant;
 }
 

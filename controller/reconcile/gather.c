@@ -1,5 +1,6 @@
 #include "controller/reconcile/gather.h"
 
+#include "common/array.h"
 #include "common/contract/names.h"
 #include "common/xalloc.h"
 #include "controller/reconcile/rollouts.h"
@@ -176,11 +177,8 @@ static bool is_drained_last(const struct json *pod, const struct pod_state *stat
 
 static void add_pod(struct pods *pods, const struct json *pod, const struct pod_state *state)
 {
-    size_t n = pods->count++;
-
-    if ((n & (n - 1)) == 0) /* grows at powers of two */
-        pods->items = xrealloc(pods->items, n == 0 ? 1 : 2 * n, sizeof *pods->items);
-    pods->items[n] = (struct known_pod){
+    pods->items = xarray_grow(pods->items, pods->count, &pods->cap, sizeof *pods->items);
+    pods->items[pods->count++] = (struct known_pod){
         .name = xstrdup(object_name(pod)), .uid = xstrdup(object_uid(pod)), .state = *state};
 }
 

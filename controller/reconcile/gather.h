@@ -22,7 +22,7 @@ struct pods {
         char *name, *uid;
         struct pod_state state;
     } * items;
-    size_t count;
+    size_t count, cap;
 };
 
 struct rollouts;

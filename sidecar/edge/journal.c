@@ -2,6 +2,7 @@
  * spool last saved its cursors. The file is only ever read at start. */
 #include "sidecar/edge/journal.h"
 
+#include "common/array.h"
 #include "common/crc32c.h"
 #include "common/endian.h"
 #include "common/os.h"
@@ -110,14 +111,11 @@ static enum err remember(struct journal *journal, const struct journal_entry *en
         return error_set(error, ERR_FULL,
                          "journal: %d messages since the spool could last save its cursors",
                          JOURNAL_LIVE_MAX);
-    if (journal->len == journal->cap) {
-        size_t cap = journal->cap == 0 ? 64 : 2 * journal->cap;
-        struct journal_entry *live = realloc(journal->live, cap * sizeof *live);
-        if (live == NULL)
-            return error_set(error, ERR_NOMEM, "journal of %zu entries", cap);
-        journal->live = live;
-        journal->cap = cap;
-    }
+    struct journal_entry *live =
+        array_grow(journal->live, journal->len, &journal->cap, sizeof *live);
+    if (live == NULL)
+        return error_set(error, ERR_NOMEM, "journal of %zu entries", journal->len + 1);
+    journal->live = live;
     journal->live[journal->len++] = *entry;
     if (entry->seq < journal->lowest[entry->lane])
         journal->lowest[entry->lane] = entry->seq;

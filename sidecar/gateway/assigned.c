@@ -1,5 +1,8 @@
 #include "sidecar/gateway/assigned.h"
 
+#include "common/array.h"
+#include "common/xalloc.h"
+
 #include <stdlib.h>
 
 struct partition *assigned_find(const struct assigned *assigned, const struct consumer_position *at)
@@ -48,13 +51,10 @@ void partition_start(struct partition *partition, int64_t offset)
 
 struct partition *assigned_add(struct assigned *assigned, const struct consumer_position *at)
 {
-    if (assigned->len == assigned->cap) {
-        assigned->cap = assigned->cap == 0 ? 16 : 2 * assigned->cap;
-        assigned->items = realloc(assigned->items, assigned->cap * sizeof(struct partition *));
-    }
-    struct partition *partition = calloc(1, sizeof *partition);
-    if (assigned->items == NULL || partition == NULL)
-        abort(); /* a few bytes for each partition: start anew with more memory */
+    /* A few bytes for each partition; without them, start anew with more memory. */
+    assigned->items =
+        xarray_grow(assigned->items, assigned->len, &assigned->cap, sizeof(struct partition *));
+    struct partition *partition = xcalloc(1, sizeof *partition);
     partition->at = *at;
     partition->committed = -1;
     partition->held_end = &partition->held;

@@ -9,6 +9,7 @@
  */
 #include "sidecar/otlp/partition.h"
 
+#include "common/array.h"
 #include "sidecar/otlp/levels.h"
 #include "sidecar/otlp/walk.h"
 #include "sidecar/otlp/wire.h"
@@ -66,14 +67,11 @@ static enum err add_attribute(struct attributes *attributes, struct bytes key_va
         if (field.number == VALUE && field.type == WIRE_LEN)
             attribute.value = field.payload;
     }
-    if (attributes->count == attributes->cap) {
-        size_t cap = attributes->cap == 0 ? 32 : attributes->cap * 2;
-        struct attribute *list = realloc(attributes->list, cap * sizeof *list);
-        if (list == NULL)
-            return ERR_NOMEM;
-        attributes->list = list;
-        attributes->cap = cap;
-    }
+    struct attribute *list =
+        array_grow(attributes->list, attributes->count, &attributes->cap, sizeof *list);
+    if (list == NULL)
+        return ERR_NOMEM;
+    attributes->list = list;
     attributes->list[attributes->count++] = attribute;
     return OK;
 }
@@ -297,14 +295,10 @@ static enum err add_member(struct members *members, enum signal signal,
             return ERR_INVALID;
         member.items = counts.at[otlp_levels[signal].count];
     }
-    if (members->count == members->cap) {
-        size_t cap = members->cap == 0 ? 16 : members->cap * 2;
-        struct member *list = realloc(members->list, cap * sizeof *list);
-        if (list == NULL)
-            return ERR_NOMEM;
-        members->list = list;
-        members->cap = cap;
-    }
+    struct member *list = array_grow(members->list, members->count, &members->cap, sizeof *list);
+    if (list == NULL)
+        return ERR_NOMEM;
+    members->list = list;
     members->list[members->count++] = member;
     return OK;
 }

@@ -4,6 +4,7 @@
  */
 #include "sidecar/otlp/partition.h"
 
+#include "common/array.h"
 #include "sidecar/otlp/levels.h"
 #include "sidecar/otlp/part.h"
 #include "sidecar/otlp/wire.h"
@@ -48,25 +49,9 @@ static void traces_fini(struct traces *traces)
     free(traces->views);
 }
 
-/* Makes room for one more element of `size` bytes in *list. */
-static enum err grow(void **list, size_t count, size_t *cap, size_t size)
-{
-    if (count < *cap)
-        return OK;
-    size_t more = *cap == 0 ? 32 : *cap * 2;
-    void *bigger = realloc(*list, more * size);
-    if (bigger == NULL)
-        return ERR_NOMEM;
-    *list = bigger;
-    *cap = more;
-    return OK;
-}
-
 /* Adds a view to a header whose views begin at `first`, or to its last view if they touch. */
 static enum err add_view(struct traces *traces, size_t first, struct bytes view)
 {
-    void *list = traces->views;
-
     if (traces->view_count > first) {
         struct bytes *last = &traces->views[traces->view_count - 1];
         if (last->data + last->len == view.data) {
@@ -74,11 +59,13 @@ static enum err add_view(struct traces *traces, size_t first, struct bytes view)
             return OK;
         }
     }
-    enum err err = grow(&list, traces->view_count, &traces->view_cap, sizeof view);
-    traces->views = list;
-    if (err == OK)
-        traces->views[traces->view_count++] = view;
-    return err;
+    struct bytes *views =
+        array_grow(traces->views, traces->view_count, &traces->view_cap, sizeof view);
+    if (views == NULL)
+        return ERR_NOMEM;
+    traces->views = views;
+    traces->views[traces->view_count++] = view;
+    return OK;
 }
 
 static enum err add_container(struct traces *traces, uint32_t parent, uint32_t number,
@@ -87,12 +74,12 @@ static enum err add_container(struct traces *traces, uint32_t parent, uint32_t n
     struct container container = {
         .parent = parent, .number = number, .first_view = traces->view_count};
     struct wire_field field;
-    void *list = traces->containers;
 
-    enum err err = grow(&list, traces->container_count, &traces->container_cap, sizeof container);
-    traces->containers = list;
-    if (err)
-        return err;
+    struct container *containers = array_grow(traces->containers, traces->container_count,
+                                              &traces->container_cap, sizeof container);
+    if (containers == NULL)
+        return ERR_NOMEM;
+    traces->containers = containers;
     if (traces->container_count > 0)
         container.level = traces->containers[parent].level + 1;
     while (container.level > 0 && body.len > 0) {
@@ -101,7 +88,7 @@ static enum err add_container(struct traces *traces, uint32_t parent, uint32_t n
         if (otlp_is_child(traces->levels, container.level, &field))
             continue;
         container.header_bytes += field.whole.len;
-        err = add_view(traces, container.first_view, field.whole);
+        enum err err = add_view(traces, container.first_view, field.whole);
         if (err)
             return err;
     }
@@ -135,12 +122,12 @@ static enum err add_unit(struct traces *traces, uint32_t container, const struct
                         .len = (uint32_t)field->whole.len,
                         .index = (uint32_t)traces->unit_count,
                         .is_item = is_item};
-    void *list = traces->units;
 
-    enum err err = grow(&list, traces->unit_count, &traces->unit_cap, sizeof unit);
-    traces->units = list;
-    if (err)
-        return err;
+    struct unit *units =
+        array_grow(traces->units, traces->unit_count, &traces->unit_cap, sizeof unit);
+    if (units == NULL)
+        return ERR_NOMEM;
+    traces->units = units;
     if (is_item) {
         if (!read_id(traces->signal, field->payload, unit.id))
             return ERR_INVALID;

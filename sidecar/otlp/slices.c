@@ -1,10 +1,11 @@
 #include "sidecar/otlp/slices.h"
 
+#include "common/array.h"
 #include "common/assert.h"
 
 #include <stdlib.h>
 
-enum { FIRST_CAP = 64, ROOM_SIZE = 4096, SHORT_VIEW = 64 };
+enum { ROOM_SIZE = 4096, SHORT_VIEW = 64 };
 
 void otlp_slices_fini(struct otlp_slices *slices)
 {
@@ -24,14 +25,10 @@ void otlp_slices_clear(struct otlp_slices *slices)
 
 static enum err push(struct otlp_slices *slices, struct bytes bytes)
 {
-    if (slices->count == slices->cap) {
-        size_t cap = slices->cap == 0 ? FIRST_CAP : slices->cap * 2;
-        struct bytes *list = realloc(slices->list, cap * sizeof *list);
-        if (list == NULL)
-            return ERR_NOMEM;
-        slices->list = list;
-        slices->cap = cap;
-    }
+    struct bytes *list = array_grow(slices->list, slices->count, &slices->cap, sizeof *list);
+    if (list == NULL)
+        return ERR_NOMEM;
+    slices->list = list;
     slices->list[slices->count++] = bytes;
     slices->size_bytes += bytes.len;
     return OK;

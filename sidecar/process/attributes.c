@@ -1,11 +1,10 @@
 #include "sidecar/process/attributes.h"
 
+#include "common/array.h"
 #include "sidecar/process/out.h"
 #include "sidecar/process/value.h"
 
 #include <stdlib.h>
-
-enum { FIRST_CAP = 32 };
 
 void attributes_fini(struct attributes *attributes)
 {
@@ -15,14 +14,11 @@ void attributes_fini(struct attributes *attributes)
 
 static enum err push(struct attributes *attributes, struct attribute attribute)
 {
-    if (attributes->count == attributes->cap) {
-        size_t cap = attributes->cap == 0 ? FIRST_CAP : 2 * attributes->cap;
-        struct attribute *list = realloc(attributes->list, cap * sizeof *list);
-        if (list == NULL)
-            return ERR_NOMEM;
-        attributes->list = list;
-        attributes->cap = cap;
-    }
+    struct attribute *list =
+        array_grow(attributes->list, attributes->count, &attributes->cap, sizeof *list);
+    if (list == NULL)
+        return ERR_NOMEM;
+    attributes->list = list;
     attributes->list[attributes->count++] = attribute;
     return OK;
 }

@@ -14,6 +14,7 @@
  *
  * Nothing is written here. New frames go to a new segment, whose lane_end repeats the verdict.
  */
+#include "common/array.h"
 #include "common/assert.h"
 #include "common/clock.h"
 #include "common/os.h"
@@ -42,14 +43,10 @@ struct finds {
 static enum err add(struct finds *finds, struct segment **segment, const struct frame_header *first,
                     struct error *error)
 {
-    if (finds->count == finds->cap) {
-        size_t cap = finds->cap == 0 ? 64 : 2 * finds->cap;
-        struct found *all = realloc(finds->all, cap * sizeof *all);
-        if (all == NULL)
-            return error_set(error, ERR_NOMEM, "%zu segments", cap);
-        finds->all = all;
-        finds->cap = cap;
-    }
+    struct found *all = array_grow(finds->all, finds->count, &finds->cap, sizeof *all);
+    if (all == NULL)
+        return error_set(error, ERR_NOMEM, "%zu segments", finds->count + 1);
+    finds->all = all;
     struct found *found = &finds->all[finds->count++];
     *found = (struct found){.first = *first};
     MOVE(found->segment, *segment);

@@ -1,5 +1,6 @@
 #include "sidecar/spool/spool_tool.h"
 
+#include "common/array.h"
 #include "common/os.h"
 #include "sidecar/spool/cursor.h"
 #include "sidecar/spool/segment.h"
@@ -36,14 +37,10 @@ static enum err add_file(void *context, const char *name, struct error *error)
 
     if (!segment_slot(name, SEGMENT_SUFFIX, &slot))
         return OK;
-    if (walk->count == walk->cap) {
-        size_t cap = walk->cap == 0 ? 64 : 2 * walk->cap;
-        struct file *files = realloc(walk->files, cap * sizeof *files);
-        if (files == NULL)
-            return error_set(error, ERR_NOMEM, "%zu segments", cap);
-        walk->files = files;
-        walk->cap = cap;
-    }
+    struct file *files = array_grow(walk->files, walk->count, &walk->cap, sizeof *files);
+    if (files == NULL)
+        return error_set(error, ERR_NOMEM, "%zu segments", walk->count + 1);
+    walk->files = files;
     struct file *file = &walk->files[walk->count++];
     *file = (struct file){.slot = slot, .limit = UINT64_MAX};
     enum err err = segment_open(walk->dir, slot, false, &file->segment, error);

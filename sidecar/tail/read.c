@@ -5,10 +5,10 @@
  * `held`: nothing else is read until there is room for the rest of its chunk. */
 #include "sidecar/tail/tail_internal.h"
 
+#include "common/array.h"
 #include "common/clock.h"
 #include "common/log.h"
 
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -288,14 +288,11 @@ bool tail_read_some(struct tail *tail, uint64_t now_ms)
 
 static bool forget(struct tail *tail, struct tail_entry *entry)
 {
-    if (tail->forgotten_count == tail->forgotten_cap) {
-        size_t cap = tail->forgotten_cap == 0 ? 64 : tail->forgotten_cap * 2;
-        uint64_t *grown = realloc(tail->forgotten, cap * sizeof *grown);
-        if (grown == NULL)
-            return false;
-        tail->forgotten = grown;
-        tail->forgotten_cap = cap;
-    }
+    uint64_t *forgotten =
+        array_grow(tail->forgotten, tail->forgotten_count, &tail->forgotten_cap, sizeof *forgotten);
+    if (forgotten == NULL)
+        return false;
+    tail->forgotten = forgotten;
     tail->forgotten[tail->forgotten_count++] = entry->id;
     for (size_t i = 0; i < 2; i++)
         if (tail->loads[i].file == entry)

@@ -6,6 +6,7 @@
  * lines keep their order over rotations. */
 #include "sidecar/tail/tail_internal.h"
 
+#include "common/array.h"
 #include "common/clock.h"
 #include "common/log.h"
 #include "sidecar/tail/glob.h"
@@ -61,14 +62,10 @@ static void on_file(void *context, const struct tail_found *found)
 
     if (finding->len == FOUND_MAX)
         return;
-    if (finding->len == finding->cap) {
-        size_t cap = finding->cap == 0 ? 64 : finding->cap * 2;
-        struct tail_found *list = realloc(finding->list, cap * sizeof *list);
-        if (list == NULL)
-            return; /* the next scan finds it */
-        finding->list = list;
-        finding->cap = cap;
-    }
+    struct tail_found *list = array_grow(finding->list, finding->len, &finding->cap, sizeof *list);
+    if (list == NULL)
+        return; /* the next scan finds it */
+    finding->list = list;
     char *path = arena_strdup(&finding->arena, found->path);
     if (path == NULL)
         return;

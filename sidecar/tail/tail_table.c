@@ -1,5 +1,6 @@
 #include "sidecar/tail/tail_table.h"
 
+#include "common/array.h"
 #include "sidecar/lines/lines.h"
 
 #include <stdlib.h>
@@ -57,17 +58,11 @@ static struct tail_entry *add(struct tail_table *table, uint64_t id, struct erro
         error_set(error, ERR_FULL, "%zu files are followed already", table->len);
         return NULL;
     }
-    if (table->len == table->cap) {
-        size_t cap = table->cap == 0 ? 64 : table->cap * 2;
-        void *grown = realloc(table->entries, cap * sizeof(struct tail_entry *));
-        if (grown == NULL) {
-            error_set(error, ERR_NOMEM, "follow another file");
-            return NULL;
-        }
-        table->entries = grown;
-        table->cap = cap;
-    }
-    struct tail_entry *entry = calloc(1, sizeof *entry);
+    struct tail_entry **entries =
+        array_grow(table->entries, table->len, &table->cap, sizeof(struct tail_entry *));
+    struct tail_entry *entry = entries == NULL ? NULL : calloc(1, sizeof *entry);
+    if (entries != NULL)
+        table->entries = entries;
     if (entry == NULL) {
         error_set(error, ERR_NOMEM, "follow another file");
         return NULL;

@@ -1,5 +1,7 @@
 #include "sidecar/tail/watch.h"
 
+#include "common/array.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -72,15 +74,10 @@ static size_t find(const struct watch *watch, int wd)
 
 static bool grow(struct watch *watch)
 {
-    if (watch->len < watch->cap)
-        return true;
-    size_t cap = watch->cap == 0 ? 64 : watch->cap * 2;
-    struct dir *dirs = realloc(watch->dirs, cap * sizeof *dirs);
-    if (dirs == NULL)
-        return false;
-    watch->dirs = dirs;
-    watch->cap = cap;
-    return true;
+    struct dir *dirs = array_grow(watch->dirs, watch->len, &watch->cap, sizeof *dirs);
+    if (dirs != NULL)
+        watch->dirs = dirs;
+    return dirs != NULL;
 }
 
 enum err watch_add(struct watch *watch, const char *dir, struct error *error)
