@@ -142,15 +142,16 @@ struct emission {
     void *context;
 };
 
-static enum err emit_part(void *context, const struct refined *part, struct error *error)
+static enum err emit_all(void *context, const struct refined *refined, struct error *error)
 {
     const struct emission *emission = context;
-    const struct tail_part made = {.slices = part->slices,
-                                   .slice_count = part->slice_count,
-                                   .items = part->items,
-                                   .tag = part->tag};
-    enum err err = emission->emit(emission->context, &made);
-    return err ? error_set(error, err, "no memory for lines that are routed") : OK;
+    const struct tail_refined all = {.slices = refined->slices,
+                                     .slice_count = refined->slice_count,
+                                     .items = refined->items,
+                                     .cuts = refined->cuts,
+                                     .cut_count = refined->cut_count};
+    enum err err = emission->emit(emission->context, &all);
+    return err ? error_set(error, err, "no memory for lines that are processed") : OK;
 }
 
 /* With nothing to be done, resources are stamped while lines are collected, and no byte is copied.
@@ -169,7 +170,7 @@ static enum err refine_lines(void *context, bool stamped, struct bytes request, 
     if (!*ret_as_is)
         err = refine_run(tail->refine, SIGNAL_LOGS, request, items,
                          stamped ? tail->unchanged : tail->stamp, spool_request_max(tail->spool),
-                         emit_part, &emission, &counts, error);
+                         emit_all, &emission, &counts, error);
     pthread_mutex_unlock(&tail->lock);
     if (!err)
         process_count(&counts);

@@ -1,7 +1,7 @@
 /* A request is answered on its loop's thread. While the spool has it, a struct pending stands for
- * it: the committer's thread leaves the result there and posts the request back. With routes it may
- * be several appends, one for each topic; it is answered when all of them are, with success if all
- * succeeded. After a failure clients send it again, and what was stored is there twice. */
+ * it: the committer's thread leaves the result there and posts the request back. What routes cut
+ * into several is one append all the same, stored whole or not at all: after a failure clients send
+ * all of it again, and nothing of it must be there already. */
 #include "sidecar/edge/receive.h"
 
 #include "common/assert.h"
@@ -42,18 +42,11 @@ struct receive {
     void *drained_context;
 };
 
-/* One of a request's appends. Lent to the spool until done. */
-struct append {
-    struct spool_waiter waiter;
-    struct pending *pending;
-    struct append *next;
-};
-
-/* A request that the spool has. */
+/* A request that the spool has. The waiter is lent to the spool until done. */
 struct pending {
-    struct append first, *further; /* appends */
-    atomic_uint left;              /* of them, not done; 1 more while they are being made */
-    atomic_bool failed;            /* whoever sets it writes what follows */
+    struct spool_waiter waiter;
+    bool given;  /* to the spool, which will answer */
+    bool failed; /* for this reason */
     enum refusal refusal;
     struct error error;
 
@@ -81,23 +74,16 @@ static struct pending *take_pending(struct receive *receive)
 
 static void give_pending(struct pending *pending)
 {
-    while (pending->further != NULL) {
-        struct append *gone = pending->further;
-        pending->further = gone->next;
-        free(gone);
-    }
     free(pending->partial);
     pending->partial = NULL;
     pending->next = pending->receive->idle;
     pending->receive->idle = pending;
 }
 
-/* The first failure is the one that is answered with. Any thread. */
 static void fail(struct pending *pending, enum refusal refusal, enum err err,
                  const struct error *error)
 {
-    if (atomic_exchange(&pending->failed, true))
-        return;
+    pending->failed = true;
     pending->refusal = refusal;
     pending->error = error != NULL ? *error : (struct error){.code = err};
 }
@@ -108,7 +94,7 @@ static void finish(struct net_request *request)
     struct pending *pending = net_request_user(request);
     struct receive *receive = pending->receive;
 
-    if (!atomic_load(&pending->failed)) {
+    if (!pending->failed) {
         receive_metrics_accept(&receive->metrics, &pending->answer, pending->items, pending->bytes,
                                (double)(clock_mono_ns() - pending->since_ns) / 1e9);
         process_count(&pending->counts);
@@ -124,59 +110,38 @@ static void finish(struct net_request *request)
 /* The committer's thread. */
 static void spooled(struct spool_waiter *waiter, enum err err, const struct error *error)
 {
-    struct append *append = (struct append *)waiter; /* its first member */
-    struct pending *pending = append->pending;
+    struct pending *pending = CONTAINER_OF(waiter, struct pending, waiter);
     struct receive *receive = pending->receive;
 
     if (err)
         fail(pending, refusal_of_spool(err), err, error);
     else if (receive->options.stored != NULL)
         receive->options.stored(receive->options.context);
-    if (atomic_fetch_sub(&pending->left, 1) > 1)
-        return;
     net_request_post(pending->request, finish);
     atomic_fetch_sub(&receive->in_spool, 1); /* the last touch: see receive_close() */
 }
 
-static struct append *next_append(struct pending *pending)
-{
-    struct append *append = &pending->first;
-
-    if (append->pending != NULL) {
-        append = calloc(1, sizeof *append);
-        if (append == NULL)
-            return NULL;
-        append->next = pending->further;
-        pending->further = append;
-    }
-    append->pending = pending;
-    append->waiter.done = spooled;
-    append->waiter.ack = pending->receive->options.ack;
-    return append;
-}
-
-/* One part of the request, for one topic. A failure is noted here. */
-static enum err append_part(void *context, const struct refined *part, struct error *error)
+/* All that is left of the request, for whatever topics. A failure is noted here. */
+static enum err append(void *context, const struct refined *refined, struct error *error)
 {
     struct pending *pending = context;
     struct receive *receive = pending->receive;
     const struct spool_request request = {.lane = pending->answer.signal,
-                                          .parts = part->slices,
-                                          .part_count = part->slice_count,
-                                          .items = part->items,
-                                          .tag = part->tag};
-    struct append *append = next_append(pending);
+                                          .parts = refined->slices,
+                                          .part_count = refined->slice_count,
+                                          .items = refined->items,
+                                          .cuts = refined->cuts,
+                                          .cut_count = refined->cut_count};
 
-    atomic_fetch_add(&pending->left, 1);
-    enum err err = append == NULL
-                       ? error_set(error, ERR_NOMEM, "no memory for another request")
-                       : spool_append(receive->options.spool, &request, &append->waiter, error);
+    pending->bytes = refined->size_bytes;
+    pending->waiter.done = spooled;
+    pending->waiter.ack = receive->options.ack;
+    enum err err = spool_append(receive->options.spool, &request, &pending->waiter, error);
     if (err) {
-        atomic_fetch_sub(&pending->left, 1);
         fail(pending, refusal_of_spool(err), err, error);
         return err;
     }
-    pending->bytes += part->size_bytes;
+    pending->given = true;
     if (receive->options.ack == SPOOL_ACK_REPLICATED && receive->options.stored != NULL)
         receive->options.stored(receive->options.context);
     return OK;
@@ -195,7 +160,7 @@ static struct pod *sender_of(const struct receive *receive, const struct net_req
     return pods == NULL ? NULL : pods_by_address(pods, net_request_peer(request));
 }
 
-/* Hands the checked message to the spool, in as many parts as it has topics. Ends `partial`. */
+/* Hands the checked message to the spool. Ends `partial`. */
 static void store(struct receive *receive, struct net_request *request, const struct answer *answer,
                   struct bytes message, uint32_t items, struct otlp_response **partial)
 {
@@ -210,8 +175,7 @@ static void store(struct receive *receive, struct net_request *request, const st
         answer_refusal(answer, &request, REFUSED_MEMORY, "no memory for another request");
         return;
     }
-    *pending = (struct pending){.left = 1,
-                                .receive = receive,
+    *pending = (struct pending){.receive = receive,
                                 .request = request,
                                 .answer = *answer,
                                 .since_ns = clock_mono_ns(),
@@ -220,14 +184,14 @@ static void store(struct receive *receive, struct net_request *request, const st
     net_request_set_user(request, pending);
     atomic_fetch_add(&receive->in_spool, 1);
     enum err err = refine_run(receive->options.limits.refine, answer->signal, message, items, stamp,
-                              spool_request_max(receive->options.spool), append_part, pending,
+                              spool_request_max(receive->options.spool), append, pending,
                               &pending->counts, &error);
     net_request_drop_body(request); /* the spool has its copy */
-    if (err)                        /* what append_part() has noted stays */
-        fail(pending, err == ERR_FULL ? REFUSED_TOO_LARGE : refusal_of_spool(err), err, &error);
-    if (atomic_fetch_sub(&pending->left, 1) > 1)
+    if (pending->given)
         return;
-    atomic_fetch_sub(&receive->in_spool, 1); /* all is decided already, or nothing was left */
+    if (err && !pending->failed)
+        fail(pending, err == ERR_FULL ? REFUSED_TOO_LARGE : refusal_of_spool(err), err, &error);
+    atomic_fetch_sub(&receive->in_spool, 1); /* refused, or nothing was left of it */
     finish(request);
 }
 

@@ -105,28 +105,33 @@ static enum err run_process(struct refine *refine, enum signal signal, struct by
     }
 }
 
-static enum err emit_routed(void *context, struct bytes request, uint32_t items, uint32_t tag,
-                            struct error *error)
-{
-    const struct refine *refine = context;
-    const struct refined part = {&request, 1, request.len, items, tag};
-
-    return refine->emit(refine->context, &part, error);
-}
-
-/* Routes see what the topic gets, stamped attributes too. */
+/* Routes see what the topic gets, stamped attributes too. A request that is cut has its resources
+ * once for each topic: if that is more than was thought, it is cut again with twice the room. */
 static enum err route(struct refine *refine, enum signal signal, uint32_t items,
                       struct error *error)
 {
-    size_t joined_and_part = 2 * refine->slices.size_bytes + items;
+    size_t size = refine->slices.size_bytes, before = refine->taken;
+    struct routed routed;
 
-    enum err err = take(refine, refine->taken + joined_and_part, error);
+    enum err err = take(refine, before + size, error);
     if (!err)
         err = otlp_slices_join(&refine->slices);
     if (err)
         return err;
     struct bytes whole = refine->slices.count > 0 ? refine->slices.list[0] : (struct bytes){0};
-    return routes_split(refine->routes, signal, whole, items, emit_routed, refine, error);
+    for (size_t room = size + size / 4 + PROCESS_ROOM;; room *= 2) {
+        err = take(refine, before + size + items + room, error);
+        if (err)
+            return err;
+        err = routes_split(refine->routes, signal, whole, items, room, &routed, error);
+        if (err != ERR_FULL)
+            break;
+    }
+    if (err)
+        return err;
+    const struct refined request = {&routed.bytes, 1,           routed.bytes.len,
+                                    items,         routed.cuts, routed.cut_count};
+    return refine->emit(refine->context, &request, error);
 }
 
 static enum err run(struct refine *refine, enum signal signal, struct bytes request, uint32_t items,
@@ -143,9 +148,10 @@ static enum err run(struct refine *refine, enum signal signal, struct bytes requ
         return err;
     if (refine->routes != NULL && routes_concern(refine->routes, signal))
         return route(refine, signal, items, error);
-    const struct refined part = {refine->slices.list, refine->slices.count,
-                                 refine->slices.size_bytes, items, 0};
-    return refine->emit(refine->context, &part, error);
+    const struct spool_cut all = {refine->slices.size_bytes, items, 0};
+    const struct refined whole = {
+        refine->slices.list, refine->slices.count, all.len, items, &all, 1};
+    return refine->emit(refine->context, &whole, error);
 }
 
 enum err refine_run(struct refine *refine, enum signal signal, struct bytes request, uint32_t items,

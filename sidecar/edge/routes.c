@@ -1,7 +1,7 @@
 /* Two kinds of passes through the request: the first asks the routes about each item, notes what
  * they say, and writes those that go where the first one goes; if others were met, each further
- * topic has a pass that writes its own by the notes. Mostly all go one way, and the first pass is
- * the last. */
+ * topic has a pass that writes its own behind them by the notes. Mostly all go one way, and the
+ * first pass is the last. */
 #include "sidecar/edge/routes.h"
 
 #include "common/assert.h"
@@ -36,6 +36,7 @@ struct routes {
     uint8_t way;        /* that is being written */
     uint64_t met;       /* bit w: some item goes there */
     struct buf out;
+    struct spool_cut cuts[WAYS_MAX]; /* of what is in it */
 };
 
 uint32_t routes_tag(const struct pipeline *pipeline, const struct pipeline_topic *topic)
@@ -189,36 +190,61 @@ static uint8_t next_way(const struct routes *routes, uint64_t written)
     return routes->notes.data[at];
 }
 
+/* Writes the items of the way at hand behind what is there. */
+static enum err write_way(struct routes *routes, struct bytes request,
+                          const struct rewrite_hooks *hooks, struct spool_cut *ret_cut)
+{
+    size_t before = routes->out.len;
+    uint32_t kept = 0;
+
+    enum err err = rewrite(routes->signal, request, hooks, &routes->out, &kept);
+    if (!err)
+        *ret_cut = (struct spool_cut){routes->out.len - before, kept, routes->tags[routes->way]};
+    return err;
+}
+
+/* The ways of all other items than those that are written. */
+static enum err write_others(struct routes *routes, struct bytes request, size_t *count)
+{
+    const struct rewrite_hooks picking = {stay, pick_item, NULL, routes};
+    uint64_t written = UINT64_C(1) << routes->way;
+    enum err err = OK;
+
+    while (!err && written != routes->met) {
+        routes->way = next_way(routes, written);
+        routes->at = 0;
+        err = write_way(routes, request, &picking, &routes->cuts[(*count)++]);
+        written |= UINT64_C(1) << routes->way;
+    }
+    return err;
+}
+
 enum err routes_split(struct routes *routes, enum signal signal, struct bytes request,
-                      uint32_t items, routes_emit_fn *emit, void *context, struct error *error)
+                      uint32_t items, size_t size_max, struct routed *ret_routed,
+                      struct error *error)
 {
     const struct rewrite_hooks choosing = {on_enter, choose_item, NULL, routes};
-    const struct rewrite_hooks picking = {stay, pick_item, NULL, routes};
-    uint32_t kept = 0;
+    size_t count = 1;
 
     routes->signal = signal;
     routes->above = (struct item){0};
     routes->met = 0;
+    routes->way = 0; /* of a request without items */
+    routes->out.max = size_max;
     buf_clear(&routes->notes);
     buf_clear(&routes->out);
-    enum err err = rewrite(signal, request, &choosing, &routes->out, &kept);
+    enum err err = write_way(routes, request, &choosing, &routes->cuts[0]);
+    bool all = !err && routes->cuts[0].items == items;
+    if (!err && !all)
+        err = write_others(routes, request, &count);
+    if (err == ERR_FULL)
+        return error_set(error, err, "the request is above %zu bytes when cut by routes", size_max);
     if (err)
         return error_set(error, err, "route an OTLP request");
-    if (kept == items) /* an empty one too */
-        return emit(context, request, items, routes->tags[items > 0 ? routes->way : 0], error);
-    uint64_t written = 0;
-    for (;;) {
-        err = emit(context, buf_bytes(&routes->out), kept, routes->tags[routes->way], error);
-        written |= UINT64_C(1) << routes->way;
-        if (err || written == routes->met)
-            return err;
-        routes->way = next_way(routes, written);
-        routes->at = 0;
-        buf_clear(&routes->out);
-        err = rewrite(signal, request, &picking, &routes->out, &kept);
-        if (err)
-            return error_set(error, err, "route an OTLP request");
-    }
+    if (all)
+        routes->cuts[0].len = request.len;
+    *ret_routed = (struct routed){all ? request : buf_bytes(&routes->out), routes->cuts, count};
+    return OK;
 }
 
 void routes_release(struct routes *routes)

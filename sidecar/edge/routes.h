@@ -1,7 +1,7 @@
 /* routes: which topic a request is for, where an edge has routes of its own.
  *
- *   request --routes_split--> one request for each topic --spool_append, tag--> spool
- *                                                             producer <--tag-----'
+ *   request --routes_split--> one request for each topic --spool_append, cuts--> spool
+ *                                                              producer <--tag-----'
  *
  * The spool has one lane for each signal. An entry's tag (struct spool_request) says for which of
  * the signal's topics it is: 0 the default one, else the tag of the topic's name in the document.
@@ -19,6 +19,7 @@
 #include "common/bytes.h"
 #include "common/contract/pipeline.h"
 #include "common/error.h"
+#include "sidecar/spool/spool.h"
 
 /* What entries for `topic` are marked with; 0 for NULL and for the default of its signal. */
 uint32_t routes_tag(const struct pipeline *pipeline, const struct pipeline_topic *topic);
@@ -39,16 +40,20 @@ void routes_destroy(struct routes **routes);
 /* Whether any route is about the signal. */
 bool routes_concern(const struct routes *routes, enum signal signal);
 
-/* Takes what is for one topic. `request` is valid until it returns. */
-typedef enum err routes_emit_fn(void *context, struct bytes request, uint32_t items, uint32_t tag,
-                                struct error *error);
+/* One request for each topic, behind one another; valid until the next call, or as long as the
+ * request that all of it is. */
+struct routed {
+    struct bytes bytes;
+    const struct spool_cut *cuts; /* which bytes are for which topic; at least one */
+    size_t cut_count;
+};
 
 /* Cuts a request, as otlp_walk() accepts it, with `items` items, into one for each topic, in the
- * order of their first items. A request that goes one way is handed on itself. Memory is that of
- * one part and a byte for each item. What `emit` returns other than OK ends it and is returned.
- * ERR_NOMEM. */
+ * order of their first items. One that goes one way is handed on itself. Memory is at most
+ * `size_max` bytes and a byte for each item. ERR_FULL: the result is larger than that. ERR_NOMEM.
+ */
 NODISCARD enum err routes_split(struct routes *routes, enum signal signal, struct bytes request,
-                                uint32_t items, routes_emit_fn *emit, void *context,
+                                uint32_t items, size_t size_max, struct routed *ret_routed,
                                 struct error *error);
 
 /* Gives back what one large request took. */

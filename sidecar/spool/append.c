@@ -23,6 +23,24 @@ static enum err measure_marks(const struct spool *spool, const struct spool_requ
     return OK;
 }
 
+static enum err measure_cuts(const struct spool_request *request, struct measure *size,
+                             struct error *error)
+{
+    uint64_t len = 0, items = 0;
+
+    for (size_t i = 0; i < request->cut_count && i < SPOOL_CUTS_MAX; i++) {
+        len += request->cuts[i].len;
+        items += request->cuts[i].items;
+    }
+    if (request->cut_count > SPOOL_CUTS_MAX ||
+        (request->cut_count > 0 && (len != size->data || items != request->items)))
+        return error_set(error, ERR_INVALID,
+                         "request of %zu bytes, cut into %zu entries of %" PRIu64 " bytes",
+                         size->data, request->cut_count, len);
+    size->entries = request->cut_count > 0 ? (uint32_t)request->cut_count : 1;
+    return OK;
+}
+
 /* Adds up the parts, and refuses what no segment could hold. */
 static enum err measure(const struct spool *spool, const struct spool_request *request,
                         struct measure *ret_size, struct error *error)
@@ -37,9 +55,12 @@ static enum err measure(const struct spool *spool, const struct spool_request *r
         len = request->parts[i].len > max ? max + 1 : len + request->parts[i].len;
     size.data = len;
     enum err err = measure_marks(spool, request, &size, error);
+    if (!err && len <= max)
+        err = measure_cuts(request, &size, error);
     if (err)
         return err;
-    if (len > max || size.meta > SPOOL_META_MAX || measure_sum(&size) > max)
+    if (len > max || size.meta > SPOOL_META_MAX ||
+        measure_sum(&size) + (size.entries - 1) * (size_t)FRAME_ENTRY > max)
         return error_set(error, ERR_INVALID,
                          "the request is too large for the spool: it takes %zu bytes at most, a "
                          "segment's worth; a larger spool.size makes larger segments, up to 64 MiB",
@@ -117,7 +138,7 @@ static struct frame_buf *open_frame(struct spool *spool, struct queue *queue,
 {
     struct frame_buf *frame = queue->last;
 
-    if (frame != NULL && pending_fits(frame, size->data, size->meta, size->marks))
+    if (frame != NULL && pending_fits(frame, size->entries, size->data, size->meta, size->marks))
         return frame;
     frame = spool->buffers;
     if (frame != NULL) {
@@ -137,7 +158,7 @@ static enum err append_large(struct spool *spool, const struct spool_request *re
                              struct error *error)
 {
     struct pending_limits limits = {.data = (uint32_t)size->data,
-                                    .entries = 1,
+                                    .entries = size->entries,
                                     .meta = (uint32_t)size->meta,
                                     .marks = (uint32_t)size->marks};
     struct queue *queue = &spool->queues[request->lane];
@@ -235,7 +256,8 @@ enum err spool_append(struct spool *spool, const struct spool_request *request,
         err = need_marks(spool->store, request->lane, error);
     if (err)
         return err;
-    if (size.data > limits->data || size.meta > limits->meta || size.marks > limits->marks)
+    if (size.data > limits->data || size.entries > limits->entries || size.meta > limits->meta ||
+        size.marks > limits->marks)
         return append_large(spool, request, &size, waiter, error);
     return append_small(spool, request, &size, waiter, error);
 }

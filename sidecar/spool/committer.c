@@ -92,7 +92,7 @@ void spool_give_back(void *context, struct frame_buf *frame)
 {
     struct spool *spool = context;
 
-    if (frame->limits.entries != spool->limits.entries) {
+    if (memcmp(&frame->limits, &spool->limits, sizeof frame->limits) != 0) {
         pending_destroy(&frame);
         return;
     }

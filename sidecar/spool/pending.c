@@ -72,12 +72,13 @@ void pending_reset(struct frame_buf *frame)
     frame->marks_set = 0;
 }
 
-bool pending_fits(const struct frame_buf *frame, size_t data_len, size_t meta_len, size_t marks_len)
+bool pending_fits(const struct frame_buf *frame, size_t entries, size_t data_len, size_t meta_len,
+                  size_t marks_len)
 {
-    return data_len <= frame->limits.data - frame->header.data_len &&
+    return entries <= frame->limits.entries - frame->header.entries &&
+           data_len <= frame->limits.data - frame->header.data_len &&
            meta_len <= frame->limits.meta - frame->header.meta_len &&
-           marks_len <= frame->limits.marks - frame->header.marks_len &&
-           frame->header.entries < frame->limits.entries;
+           marks_len <= frame->limits.marks - frame->header.marks_len;
 }
 
 static void add_marks(struct frame_buf *frame, const struct spool_request *request)
@@ -94,8 +95,12 @@ static void add_marks(struct frame_buf *frame, const struct spool_request *reque
 }
 
 /* What readers will get of it. */
-static void add_entry(struct frame_buf *frame, const struct spool_request *request, size_t data_len)
+static void add_entries(struct frame_buf *frame, const struct spool_request *request,
+                        size_t data_len)
 {
+    const struct spool_cut whole = {data_len, request->items, request->tag};
+    const struct spool_cut *cuts = request->cut_count > 0 ? request->cuts : &whole;
+    size_t count = request->cut_count > 0 ? request->cut_count : 1;
     struct frame_header *header = &frame->header;
     uint8_t *at = frame->bytes + FRAME_HEADER + header->data_len;
 
@@ -108,11 +113,12 @@ static void add_entry(struct frame_buf *frame, const struct spool_request *reque
     header->body_crc = crc32c(header->body_crc, (struct bytes){at - data_len, data_len});
     if (request->meta.len > 0)
         memcpy(frame->meta + header->meta_len, request->meta.data, request->meta.len);
-    frame->entries[header->entries++] =
-        (struct frame_entry){.data_len = (uint32_t)data_len,
-                             .items = request->items,
-                             .tag = request->tag,
-                             .meta_len = (uint32_t)request->meta.len};
+    for (size_t i = 0; i < count; i++)
+        frame->entries[header->entries++] =
+            (struct frame_entry){.data_len = (uint32_t)cuts[i].len,
+                                 .items = cuts[i].items,
+                                 .tag = cuts[i].tag,
+                                 .meta_len = i == 0 ? (uint32_t)request->meta.len : 0};
     header->data_len += (uint32_t)data_len;
     header->meta_len += (uint32_t)request->meta.len;
     header->items += request->items;
@@ -123,12 +129,13 @@ void pending_add(struct frame_buf *frame, const struct spool_request *request, s
 {
     struct frame_header *header = &frame->header;
 
-    ASSERT(pending_fits(frame, data_len, request->meta.len, 0));
+    ASSERT(pending_fits(frame, request->cut_count > 0 ? request->cut_count : 1, data_len,
+                        request->meta.len, 0));
     if (frame->requests == 0)
         header->accepted_ns = now_ns;
     header->lane = request->lane;
     if (data_len > 0 || request->meta.len > 0)
-        add_entry(frame, request, data_len);
+        add_entries(frame, request, data_len);
     add_marks(frame, request);
     frame->requests++;
     if (waiter != NULL) {

@@ -56,7 +56,7 @@ struct frame_buf *pending_create(struct pending_limits limits);
 void pending_destroy(struct frame_buf **frame);
 
 /* Whether the request would still go in. */
-bool pending_fits(const struct frame_buf *frame, size_t data_len, size_t meta_len,
+bool pending_fits(const struct frame_buf *frame, size_t entries, size_t data_len, size_t meta_len,
                   size_t marks_len);
 
 /* Copies a request that fits, `data_len` bytes in all parts, and goes on with the check sum. */

@@ -44,6 +44,7 @@
 #define SPOOL_SEGMENT_BYTES_MAX (64u << 20)
 #define SPOOL_SEGMENTS_MIN      8 /* fewer can't give each lane its share: `size_bytes` is refused */
 #define SPOOL_PARTS_MAX         65536      /* parts of one request */
+#define SPOOL_CUTS_MAX          64         /* entries of one request */
 #define SPOOL_META_MAX          (1u << 20) /* bytes of meta of one request */
 
 #define SPOOL_MARK_KEY   32   /* bytes of a mark's key */
@@ -93,6 +94,12 @@ struct spool_mark {
     bool forget;        /* the key has no mark any more; `value` is not looked at */
 };
 
+/* One entry of a request that is several. */
+struct spool_cut {
+    size_t len; /* bytes of the data */
+    uint32_t items, tag;
+};
+
 /* A request, as the caller has it. Everything is copied by spool_append(). */
 struct spool_request {
     enum signal lane;
@@ -101,6 +108,12 @@ struct spool_request {
     uint32_t items;    /* spans, data points or log records in it */
     uint32_t tag;      /* the caller's own; comes back in the entry */
     struct bytes meta; /* the caller's own, may be empty; comes back apart from the data */
+
+    /* The data in several entries, in this order, which are stored together or not at all. Lengths
+     * add up to that of the parts, items to `items`; `tag` is not looked at, `meta` goes with the
+     * first one. None: one entry. */
+    const struct spool_cut *cuts;
+    size_t cut_count;
 
     /* Made together with the data, or without any: then readers see nothing of the request. */
     const struct spool_mark *marks;
@@ -152,7 +165,8 @@ void spool_close(struct spool **spool);
 
 /* Appends a request; `waiter` may be NULL. After anything but OK, `done` is never called.
  *
- *   ERR_INVALID  bigger than spool_request_max(), empty (no data, meta or marks), or above a limit
+ *   ERR_INVALID  bigger than spool_request_max(), empty (no data, meta or marks), above a limit, or
+ *                cut so that it does not add up
  *   ERR_AGAIN    pending_max_bytes, or spool_marks_max() marks, wait already: the disk is slower
  *                than the senders
  *   ERR_FULL     the lane has no room; the sentence says how much is used, and how to get more.
@@ -168,7 +182,7 @@ NODISCARD enum err spool_append(struct spool *spool, const struct spool_request 
 void spool_stop_appends(struct spool *spool);
 
 /* Bytes of data, meta and marks that the largest request may have, given the segment size. A mark
- * counts as its value and 34 bytes. */
+ * counts as its value and 34 bytes, each entry but the first as 16 bytes. */
 size_t spool_request_max(const struct spool *spool);
 
 /* Keys that a lane can hold marks of, given the segment size: SPOOL_MARKS_MAX at most. */

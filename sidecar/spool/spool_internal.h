@@ -46,7 +46,7 @@ struct spool {
 /* What a request, or several, take up. */
 struct measure {
     size_t data, meta, marks; /* bytes */
-    uint32_t marks_set;
+    uint32_t entries, marks_set;
 };
 
 static inline size_t measure_sum(const struct measure *size)

@@ -3,6 +3,7 @@
  * is the last to reach the disk, lines and positions agree. */
 #include "sidecar/tail/tail_internal.h"
 
+#include "common/assert.h"
 #include "common/clock.h"
 #include "common/endian.h"
 #include "common/log.h"
@@ -61,7 +62,7 @@ void tail_load_fini(struct load *load)
     batch_destroy(&load->batch);
     arena_fini(&load->arena);
     buf_fini(&load->joined);
-    buf_fini(&load->parts);
+    buf_fini(&load->made);
     free(load->marks);
     load->marks = NULL;
 }
@@ -75,10 +76,10 @@ static void empty(struct tail *tail, struct load *load)
     load->file = NULL;
     load->mark_count = 0;
     load->since_ms = 0;
-    load->refined = load->as_is = false;
-    load->part_count = load->part_next = 0;
+    load->refined = load->as_is = load->apart = false;
+    load->cut_count = load->cut_next = load->cut_next_at = 0;
     buf_clear(&load->joined);
-    buf_clear(&load->parts);
+    buf_clear(&load->made);
     load->tries = 0;
     load->error = (struct error){0};
 }
@@ -284,21 +285,19 @@ static void refused(struct tail *tail, struct load *load, uint64_t now_ms)
     tail->refused_count++;
 }
 
-static enum err add_part(void *context, const struct tail_part *part)
+static enum err take_refined(void *context, const struct tail_refined *refined)
 {
     struct load *load = context;
-    struct load_part *made = &load->part[load->part_count];
 
-    if (load->part_count == TAIL_PARTS_MAX)
-        return ERR_FULL;
-    *made = (struct load_part){load->parts.len, 0, part->items, part->tag};
-    for (size_t i = 0; i < part->slice_count; i++) {
-        enum err err = buf_append(&load->parts, part->slices[i]);
+    ASSERT(refined->cut_count <= SPOOL_CUTS_MAX);
+    for (size_t i = 0; i < refined->slice_count; i++) {
+        enum err err = buf_append(&load->made, refined->slices[i]);
         if (err)
             return err;
     }
-    made->len = load->parts.len - made->from;
-    load->part_count++;
+    load->made_items = refined->items;
+    load->cut_count = refined->cut_count;
+    memcpy(load->cuts, refined->cuts, refined->cut_count * sizeof *refined->cuts);
     return OK;
 }
 
@@ -312,14 +311,14 @@ static enum err refine(struct tail *tail, struct load *load)
     if (load->refined)
         return OK;
     load->as_is = tail->options.refine == NULL || batch_items(load->batch) == 0;
-    load->part_count = 0;
-    buf_clear(&load->parts);
+    load->cut_count = 0;
+    buf_clear(&load->made);
     buf_clear(&load->joined);
     for (size_t i = 0; i < count && !load->as_is && !err; i++)
         err = buf_append(&load->joined, parts[i]);
     if (!err && !load->as_is)
         err = tail->options.refine(tail->options.context, load->stamped, buf_bytes(&load->joined),
-                                   batch_items(load->batch), add_part, load, &load->as_is,
+                                   batch_items(load->batch), take_refined, load, &load->as_is,
                                    &load->error);
     load->refined = err == OK;
     if (err && load->error.code == OK)
@@ -327,35 +326,60 @@ static enum err refine(struct tail *tail, struct load *load)
     return err;
 }
 
-/* The next part; with the last one the marks. */
-static enum err append(struct tail *tail, struct load *load)
+static enum err offer(struct tail *tail, struct load *load, struct spool_request *request,
+                      bool with_marks)
+{
+    request->lane = SIGNAL_LOGS;
+    request->marks = with_marks ? load->marks : NULL;
+    request->mark_count = with_marks ? load->mark_count : 0;
+    return spool_append(tail->options.spool, request, &load->waiter, &load->error);
+}
+
+static enum err append_as_is(struct tail *tail, struct load *load)
 {
     const struct bytes *parts = NULL;
-    struct bytes part = {0};
-    struct spool_request request = {.lane = SIGNAL_LOGS};
+    struct spool_request request = {.items = batch_items(load->batch)};
 
-    if (load->as_is) {
-        request.items = batch_items(load->batch);
-        request.part_count = request.items > 0 ? batch_parts(load->batch, &parts) : 0;
-        request.parts = parts;
-    } else if (load->part_next < load->part_count) {
-        const struct load_part *next = &load->part[load->part_next];
-        part = (struct bytes){load->parts.data + next->from, next->len};
-        request.parts = &part;
-        request.part_count = 1;
-        request.items = next->items;
-        request.tag = next->tag;
-    }
-    if (load->part_next + 1 >= load->part_count) {
-        request.marks = load->marks;
-        request.mark_count = load->mark_count;
-    }
-    return spool_append(tail->options.spool, &request, &load->waiter, &load->error);
+    request.part_count = request.items > 0 ? batch_parts(load->batch, &parts) : 0;
+    request.parts = parts;
+    return offer(tail, load, &request, true);
+}
+
+static enum err append_made(struct tail *tail, struct load *load)
+{
+    const struct bytes made = buf_bytes(&load->made);
+    struct spool_request request = {.parts = &made,
+                                    .part_count = load->cut_count > 0,
+                                    .items = load->cut_count > 0 ? load->made_items : 0,
+                                    .cuts = load->cuts,
+                                    .cut_count = load->cut_count};
+
+    enum err err = offer(tail, load, &request, true);
+    load->apart = err == ERR_INVALID && load->cut_count > 1;
+    return err;
+}
+
+/* One after the other; the marks with the last. */
+static enum err append_next(struct tail *tail, struct load *load)
+{
+    const struct spool_cut *cut = &load->cuts[load->cut_next];
+    const struct bytes part = {load->made.data + load->cut_next_at, cut->len};
+    struct spool_request request = {
+        .parts = &part, .part_count = 1, .items = cut->items, .tag = cut->tag};
+
+    return offer(tail, load, &request, load->cut_next + 1 == load->cut_count);
+}
+
+static enum err append(struct tail *tail, struct load *load)
+{
+    if (load->as_is)
+        return append_as_is(tail, load);
+    enum err err = load->apart ? ERR_INVALID : append_made(tail, load);
+    return load->apart ? append_next(tail, load) : err;
 }
 
 static void give(struct tail *tail, struct load *load, uint64_t now_ms)
 {
-
     load->waiter = (struct spool_waiter){.done = done, .ack = SPOOL_ACK_SYNCED};
     load->state = LOAD_GIVEN;
     load->error = (struct error){0};
@@ -377,9 +401,12 @@ static void take_answer(struct tail *tail, struct load *load, uint64_t now_ms)
         refused(tail, load, now_ms);
         return;
     }
-    if (++load->part_next < load->part_count) {
-        give(tail, load, now_ms);
-        return;
+    if (load->apart) {
+        load->cut_next_at += load->cuts[load->cut_next++].len;
+        if (load->cut_next < load->cut_count) {
+            give(tail, load, now_ms);
+            return;
+        }
     }
     if (load->tries > 0)
         LOG_INFO("The spool takes lines again");

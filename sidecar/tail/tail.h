@@ -16,8 +16,9 @@
  *   - Memory: two batches, a read buffer, some 700 bytes for each file, and what lines.h says for
  *     each file that has an unfinished line or group. Open files are bounded.
  *
- * Where routes cut a request into several parts, they are stored one after the other, the positions
- * with the last: a crash in between repeats the first ones.
+ * What routes cut into several requests is one frame all the same. Only if that were larger than
+ * the spool takes, which needs resources of tens of KiB and dozens of topics, are they stored one
+ * after the other, the positions with the last: a crash in between repeats the first ones.
  *
  * One load is in the spool's hands while the next one is filled, so loads reach the disk in order,
  * and one that was refused is offered again before anything newer.
@@ -45,20 +46,19 @@ struct stamp;
 struct tail;
 
 /* A request with its marks on the way to the spool. `stamped`: its resources are. Either sets
- * *ret_as_is, and the request is stored as it is; or hands what is to be stored to `emit`, in one
- * part for each topic, in the same order whenever it is called. An error means again later. Thread:
- * the tail's. */
-struct tail_part {
+ * *ret_as_is, and the request is stored as it is; or hands what is to be stored to `emit`, all at
+ * once, if there is anything. An error means again later. Thread: the tail's. */
+struct tail_refined {
     const struct bytes *slices;
     size_t slice_count;
-    uint32_t items, tag;
+    uint32_t items;
+    const struct spool_cut *cuts;
+    size_t cut_count; /* SPOOL_CUTS_MAX at most */
 };
-typedef enum err tail_emit_fn(void *context, const struct tail_part *part);
+typedef enum err tail_emit_fn(void *context, const struct tail_refined *refined);
 typedef enum err tail_refine_fn(void *context, bool stamped, struct bytes request, uint32_t items,
                                 tail_emit_fn *emit, void *emit_context, bool *ret_as_is,
                                 struct error *error);
-
-#define TAIL_PARTS_MAX 64 /* of a request */
 
 /* Loans for the tail's life. */
 struct tail_options {

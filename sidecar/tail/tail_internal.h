@@ -32,14 +32,15 @@ struct load {
     size_t mark_count;
     bool stamped; /* its resources were */
 
-    /* What becomes of it, if that is anything else than itself: parts stored one by one. */
+    /* What becomes of it, if that is anything else than itself. */
     bool refined, as_is;
-    struct buf joined, parts;
-    struct load_part {
-        size_t from, len; /* in `parts` */
-        uint32_t items, tag;
-    } part[TAIL_PARTS_MAX];
-    size_t part_count, part_next;
+    struct buf joined, made;
+    uint32_t made_items;
+    struct spool_cut cuts[SPOOL_CUTS_MAX];
+    size_t cut_count;
+    bool apart;                   /* too large for one frame: stored cut by cut */
+    size_t cut_next, cut_next_at; /* then: which, and where in `made` */
+
     uint64_t since_ms;    /* of its first record; 0: it has none */
     atomic_bool answered; /* the committer's thread: `error` is set */
     struct error error;

@@ -27,12 +27,17 @@ static struct edge_tail *tail;
 static struct net_budget budget;
 static bool secret_seen;
 static const char *pattern; /* that begins a record */
+static const char *topics;  /* beside logs and pay */
+static const char *large;   /* further attributes of the resource */
+static uint64_t segment_bytes;
 
 static int begin(void **state)
 {
     (void)state;
     tailing_begin(&t);
     pattern = "^n=";
+    topics = large = "";
+    segment_bytes = 0;
     return 0;
 }
 
@@ -68,17 +73,18 @@ static void start(const char *more)
     fprintf(file,
             "apiVersion: surgetank.dev/v1alpha1\nkind: TelemetryPipeline\nmetadata: {name: t}\n"
             "spec:\n  kafka: {bootstrapServers: [\"127.0.0.1:1\"]}\n"
-            "  topics: [{name: logs}, {name: pay, signal: logs}]\n  edges:\n    - name: edge\n"
+            "  topics: [{name: logs}, {name: pay, signal: logs}%s]\n  edges:\n    - name: edge\n"
             "      receivers:\n        files: [{name: f, paths: [\"%s\"], startAt: beginning, "
-            "attributes: {service.name: shop}, multiline: [{start: '%s'}]}]\n%s"
-            "  gateways: [{name: a, from: [logs, pay], export: {otlp: {endpoint: \"h:1\"}}}]\n",
-            t.glob, pattern, more);
+            "attributes: {service.name: shop%s}, multiline: [{start: '%s'}]}]\n%s"
+            "  gateways: [{name: a, from: [logs], export: {otlp: {endpoint: \"h:1\"}}}]\n",
+            topics, t.glob, large, pattern, more);
     fclose(file);
     if (pipeline_load(path, &pipeline, &faults, &error))
         fail_msg("%s", faults.count > 0 ? faults.items[0].what : error.text);
     faults_fini(&faults);
     snprintf(dir, sizeof dir, "%s/spool", t.dir);
-    const struct spool_config config = {.dir = dir, .size_bytes = 64 << 20};
+    const struct spool_config config = {
+        .dir = dir, .size_bytes = 64 << 20, .segment_bytes = segment_bytes};
     assert_ok(spool_open(&config, &spool, NULL));
     assert_ok(stamp_create(rules, 1, &stamp, NULL));
     assert_ok(refine_open(pipeline, pipeline->edges, &budget, &refine, &error));
@@ -202,6 +208,67 @@ static void test_routes_choose_the_topic(void **state)
         assert_int_equal(t.seen[i], 1);
 }
 
+/* Each load was one request of the spool, however it was cut. */
+static void assert_whole_loads(void)
+{
+    AUTO(json_free) struct json *root = json_new_object();
+    struct spool_stats stats;
+
+    edge_tail_stop(tail, 20000);
+    edge_tail_put(tail, root);
+    spool_stats(spool, &stats);
+    assert_int_equal(json_int(json_at(root, "tail.loads"), -1), stats.lanes[SIGNAL_LOGS].requests);
+}
+
+static void test_lines_for_several_topics_are_one_frame_with_their_positions(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < 20; i++)
+        tailing_write(tailing_path(&t, "a.log"), 50 * i, 50, 10);
+    start("      routes: [{when: 'body matches \"^n=[0-9]*[02468] \"', to: pay}]\n");
+    wait_for_items(1000);
+    assert_whole_loads();
+    assert_int_equal(collect(routes_tag(pipeline, pipeline_topic(pipeline, "pay"))), 500);
+    assert_int_equal(collect(0), 500);
+    for (unsigned i = 0; i < 1000; i++)
+        assert_int_equal(t.seen[i], 1);
+}
+
+/* 14 files with a resource of 12 KB that each of ten topics gets: 1.7 MB, where this spool's
+ * segments have 1 MiB. */
+static void
+test_lines_that_are_too_much_for_a_frame_when_cut_go_one_topic_after_the_other(void **state)
+{
+    (void)state;
+    enum { FILES = 14, TOPICS = 10, LARGE = 1000 };
+    AUTO(buf_fini) struct buf routes = {0}, names = {0}, value = {0};
+    char name[16];
+
+    for (unsigned i = 0; i < 12; i++)
+        assert_ok(buf_printf(&value, ", large%u: '%0*d'", i, LARGE, 0));
+    assert_ok(buf_append_text(&routes, "      routes:\n"));
+    for (unsigned i = 0; i < TOPICS; i++) {
+        assert_ok(buf_printf(&names, ", {name: t%u, signal: logs}", i));
+        assert_ok(buf_printf(&routes,
+                             "        - {when: 'body matches \"^n=[0-9]*%u \"', to: t%u}\n", i, i));
+    }
+    for (unsigned i = 0; i < FILES; i++) {
+        snprintf(name, sizeof name, "%u.log", i);
+        tailing_write(tailing_path(&t, name), (uint64_t)TOPICS * i, TOPICS, 10);
+    }
+    topics = buf_text(&names);
+    large = buf_text(&value);
+    segment_bytes = 1 << 20;
+    start(buf_text(&routes));
+    wait_for_items(FILES * TOPICS);
+    for (unsigned i = 0; i < TOPICS; i++) {
+        snprintf(name, sizeof name, "t%u", i);
+        assert_int_equal(collect(routes_tag(pipeline, pipeline_topic(pipeline, name))), FILES);
+    }
+    for (unsigned i = 0; i < FILES * TOPICS; i++)
+        assert_int_equal(t.seen[i], 1);
+}
+
 /* What /metrics says of the only input; -1: nothing. */
 static double metric_of(const char *name)
 {
@@ -249,6 +316,8 @@ int main(void)
         TEST(test_processors_see_lines_before_the_spool_does),
         TEST(test_what_is_dropped_is_not_read_again),
         TEST(test_routes_choose_the_topic),
+        TEST(test_lines_for_several_topics_are_one_frame_with_their_positions),
+        TEST(test_lines_that_are_too_much_for_a_frame_when_cut_go_one_topic_after_the_other),
         TEST(test_tells_what_became_of_lines),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

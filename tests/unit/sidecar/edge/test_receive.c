@@ -125,6 +125,13 @@ static uint64_t stored_items(struct edge *edge)
     return stats.lanes[SIGNAL_LOGS].items;
 }
 
+static size_t waiting_bytes(struct edge *edge)
+{
+    struct spool_stats stats;
+    spool_stats(edge->spool, &stats);
+    return stats.pending_bytes;
+}
+
 /* The counter of refusals, found by its labels in what is exposed; -1: there is none yet. */
 static int refusals(const char *protocol, const char *reason)
 {
@@ -475,7 +482,7 @@ static void test_stores_each_part_under_the_tag_of_its_topic(void **state)
     close_edge(&edge);
 }
 
-static void test_a_part_that_fails_fails_the_request(void **state)
+static void test_a_routed_request_that_fails_leaves_nothing_behind(void **state)
 {
     (void)state;
     struct edge edge;
@@ -489,6 +496,7 @@ static void test_a_part_that_fails_fails_the_request(void **state)
     assert_int_equal(stored_items(&edge), 3);
     spool_stop_appends(edge.spool);
     expect(&edge, POST_LOGS JSON, THREE_RECORDS, "503");
+    assert_int_equal(stored_items(&edge), 3);
     close_edge(&edge);
 }
 
@@ -723,6 +731,46 @@ static void test_asks_to_try_again_when_the_disk_is_slow(void **state)
     sem_destroy(&keeper.go);
 }
 
+/* The disk is slow, and memory has room for either topic's record but not for both: the client is
+ * refused and will send all of it again, so nothing of it may be there then. */
+static void test_a_routed_request_is_taken_whole_or_not_at_all(void **state)
+{
+    (void)state;
+    enum { FILLERS = 5, FILLER = 11000, BODY = 6000 };
+    static const uint8_t zeros[FILLER];
+    const struct bytes fill = {zeros, FILLER};
+    const struct spool_request filler = {
+        .lane = SIGNAL_LOGS, .parts = &fill, .part_count = 1, .items = 1};
+    struct keeper keeper = {.waiter = {.done = keep_committer, .ack = SPOOL_ACK_SYNCED}};
+    AUTO(buf_fini) struct buf request = {0};
+    struct edge edge;
+
+    assert_ok(buf_append_text(&request, "{\"resourceLogs\":[{\"scopeLogs\":[{\"logRecords\":["));
+    for (int i = 0; i < 2; i++)
+        assert_ok(buf_printf(&request,
+                             "%s{\"severityNumber\":%d,\"body\":{\"stringValue\":\"%0*d\"}}",
+                             i > 0 ? "," : "", i > 0 ? 9 : 5, BODY, 0));
+    assert_ok(buf_append_text(&request, "]}]}]}"));
+    open_refining_edge(&edge, NULL, "[]",
+                       "        - {when: 'severity == \"INFO\"', to: red-logs}\n");
+    sem_init(&keeper.kept, 0, 0);
+    sem_init(&keeper.go, 0, 0);
+    assert_ok(spool_append(edge.spool, &filler, &keeper.waiter, NULL));
+    sem_wait(&keeper.kept);
+    for (int i = 1; i < FILLERS; i++)
+        assert_ok(spool_append(edge.spool, &filler, NULL, NULL));
+    expect(&edge, POST_LOGS JSON, buf_bytes(&request), "503");
+    sem_post(&keeper.go);
+    while (waiting_bytes(&edge) > 0)
+        net_loop_run_once(edge.loop, 1);
+    assert_int_equal(stored_items(&edge), FILLERS);
+    expect(&edge, POST_LOGS JSON, buf_bytes(&request), "200");
+    assert_int_equal(stored_items(&edge), FILLERS + 2);
+    close_edge(&edge);
+    sem_destroy(&keeper.kept);
+    sem_destroy(&keeper.go);
+}
+
 static void test_asks_to_try_again_when_the_spool_is_stopping(void **state)
 {
     (void)state;
@@ -756,12 +804,13 @@ int main(void)
         cmocka_unit_test(test_stores_what_processors_leave),
         cmocka_unit_test(test_a_request_that_processors_leave_nothing_of_is_a_success),
         cmocka_unit_test(test_stores_each_part_under_the_tag_of_its_topic),
-        cmocka_unit_test(test_a_part_that_fails_fails_the_request),
+        cmocka_unit_test(test_a_routed_request_that_fails_leaves_nothing_behind),
         cmocka_unit_test(test_refuses_what_it_has_no_memory_to_process),
         cmocka_unit_test(test_takes_and_refuses_over_grpc),
         cmocka_unit_test(test_asks_to_try_again_when_the_spool_is_full),
         cmocka_unit_test(test_asks_to_try_again_when_memory_is_short),
         cmocka_unit_test(test_asks_to_try_again_when_the_disk_is_slow),
+        cmocka_unit_test(test_a_routed_request_is_taken_whole_or_not_at_all),
         cmocka_unit_test(test_asks_to_try_again_when_the_spool_is_stopping),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

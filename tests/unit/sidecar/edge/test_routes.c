@@ -15,8 +15,9 @@ struct got {
     enum signal signal;
     char text[1024]; /* "tag: JSON\n" for each part */
     uint32_t items, parts;
-    uint32_t fail_at; /* part from which on emit fails; 0: none */
 };
+
+#define ROOM ((size_t)1 << 20)
 
 static const char *name_of(uint32_t tag, const struct pipeline *pipeline)
 {
@@ -28,23 +29,32 @@ static const char *name_of(uint32_t tag, const struct pipeline *pipeline)
 
 static struct pipeline *pipeline_at_hand;
 
-static enum err emit(void *context, struct bytes request, uint32_t items, uint32_t tag,
-                     struct error *error)
+static void take_part(struct got *got, struct bytes request, const struct spool_cut *cut)
 {
     AUTO(buf_fini) struct buf json = {0};
-    struct got *got = context;
     struct otlp_summary summary = {0};
 
-    if (++got->parts == got->fail_at)
-        return error_set(error, ERR_FULL, "full");
     assert_ok(otlp_walk(got->signal, request, NULL, &summary, NULL));
-    assert_int_equal(summary.items, items);
-    got->items += items;
+    assert_int_equal(summary.items, cut->items);
+    got->items += cut->items;
+    got->parts++;
     assert_ok(otlp_json_write(got->signal, request, &json, NULL));
     size_t used = strlen(got->text);
-    snprintf(got->text + used, sizeof got->text - used, "%s: %s\n", name_of(tag, pipeline_at_hand),
-             buf_text(&json));
-    return OK;
+    snprintf(got->text + used, sizeof got->text - used, "%s: %s\n",
+             name_of(cut->tag, pipeline_at_hand), buf_text(&json));
+}
+
+static void take(struct got *got, const struct routed *routed)
+{
+    struct bytes rest = routed->bytes;
+
+    for (size_t i = 0; i < routed->cut_count; i++) {
+        size_t len = routed->cuts[i].len;
+        assert_in_range(len, 0, rest.len);
+        take_part(got, (struct bytes){rest.data, len}, &routed->cuts[i]);
+        rest = (struct bytes){rest.data + len, rest.len - len};
+    }
+    assert_int_equal(rest.len, 0);
 }
 
 static struct routes *make(const char *text)
@@ -62,10 +72,13 @@ static void split(enum signal signal, const char *text, const char *json, const 
     AUTO(buf_fini) struct buf request = {0};
     struct got got = {.signal = signal};
     struct otlp_summary summary = {0};
+    struct routed routed;
 
     assert_ok(otlp_json_read(signal, bytes_from(json), NULL, &request, NULL));
     assert_ok(otlp_walk(signal, buf_bytes(&request), NULL, &summary, NULL));
-    assert_ok(routes_split(routes, signal, buf_bytes(&request), summary.items, emit, &got, NULL));
+    assert_ok(
+        routes_split(routes, signal, buf_bytes(&request), summary.items, ROOM, &routed, NULL));
+    take(&got, &routed);
     assert_string_equal(got.text, want);
     pipeline_free(&pipeline_at_hand);
 }
@@ -144,21 +157,43 @@ static void test_a_route_is_about_the_signal_of_its_topic(void **state)
           "-: " LOGS("{" SCOPE(ITEM("9")) "}") "\n");
 }
 
-static void test_stops_where_emit_fails(void **state)
+/* A request without items goes the default way, though the one before it did not. */
+static void test_an_empty_request_goes_the_default_way(void **state)
+{
+    (void)state;
+    AUTO(routes_destroy) struct routes *routes = make("        - {to: red-logs}\n");
+    AUTO(buf_fini) struct buf request = {0}, empty = {0};
+    struct routed routed;
+
+    assert_ok(otlp_json_read(SIGNAL_LOGS, bytes_from(LOGS("{" SCOPE(ITEM("9")) "}")), NULL,
+                             &request, NULL));
+    assert_ok(otlp_json_read(SIGNAL_LOGS, bytes_from(LOGS("{" SCOPE("") "}")), NULL, &empty, NULL));
+    assert_ok(routes_split(routes, SIGNAL_LOGS, buf_bytes(&request), 1, ROOM, &routed, NULL));
+    assert_int_not_equal(routed.cuts[0].tag, 0);
+    assert_ok(routes_split(routes, SIGNAL_LOGS, buf_bytes(&empty), 0, ROOM, &routed, NULL));
+    assert_int_equal(routed.cut_count, 1);
+    assert_int_equal(routed.cuts[0].tag, 0);
+    assert_true(bytes_equal(routed.bytes, buf_bytes(&empty)));
+    pipeline_free(&pipeline_at_hand);
+}
+
+static void test_cuts_within_its_limit_or_not_at_all(void **state)
 {
     (void)state;
     AUTO(routes_destroy)
     struct routes *routes = make("        - {when: 'severity == \"INFO\"', to: red-logs}\n");
     AUTO(buf_fini) struct buf request = {0};
+    struct routed routed = {.cut_count = 7};
+    size_t enough = 0;
 
-    assert_ok(otlp_json_read(SIGNAL_LOGS, bytes_from(LOGS("{" SCOPE(ITEM("9") "," ITEM("5")) "}")),
-                             NULL, &request, NULL));
-    for (uint32_t at = 1; at <= 2; at++) {
-        struct got got = {.signal = SIGNAL_LOGS, .fail_at = at};
-        assert_int_equal(
-            routes_split(routes, SIGNAL_LOGS, buf_bytes(&request), 2, emit, &got, NULL), ERR_FULL);
-        assert_int_equal(got.parts, at);
-    }
+    assert_ok(otlp_json_read(
+        SIGNAL_LOGS, bytes_from(LOGS("{" NAMESPACE("x") "," SCOPE(ITEM("9") "," ITEM("5")) "}")),
+        NULL, &request, NULL));
+    while (routes_split(routes, SIGNAL_LOGS, buf_bytes(&request), 2, ++enough, &routed, NULL) ==
+           ERR_FULL)
+        assert_int_equal(routed.cut_count, 7);
+    assert_int_equal(routed.cut_count, 2);
+    assert_in_range(routed.bytes.len, request.len + 1, enough); /* the resource is there twice */
     pipeline_free(&pipeline_at_hand);
 }
 
@@ -200,11 +235,13 @@ static void test_no_item_is_lost_or_doubled(void **state)
         AUTO(buf_fini) struct buf request = {0};
         struct otlp_summary summary = {0};
         struct got got = {.signal = signal};
+        struct routed routed;
 
         otlp_random_request(&random, signal, &request);
         assert_ok(otlp_walk(signal, buf_bytes(&request), NULL, &summary, NULL));
         assert_ok(
-            routes_split(routes, signal, buf_bytes(&request), summary.items, emit, &got, NULL));
+            routes_split(routes, signal, buf_bytes(&request), summary.items, ROOM, &routed, NULL));
+        take(&got, &routed);
         assert_int_equal(got.items, summary.items);
         split_up += got.parts > 1;
         pipeline_free(&pipeline_at_hand);
@@ -220,7 +257,8 @@ int main(void)
         cmocka_unit_test(test_the_first_route_that_is_true_decides),
         cmocka_unit_test(test_three_topics_get_their_own),
         cmocka_unit_test(test_a_route_is_about_the_signal_of_its_topic),
-        cmocka_unit_test(test_stops_where_emit_fails),
+        cmocka_unit_test(test_an_empty_request_goes_the_default_way),
+        cmocka_unit_test(test_cuts_within_its_limit_or_not_at_all),
         cmocka_unit_test(test_tags_depend_on_the_name_alone_and_strangers_mean_the_default),
         cmocka_unit_test(test_no_item_is_lost_or_doubled),
     };

@@ -218,6 +218,94 @@ static void test_keeps_requests_meta_and_tags_apart(void **state)
     spool_close(&spool);
 }
 
+/* One request of three entries, each of `len` bytes. */
+static enum err append_cut(struct spool *spool, size_t len)
+{
+    static const uint8_t bytes[30000];
+    const struct spool_cut cuts[] = {{len, 1, 10}, {len, 2, 11}, {len, 3, 12}};
+    const struct bytes data = {bytes, 3 * len};
+    const struct spool_request request = {.lane = SIGNAL_LOGS,
+                                          .parts = &data,
+                                          .part_count = 1,
+                                          .items = 6,
+                                          .cuts = cuts,
+                                          .cut_count = 3};
+    struct call call;
+
+    call_init(&call, SPOOL_ACK_SYNCED);
+    enum err err = spool_append(spool, &request, &call.waiter, NULL);
+    return err ? err : call_wait(&call);
+}
+
+/* How many such requests a reader gets, each whole and in one frame. */
+static unsigned whole_requests(struct spool *spool, size_t len)
+{
+    struct spool_reader *reader = open_reader(spool, SIGNAL_LOGS);
+    struct spool_frame *frame = NULL;
+    unsigned count = 0;
+
+    while (spool_reader_next(reader, 0, &frame, NULL) == OK) {
+        assert_int_equal(frame->entry_count % 3, 0);
+        for (uint32_t i = 0; i < frame->entry_count; i++) {
+            struct spool_entry entry = spool_frame_entry(frame, i);
+            assert_int_equal(entry.data.len, len);
+            assert_int_equal(entry.items, 1 + i % 3);
+            assert_int_equal(entry.tag, 10 + i % 3);
+        }
+        count += frame->entry_count / 3;
+        spool_frame_release(&frame);
+    }
+    spool_reader_close(&reader);
+    return count;
+}
+
+/* In a buffer that others share, and in one of its own; whichever disk call fails, with the power
+ * lost then and everything queued or half of it on the platter. */
+static void test_keeps_the_entries_of_a_request_together(void **state)
+{
+    (void)state;
+    static const size_t lens[] = {100, 10000};
+
+    for (unsigned i = 0; i < 4; i++) {
+        size_t len = lens[i % 2];
+        enum err err = ERR_IO;
+        for (unsigned nth = 1; err; nth++) {
+            struct spool *spool = start(8);
+            fault_disk_fail(nth, true, ERR_IO);
+            err = append_cut(spool, len);
+            fault_disk_fail(0, false, OK);
+            unsigned found = whole_requests(spool, len);
+            assert_int_equal(found, err == OK);
+            spool_close(&spool);
+            fault_disk_crash(i < 2 ? SIZE_MAX : fault_disk_unsynced() / 2, DAMAGE_NONE, true);
+            spool = open_spool(8);
+            assert_in_range(whole_requests(spool, len), found, 1);
+            spool_close(&spool);
+        }
+    }
+}
+
+static void test_refuses_cuts_that_do_not_add_up(void **state)
+{
+    (void)state;
+    struct spool *spool = start(8);
+    struct spool_cut cuts[SPOOL_CUTS_MAX + 1] = {{3, 1, 0}, {4, 1, 1}};
+    const struct bytes data = BYTES_LITERAL("1234567");
+    struct spool_request request = {
+        .lane = SIGNAL_LOGS, .parts = &data, .part_count = 1, .items = 2, .cuts = cuts};
+
+    request.cut_count = 1;
+    assert_int_equal(spool_append(spool, &request, NULL, NULL), ERR_INVALID);
+    request.cut_count = SPOOL_CUTS_MAX + 1;
+    assert_int_equal(spool_append(spool, &request, NULL, NULL), ERR_INVALID);
+    request.cut_count = 2;
+    request.items = 3;
+    assert_int_equal(spool_append(spool, &request, NULL, NULL), ERR_INVALID);
+    request.items = 2;
+    assert_ok(spool_append(spool, &request, NULL, NULL));
+    spool_close(&spool);
+}
+
 static void test_takes_requests_up_to_a_segment_and_refuses_larger_ones(void **state)
 {
     (void)state;
@@ -611,6 +699,8 @@ int main(void)
             test_refuses_marks_that_might_not_fit_and_takes_them_again_when_some_are_forgotten),
         cmocka_unit_test(test_hands_every_request_of_many_threads_to_the_readers_once),
         cmocka_unit_test(test_keeps_requests_meta_and_tags_apart),
+        cmocka_unit_test(test_keeps_the_entries_of_a_request_together),
+        cmocka_unit_test(test_refuses_cuts_that_do_not_add_up),
         cmocka_unit_test(test_takes_requests_up_to_a_segment_and_refuses_larger_ones),
         cmocka_unit_test(test_refuses_appends_once_it_is_told_to_stop),
         cmocka_unit_test(test_says_again_when_too_much_waits_for_the_disk),
