@@ -172,6 +172,7 @@ static void failed(struct tail *tail, struct tail_entry *entry, enum err err,
     struct tail_input *input = tail_input_of(tail, entry);
 
     if (err == ERR_NOTFOUND || err == ERR_CONFLICT) {
+        entry->owing = entry->owing || entry->wrote;
         entry->wrote = false; /* the name tells of another file now */
         tail_list_again(tail, entry->path, now_ms);
     } else if (err == ERR_CORRUPT && !entry->file.compressed) {
@@ -321,9 +322,9 @@ static bool settle_orphan(struct tail *tail, struct tail_entry *entry, uint64_t 
     struct tail_input *input = tail_input_of(tail, entry);
     bool searched = input != NULL && input->scanned_ms > entry->orphaned_ms;
 
-    if (searched && !entry->counted && tail_entry_unread(entry) > 0)
+    bool whole = tail_entry_unread(entry) == 0 && !entry->owing;
+    if (searched && !entry->counted && !whole)
         lost(input, entry, tail_entry_unread(entry));
-    bool whole = tail_entry_unread(entry) == 0;
     if (now_ms < entry->expires_ms && !(searched && whole && dir_is_gone(entry)))
         return false;
     return forget(tail, entry);

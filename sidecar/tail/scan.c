@@ -16,15 +16,16 @@
 #include <stdlib.h>
 
 enum {
-    LISTING_SHARE = 10,        /* a tenth of the time at most */
-    LIST_AGAIN_MS = 20,        /* events of one rotation come together */
-    LIST_WAIT_MAX_MS = 250,    /* a file may not be there for much longer */
-    DIRS_BYTES_MAX = 64 << 10, /* more directories than that: scan everything */
+    LISTING_SHARE = 10,         /* a tenth of the time at most */
+    LIST_AGAIN_MS = 20,         /* events of one rotation come together */
+    LIST_WAIT_MAX_MS = 250,     /* a file may not be there for much longer */
+    NAMES_BYTES_MAX = 64 << 10, /* more directories than that: scan everything */
     FOUND_MAX = TAIL_FILES_MAX * 2,
 };
 
 struct finding {
     struct tail *tail;
+    unsigned gone; /* directories that went before they were watched */
     struct tail_found *list;
     size_t len, cap;
     struct arena arena;
@@ -38,6 +39,53 @@ struct tail_input *tail_input_of(struct tail *tail, const struct tail_entry *ent
     return NULL;
 }
 
+/* ---- lists of names, each with a NUL behind */
+
+/* NULL: it is not among them. */
+static char *find_name(const struct buf *list, const char *path, size_t len)
+{
+    for (size_t at = 0; at < list->len;) {
+        char *known = (char *)list->data + at;
+        size_t known_len = strlen(known);
+        if (known_len == len && memcmp(known, path, len) == 0)
+            return known;
+        at += known_len + 1;
+    }
+    return NULL;
+}
+
+/* False: there is no room, and none is left. */
+static bool add_name(struct buf *list, const char *path, size_t len)
+{
+    if (find_name(list, path, len) != NULL)
+        return true;
+    if (list->len <= NAMES_BYTES_MAX &&
+        !buf_append(list, (struct bytes){(const uint8_t *)path, len}) && !buf_append_byte(list, 0))
+        return true;
+    buf_clear(list);
+    return false;
+}
+
+/* False: it was not among them. */
+static bool take_name(struct buf *list, const char *path)
+{
+    size_t len = strlen(path);
+    char *found = find_name(list, path, len);
+
+    if (found == NULL)
+        return false;
+    size_t at = (size_t)(found - (char *)list->data);
+    memmove(found, found + len + 1, list->len - at - len - 1);
+    list->len -= len + 1;
+    return true;
+}
+
+static bool join(const char *dir, const char *name, char into[static GLOB_PATH_MAX])
+{
+    int len = snprintf(into, GLOB_PATH_MAX, "%s/%s", strcmp(dir, "/") == 0 ? "" : dir, name);
+    return len > 0 && len < GLOB_PATH_MAX;
+}
+
 /* ---- collecting */
 
 static void on_dir(void *context, const char *path)
@@ -49,6 +97,7 @@ static void on_dir(void *context, const char *path)
     if (tail->watch == NULL)
         return;
     enum err err = watch_add(tail->watch, path, &error);
+    finding->gone += err == ERR_NOTFOUND;
     if (err && err != ERR_NOTFOUND && !tail->watch_full) {
         tail->watch_full = true;
         LOG_WARN("Could not watch a directory; it is looked through now and then instead",
@@ -90,12 +139,22 @@ static int by_age(const void *left, const void *right)
 
 /* ---- seeing */
 
+static void missed(struct tail_input *input, unsigned count, const char *path)
+{
+    input->state.missed += count;
+    LOG_WARN("Something came and went before it could be looked at", LOG_STR("path", path),
+             LOG_STR("source", input->source->name));
+}
+
 static void see(struct tail *tail, struct tail_input *input, const struct tail_found *found,
                 const struct tail_first *first, uint64_t now_ms)
 {
     struct error error = {0};
+    enum tail_seen seen = tail_table_see(&tail->table, input->source, found, first, now_ms, &error);
 
-    switch (tail_table_see(&tail->table, input->source, found, first, now_ms, &error)) {
+    if (seen != TAIL_SEEN_GONE)
+        take_name(&tail->came, found->path);
+    switch (seen) {
     case TAIL_SEEN_NEW:
         LOG_DEBUG("Follows a file", LOG_STR("path", found->path));
         break;
@@ -109,6 +168,10 @@ static void see(struct tail *tail, struct tail_input *input, const struct tail_f
         break;
     case TAIL_SEEN_COPY:
         LOG_DEBUG("Left a copy alone", LOG_STR("path", found->path));
+        break;
+    case TAIL_SEEN_GONE: /* when that is heard of, or not under another name */
+        if (!found->rotated && !found->compressed)
+            IGNORE_RESULT(!add_name(&tail->came, found->path, strlen(found->path)));
         break;
     case TAIL_SEEN_KNOWN:
     case TAIL_SEEN_OLD:
@@ -128,6 +191,9 @@ static void scan_input(struct tail *tail, struct tail_input *input, const char *
     if (!tail_source_scan(input->source, dir, is_new, &visitor))
         LOG_WARN("Too many directories; some were not looked through",
                  LOG_STR("source", input->source->name));
+    /* Outside of pods, directories come and go that never hold a log. */
+    if (is_new && finding.gone > 0 && input->source->root != NULL)
+        missed(input, finding.gone, dir);
     tail->table.scan++;
     if (finding.len > 0)
         qsort(finding.list, finding.len, sizeof *finding.list, by_age);
@@ -178,46 +244,22 @@ static void scan_all(struct tail *tail, uint64_t now_ms)
         tail->inputs[i].scan_ms = now_ms;
 }
 
-static bool is_noted(const struct buf *list, const char *path, size_t len)
-{
-    for (size_t at = 0; at < list->len;) {
-        const char *known = (const char *)list->data + at;
-        size_t known_len = strlen(known);
-        if (known_len == len && memcmp(known, path, len) == 0)
-            return true;
-        at += known_len + 1;
-    }
-    return false;
-}
-
-static void note_dir(struct tail *tail, struct buf *list, const char *path, size_t len,
-                     uint64_t now_ms)
-{
-    if (is_noted(list, path, len))
-        return;
-    if (list->len > DIRS_BYTES_MAX ||
-        buf_append(list, (struct bytes){(const uint8_t *)path, len}) || buf_append_byte(list, 0)) {
-        buf_clear(list);
-        scan_all(tail, now_ms);
-    }
-}
-
 static void note_changed(struct tail *tail, const char *dir, size_t len, uint64_t now_ms)
 {
     uint64_t wait = LIST_AGAIN_MS + LISTING_SHARE * tail->listing_ms;
 
     if (tail->dirs.len == 0)
         tail->dirs_ms = now_ms + (wait < LIST_WAIT_MAX_MS ? wait : LIST_WAIT_MAX_MS);
-    note_dir(tail, &tail->dirs, dir, len, now_ms);
+    if (!add_name(&tail->dirs, dir, len))
+        scan_all(tail, now_ms);
 }
 
 static void note_new(struct tail *tail, const char *dir, const char *name, uint64_t now_ms)
 {
     char path[GLOB_PATH_MAX];
-    int len = snprintf(path, sizeof path, "%s/%s", strcmp(dir, "/") == 0 ? "" : dir, name);
 
-    if (len > 0 && (size_t)len < sizeof path)
-        note_dir(tail, &tail->new_dirs, path, (size_t)len, now_ms);
+    if (join(dir, name, path) && !add_name(&tail->new_dirs, path, strlen(path)))
+        scan_all(tail, now_ms);
 }
 
 void tail_list_again(struct tail *tail, const char *path, uint64_t now_ms)
@@ -244,22 +286,64 @@ static void wrote(struct tail *tail, const char *dir, const char *name)
     }
 }
 
+/* A file by the name that it is written under: what a rotation makes is known or a copy. */
+static bool takes(const struct tail_input *input, const char *path)
+{
+    struct tail_found found;
+    return tail_source_takes(input->source, path, &found) && !found.rotated && !found.compressed;
+}
+
+static void came(struct tail *tail, const char *dir, const char *name)
+{
+    char path[GLOB_PATH_MAX];
+    bool wanted = false;
+
+    if (!join(dir, name, path))
+        return;
+    for (size_t i = 0; i < tail->input_count && !wanted; i++)
+        wanted = takes(&tail->inputs[i], path);
+    if (wanted)
+        IGNORE_RESULT(!add_name(&tail->came, path, strlen(path))); /* too many: uncounted */
+}
+
+static void went(struct tail *tail, const char *dir, const char *name, bool deleted)
+{
+    char path[GLOB_PATH_MAX];
+
+    if (!join(dir, name, path) || !take_name(&tail->came, path) || !deleted)
+        return;
+    for (size_t i = 0; i < tail->input_count; i++)
+        if (takes(&tail->inputs[i], path))
+            missed(&tail->inputs[i], 1, path);
+}
+
 static void on_event(void *context, enum watch_event what, const char *dir, const char *name)
 {
     const struct event *event = context;
     struct tail *tail = event->tail;
 
-    if (what == WATCH_WRITTEN) {
+    switch (what) {
+    case WATCH_WRITTEN:
         wrote(tail, dir, name);
-    } else if (what == WATCH_NAMES) {
-        note_changed(tail, dir, strlen(dir), event->now_ms);
-    } else if (what == WATCH_DIR) {
+        return;
+    case WATCH_DIR:
         note_new(tail, dir, name, event->now_ms);
-    } else {
+        return;
+    case WATCH_LOST:
+        buf_clear(&tail->came);
         scan_all(tail, event->now_ms);
         for (size_t i = 0; i < tail->table.len; i++)
             tail->table.entries[i]->wrote = true;
+        return;
+    case WATCH_CAME:
+        came(tail, dir, name);
+        break;
+    case WATCH_WENT:
+    case WATCH_MOVED:
+        went(tail, dir, name, what == WATCH_WENT);
+        break;
     }
+    note_changed(tail, dir, strlen(dir), event->now_ms);
 }
 
 void tail_take_events(struct tail *tail, uint64_t now_ms)

@@ -158,6 +158,7 @@ void tail_close(struct tail **tail)
         close(gone->wake);
     buf_fini(&gone->dirs);
     buf_fini(&gone->new_dirs);
+    buf_fini(&gone->came);
     free(gone->forgotten);
     free(gone->chunk);
     pthread_mutex_destroy(&gone->lock);

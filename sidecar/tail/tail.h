@@ -12,7 +12,8 @@
  *     while it is open, too. What was truncated is begun again, and its former contents are looked
  *     for in copies; what was compressed while nobody looked is read on where it had been left.
  *   - A full spool stops the reading, and nothing else: the files are the buffer then.
- *   - What is known to be gone unread is counted in bytes.
+ *   - What is known to be gone unread is counted in bytes, and what came and went before anybody
+ *     had a look at it as missed.
  *   - Memory: two batches, a read buffer, some 700 bytes for each file, and what lines.h says for
  *     each file that has an unfinished line or group. Open files are bounded.
  *
@@ -88,6 +89,7 @@ struct tail_source_state {
     uint64_t unread_bytes;
     uint64_t oldest_unread_ms; /* how long the file that waits longest has had something unread */
     uint64_t lost_bytes, lost_files;
+    uint64_t missed; /* files, and directories of pods, that went before they were looked at */
     uint64_t refused_files, read_errors;
     uint64_t multiline_gave_up; /* times that a pattern took too long for a line */
     struct lines_counts lines;

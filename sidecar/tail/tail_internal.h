@@ -70,6 +70,7 @@ struct tail {
     struct buf dirs;     /* to be listed again, each with a NUL behind */
     uint64_t dirs_ms;    /* when */
     struct buf new_dirs; /* to be gone through at once, likewise */
+    struct buf came;     /* files that nobody has looked at yet, likewise */
     uint64_t listing_ms; /* how long that took last */
 
     struct load loads[2], *filling, *given;

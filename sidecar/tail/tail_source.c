@@ -166,12 +166,24 @@ bool tail_source_scan(const struct tail_source *source, const char *dir, bool is
     return whole;
 }
 
+/* Of a pod or a container whether its logs would be taken. */
+static bool wants_pod_dir(const struct tail_source *source, const char *dir)
+{
+    char pattern[GLOB_PATH_MAX], log[GLOB_PATH_MAX];
+    size_t root = strlen(source->root);
+
+    if (!pod_pattern(source, pattern) || !glob_match_dir(pattern, dir))
+        return false;
+    const char *below = strlen(dir) > root ? dir + root : "";
+    bool is_pod = glob_match("/*", below);
+    int len = snprintf(log, sizeof log, "%s%s", dir, is_pod ? "/any/0.log" : "/0.log");
+    return below[0] == '\0' || (len > 0 && (size_t)len < sizeof log && takes_pod(source, log));
+}
+
 bool tail_source_wants_dir(const struct tail_source *source, const char *dir)
 {
-    char pattern[GLOB_PATH_MAX];
-
     if (source->root != NULL)
-        return pod_pattern(source, pattern) && glob_match_dir(pattern, dir);
+        return wants_pod_dir(source, dir);
     for (size_t i = 0; i < source->path_count; i++)
         if (glob_match_dir(source->paths[i], dir))
             return true;

@@ -74,7 +74,8 @@ bool tail_source_takes(const struct tail_source *source, const char *path,
 bool tail_source_scan(const struct tail_source *source, const char *dir, bool is_new,
                       const struct tail_visitor *visitor);
 
-/* Whether the directory, or one below it, could hold files of the source. */
+/* Whether the directory, or one below it, could hold files of the source. Not those of a pod that
+ * the globs leave out. */
 bool tail_source_wants_dir(const struct tail_source *source, const char *dir);
 
 #endif

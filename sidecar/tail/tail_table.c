@@ -325,6 +325,7 @@ static enum err adopt(struct tail_table *table, struct tail_entry *entry,
     entry->named = true;
     entry->orphan = false;
     entry->counted = false;
+    entry->owing = false;
     entry->scan = table->scan;
     return OK;
 }
@@ -371,10 +372,11 @@ static enum tail_seen take_over(struct tail_table *table, struct tail_entry *orp
     return adopt(table, orphan, source, found, now_ms) ? TAIL_SEEN_REFUSED : TAIL_SEEN_MOVED;
 }
 
-/* It is gone already, or still being compressed: another scan will tell. */
-static bool is_passing(enum err err)
+static enum tail_seen not_seen(enum err err)
 {
-    return err == ERR_NOTFOUND || err == ERR_CONFLICT || err == ERR_CORRUPT;
+    return err == ERR_NOTFOUND || err == ERR_CONFLICT ? TAIL_SEEN_GONE
+           : err == ERR_CORRUPT                       ? TAIL_SEEN_OLD /* still being compressed */
+                                                      : TAIL_SEEN_REFUSED;
 }
 
 static enum tail_seen see_new(struct tail_table *table, const struct tail_source *source,
@@ -410,7 +412,7 @@ static enum tail_seen see_new(struct tail_table *table, const struct tail_source
     if (err || copy)
         tail_table_remove(table, entry);
     if (err)
-        return is_passing(err) ? TAIL_SEEN_OLD : TAIL_SEEN_REFUSED;
+        return not_seen(err);
     return copy ? TAIL_SEEN_COPY : TAIL_SEEN_NEW;
 }
 
@@ -433,8 +435,11 @@ enum tail_seen tail_table_see(struct tail_table *table, const struct tail_source
     if (entry != NULL) {
         bool was_orphan = entry->orphan;
         enum err err = open_file(table, &entry->file, found->path, error);
-        if (err == ERR_NOTFOUND || err == ERR_CONFLICT)
-            return TAIL_SEEN_OLD; /* gone since it was seen; the next scan will tell */
+        if (err == ERR_NOTFOUND || err == ERR_CONFLICT) {
+            if (!entry->file.compressed && found->size > entry->file.size)
+                entry->file.size = found->size; /* so much was there */
+            return TAIL_SEEN_OLD;               /* gone since; the next scan will tell */
+        }
         if (err == OK && !entry->file.compressed && entry->file.size < entry->mark.resume) {
             tail_table_close(table, entry);
             err = ERR_CORRUPT;
@@ -475,6 +480,7 @@ void tail_table_sweep(struct tail_table *table, const struct tail_source *source
             continue;
         entry->named = false;
         entry->gone_ms = now_ms;
+        entry->owing = entry->owing || (entry->file.fd < 0 && entry->wrote && !entry->done);
         if (entry->file.fd < 0)
             tail_table_orphan(table, entry, now_ms);
     }

@@ -64,6 +64,7 @@ struct tail_entry {
     bool changed;   /* since its mark was made last */
     bool truncated; /* an orphan because it was */
     bool counted;   /* what it lost has been counted */
+    bool owing;     /* it was written to and could not be opened since: bytes that nobody counted */
     unsigned scan;  /* that saw it last */
 
     uint64_t modified_ns;  /* wall, when seen last */
@@ -111,6 +112,7 @@ enum tail_seen {
     TAIL_SEEN_MOVED, /* an orphan found again */
     TAIL_SEEN_COPY,
     TAIL_SEEN_OLD,     /* left alone */
+    TAIL_SEEN_GONE,    /* nobody knows it, and the name leads to it no more */
     TAIL_SEEN_REFUSED, /* no room, no descriptor, no permission; `error` says why */
 };
 

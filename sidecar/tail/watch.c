@@ -115,8 +115,11 @@ static enum watch_event meaning(uint32_t mask)
 {
     if ((mask & IN_MODIFY) != 0)
         return WATCH_WRITTEN;
-    bool came = (mask & (IN_CREATE | IN_MOVED_TO)) != 0;
-    return came && (mask & IN_ISDIR) != 0 ? WATCH_DIR : WATCH_NAMES;
+    if ((mask & IN_DELETE) != 0)
+        return WATCH_WENT;
+    if ((mask & IN_MOVED_FROM) != 0)
+        return WATCH_MOVED;
+    return (mask & IN_ISDIR) != 0 ? WATCH_DIR : WATCH_CAME;
 }
 
 static void take(struct watch *watch, const struct inotify_event *event, watch_event_fn *report,

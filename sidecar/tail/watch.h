@@ -15,7 +15,9 @@ struct watch;
 
 enum watch_event {
     WATCH_WRITTEN, /* something was written to the file `name` */
-    WATCH_NAMES,   /* a name came, went or changed in the directory */
+    WATCH_CAME,    /* the name is new in the directory */
+    WATCH_WENT,    /* it was deleted */
+    WATCH_MOVED,   /* it went to another name, perhaps elsewhere */
     WATCH_DIR,     /* the directory `name` came: nobody watches it yet */
     WATCH_LOST,    /* events were lost: anything may have happened; `dir` and `name` are NULL */
 };

@@ -12,7 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { NEVER_MS = 3600000 };
+enum { NEVER_MS = 3600000, PATIENCE_MS = 60000 };
 
 static struct tailing t;
 
@@ -119,6 +119,84 @@ static void test_a_pod_that_is_there_for_one_look_is_read_whole(void **state)
     assert_int_equal(tailing_state(&t).lost_bytes, 0);
 }
 
+/* ---- missed */
+
+static void test_a_pod_that_nobody_had_a_look_at_is_counted(void **state)
+{
+    static const char *const others[] = {"elsewhere"};
+
+    (void)state;
+    tailing_open(&t);
+    tailing_run_ms(&t, 50);
+    make_dirs(1);
+    print(1, 0, 10);
+    delete_pod(1);
+    assert_int_equal(tailing_state(&t).missed, 1);
+    tailing_close(&t);
+
+    t.source.namespaces = others; /* and one that is left out is not */
+    tailing_open(&t);
+    make_dirs(2);
+    print(2, 0, 10);
+    delete_pod(2);
+    assert_int_equal(tailing_state(&t).missed, 0);
+}
+
+static void test_a_file_that_nobody_had_a_look_at_is_counted(void **state)
+{
+    (void)state;
+    tailing_open(&t);
+    make_dirs(1);
+    tailing_run_ms(&t, 50);
+    print(1, 0, 10);
+    assert_int_equal(unlink(pod_path(1, "/app/0.log")), 0);
+    tailing_append(pod_path(1, "/app/0.log.tmp"), "none of ours\n");
+    assert_int_equal(unlink(pod_path(1, "/app/0.log.tmp")), 0);
+    assert_int_equal(tailing_state(&t).missed, 1);
+    print(1, 0, 10); /* one that stays is not */
+    tailing_run(&t, 10);
+    delete_pod(1);
+    assert_int_equal(tailing_state(&t).missed, 1);
+    tailing_check(&t, 10);
+}
+
+static void test_a_file_that_has_another_name_by_now_is_not_missed(void **state)
+{
+    (void)state;
+    tailing_open(&t);
+    make_dirs(1);
+    tailing_run_ms(&t, 50);
+    print(1, 0, 10);
+    assert_int_equal(rename(pod_path(1, "/app/0.log"), pod_path(1, "/app/0.log.20260205-101500")),
+                     0);
+    tailing_run(&t, 10);
+    assert_int_equal(unlink(pod_path(1, "/app/0.log.20260205-101500")), 0);
+    assert_int_equal(tailing_state(&t).missed, 0);
+    tailing_check(&t, 10);
+}
+
+/* It was closed to open another, so that nobody has read how long it became. */
+static void test_a_known_file_that_grew_and_went_unread_is_lost(void **state)
+{
+    (void)state;
+    t.source.rescan_ms = 100;
+    t.open_max = 1;
+    make_dirs(1);
+    make_dirs(2);
+    print(1, 0, 10);
+    tailing_open(&t);
+    tailing_run(&t, 10);
+    print(2, 10, 10);
+    tailing_run(&t, 20);
+    print(1, 90000, 10);
+    delete_pod(1);
+    uint64_t end = clock_mono_ms() + PATIENCE_MS;
+    while (tailing_state(&t).lost_files == 0 && clock_mono_ms() < end)
+        continue;
+    assert_int_equal(tailing_state(&t).lost_files, 1);
+    tailing_check(&t, 20);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -126,6 +204,10 @@ int main(void)
         TEST(test_a_pod_that_comes_later_is_heard_of),
         TEST(test_a_pod_that_comes_bit_by_bit_is_heard_of),
         TEST(test_a_pod_that_is_there_for_one_look_is_read_whole),
+        TEST(test_a_pod_that_nobody_had_a_look_at_is_counted),
+        TEST(test_a_file_that_nobody_had_a_look_at_is_counted),
+        TEST(test_a_file_that_has_another_name_by_now_is_not_missed),
+        TEST(test_a_known_file_that_grew_and_went_unread_is_lost),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

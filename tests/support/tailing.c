@@ -80,6 +80,7 @@ struct tail_source_state tailing_state(struct tailing *tailing)
     struct tail_state state;
 
     tailing_run_ms(tailing, TOLD_MS);
+    tail_turn(tailing->tail, 0); /* the only one that late, on a slow machine */
     tail_state(tailing->tail, &state);
     return state.sources[0];
 }
