@@ -2,7 +2,8 @@
  *
  *   export_send(parts) --> backend's protocol --> done(judgement)
  *
- * An exporter knows nothing of offsets, retries or dead letters: each send is one attempt. Several
+ * An exporter knows nothing of offsets, retries or dead letters: each send is one attempt (for the
+ * backend more than one where it does not take the compression, see encodings.h). Several
  * may be under way at once; done() is called exactly once for each, on the loop's thread, never
  * from within export_send().
  *
@@ -28,6 +29,7 @@ struct export_options {
     const struct pipeline_export *settings;
     const char *secrets_dir; /* NULL: none */
     const char *user_agent;
+    const char *gateway; /* its name, for log and metrics */
 };
 
 struct export_batch {

@@ -1,8 +1,9 @@
 /* OTLP over gRPC. Without compression the parts go out as they lie; with it they are compressed
  * into one buffer, which lives until the answer. */
-#include "common/compress.h"
+#include "common/clock.h"
 #include "common/contract/endpoint.h"
 #include "common/tls.h"
+#include "sidecar/export/encodings.h"
 #include "sidecar/export/export.h"
 #include "sidecar/export/export_headers.h"
 #include "sidecar/net/grpc_client.h"
@@ -12,8 +13,7 @@
 struct exporter {
     struct grpc_client *client;
     struct tls_context *tls;
-    struct compressor *compressor;
-    const char *encoding; /* NULL: none */
+    struct encodings encodings;
     uint32_t timeout_ms;
     struct arena arena;
     struct export_headers headers;
@@ -21,7 +21,9 @@ struct exporter {
 };
 
 struct attempt {
+    struct exporter *exporter;
     struct export_batch batch;
+    struct trial trial;
     struct buf compressed;
     struct bytes body; /* of compressed */
 };
@@ -32,15 +34,61 @@ static const char *const paths[SIGNAL_COUNT] = {
     [SIGNAL_LOGS] = "/opentelemetry.proto.collector.logs.v1.LogsService/Export",
 };
 
+static void free_attempt(struct attempt *attempt)
+{
+    buf_fini(&attempt->compressed);
+    free(attempt);
+}
+
+static enum err start(struct attempt *attempt, struct error *error);
+
 static void on_done(void *ctx, const struct grpc_result *result)
 {
     struct attempt *attempt = ctx;
+    struct encodings *encodings = &attempt->exporter->encodings;
     struct judgement judgement;
+    struct error error = {0};
 
-    judge_grpc(attempt->batch.signal, result, attempt->batch.size_bytes, &judgement);
+    judge_grpc(attempt->batch.signal, result, attempt->batch.size_bytes, attempt->trial.used,
+               &judgement);
+    if (encodings_retry(encodings, &attempt->trial, &judgement, clock_mono_ms())) {
+        enum err err = start(attempt, &error);
+        if (!err)
+            return;
+        judge_no_answer(err, error.text, &judgement);
+    }
     attempt->batch.done(attempt->batch.context, &judgement);
-    buf_fini(&attempt->compressed);
-    free(attempt);
+    free_attempt(attempt);
+}
+
+/* Sends it in the encoding whose turn it is. */
+static enum err start(struct attempt *attempt, struct error *error)
+{
+    struct exporter *exporter = attempt->exporter;
+    const struct export_batch *batch = &attempt->batch;
+    struct grpc_call_params call = {
+        .path = paths[batch->signal],
+        .metadata = exporter->metadata,
+        .metadata_count = exporter->headers.count,
+        .message = batch->parts,
+        .message_count = batch->part_count,
+        .timeout_ms = exporter->timeout_ms,
+        .done = on_done,
+        .ctx = attempt,
+    };
+
+    buf_clear(&attempt->compressed);
+    if (attempt->trial.used != COMPRESSION_NONE) {
+        enum err err = encodings_run(&exporter->encodings, &attempt->trial, batch->parts,
+                                     batch->part_count, &attempt->compressed, error);
+        if (err)
+            return err;
+        attempt->body = buf_bytes(&attempt->compressed);
+        call.message = &attempt->body;
+        call.message_count = 1;
+        call.encoding = compression_name(attempt->trial.used);
+    }
+    return grpc_client_call(exporter->client, &call, NULL, error);
 }
 
 static enum err send(void *self, const struct export_batch *batch, struct error *error)
@@ -50,32 +98,12 @@ static enum err send(void *self, const struct export_batch *batch, struct error 
     if (attempt == NULL)
         return error_set(error, ERR_NOMEM, "send a batch");
 
+    attempt->exporter = exporter;
     attempt->batch = *batch;
-    struct grpc_call_params call = {
-        .path = paths[batch->signal],
-        .metadata = exporter->metadata,
-        .metadata_count = exporter->headers.count,
-        .message = batch->parts,
-        .message_count = batch->part_count,
-        .encoding = exporter->encoding,
-        .timeout_ms = exporter->timeout_ms,
-        .done = on_done,
-        .ctx = attempt,
-    };
-    enum err err = OK;
-    if (exporter->encoding != NULL) {
-        err = compressor_run(exporter->compressor, batch->parts, batch->part_count,
-                             &attempt->compressed, error);
-        attempt->body = buf_bytes(&attempt->compressed);
-        call.message = &attempt->body;
-        call.message_count = 1;
-    }
-    if (!err)
-        err = grpc_client_call(exporter->client, &call, NULL, error);
-    if (err) {
-        buf_fini(&attempt->compressed);
-        free(attempt);
-    }
+    encodings_begin(&exporter->encodings, &attempt->trial, clock_mono_ms());
+    enum err err = start(attempt, error);
+    if (err)
+        free_attempt(attempt);
     return err;
 }
 
@@ -85,7 +113,7 @@ static void close_exporter(void *self)
 
     grpc_client_destroy(&exporter->client);
     tls_context_close(&exporter->tls);
-    compressor_destroy(&exporter->compressor);
+    encodings_fini(&exporter->encodings);
     arena_fini(&exporter->arena);
     free(exporter);
 }
@@ -108,18 +136,6 @@ static enum err open_tls(struct exporter *exporter, const struct export_options 
         err = pipeline_secret_path(&tls->key_secret, options->secrets_dir, &exporter->arena,
                                    &wanted.key_file, error);
     return err ? err : tls_client_open(&wanted, &exporter->tls, error);
-}
-
-static enum err open_compressor(struct exporter *exporter, enum pipeline_compression wanted,
-                                struct error *error)
-{
-    enum compression compression =
-        wanted == PIPELINE_COMPRESSION_ZSTD ? COMPRESSION_ZSTD : COMPRESSION_GZIP;
-
-    if (wanted == PIPELINE_COMPRESSION_NONE)
-        return OK;
-    exporter->encoding = compression_name(compression);
-    return compressor_create(compression, 1, &exporter->compressor, error);
 }
 
 static enum err open_client(struct exporter *exporter, const struct export_options *options,
@@ -149,9 +165,8 @@ enum err export_otlp_grpc_open(const struct export_options *options,
         return error_set(error, ERR_NOMEM, "open exporter");
 
     exporter->timeout_ms = (uint32_t)options->settings->timeout_ms;
+    encodings_init(&exporter->encodings, options->settings->compression, options->gateway);
     enum err err = open_tls(exporter, options, error);
-    if (!err)
-        err = open_compressor(exporter, options->settings->compression, error);
     if (!err)
         err = export_headers_make(options->settings, options->secrets_dir, &exporter->arena,
                                   &exporter->headers, error);

@@ -1,8 +1,9 @@
 /* OTLP over HTTP, protobuf. libcurl runs on a thread of its own: an attempt's answer is judged
  * there and handed back to the loop as a posted task. */
-#include "common/compress.h"
+#include "common/clock.h"
 #include "common/contract/endpoint.h"
 #include "common/http_client.h"
+#include "sidecar/export/encodings.h"
 #include "sidecar/export/export.h"
 #include "sidecar/export/export_headers.h"
 #include "sidecar/net/net_loop.h"
@@ -14,31 +15,50 @@ enum { RESPONSE_MAX = 4 << 20 };
 struct exporter {
     struct http_client *client;
     struct net_loop *loop;
-    struct compressor *compressor; /* NULL: none */
+    struct encodings encodings;
     struct arena arena;
     const char *urls[SIGNAL_COUNT];
-    struct http_header headers[EXPORT_HEADERS_MAX + 2];
-    size_t header_count;
+    struct http_header headers[EXPORT_HEADERS_MAX + 2]; /* the last one: content-encoding */
+    size_t header_count;                                /* without that */
     struct http_tls tls;
     unsigned timeout_ms;
+    bool closing;
 };
 
 struct attempt {
     struct net_task task;
     struct exporter *exporter;
     struct export_batch batch;
+    struct trial trial;
     struct buf body;
     struct judgement judgement;
 };
+
+static void free_attempt(struct attempt *attempt)
+{
+    buf_fini(&attempt->body);
+    free(attempt);
+}
+
+static enum err start(struct attempt *attempt, struct error *error);
 
 /* The loop's thread. */
 static void report(struct net_task *task)
 {
     struct attempt *attempt = (struct attempt *)task; /* its first member */
+    struct exporter *exporter = attempt->exporter;
+    struct error error = {0};
 
+    if (encodings_retry(&exporter->encodings, &attempt->trial, &attempt->judgement,
+                        clock_mono_ms())) {
+        enum err err = exporter->closing ? error_set(&error, ERR_CLOSED, "the exporter is closing")
+                                         : start(attempt, &error);
+        if (!err)
+            return;
+        judge_no_answer(err, error.text, &attempt->judgement);
+    }
     attempt->batch.done(attempt->batch.context, &attempt->judgement);
-    buf_fini(&attempt->body);
-    free(attempt);
+    free_attempt(attempt);
 }
 
 /* The client's thread. */
@@ -51,26 +71,43 @@ static void on_done(void *context, enum err err, const struct http_response *res
         judge_no_answer(err, error == NULL ? "" : error->text, &attempt->judgement);
     } else {
         const char *type = http_response_header(response, "content-type");
-        judge_http(attempt->batch.signal, http_response_status(response),
-                   type == NULL ? (struct bytes){0} : bytes_from(type),
-                   http_response_body(response), http_response_header(response, "retry-after"),
-                   &attempt->judgement);
+        const struct http_answer answer = {
+            .status = http_response_status(response),
+            .content_type = type == NULL ? (struct bytes){0} : bytes_from(type),
+            .body = http_response_body(response),
+            .retry_after = http_response_header(response, "retry-after")};
+        judge_http(attempt->batch.signal, &answer, attempt->trial.used, &attempt->judgement);
     }
     attempt->task.run = report;
     net_loop_post(attempt->exporter->loop, &attempt->task);
 }
 
-static enum err gather(struct exporter *exporter, const struct export_batch *batch,
-                       struct buf *into, struct error *error)
+/* Sends it in the encoding whose turn it is. */
+static enum err start(struct attempt *attempt, struct error *error)
 {
-    if (exporter->compressor != NULL)
-        return compressor_run(exporter->compressor, batch->parts, batch->part_count, into, error);
-    if (buf_reserve(into, batch->size_bytes))
-        return error_set(error, ERR_NOMEM, "a batch of %zu bytes", batch->size_bytes);
-    for (size_t i = 0; i < batch->part_count; i++)
-        if (buf_append(into, batch->parts[i]))
-            return error_set(error, ERR_NOMEM, "a batch of %zu bytes", batch->size_bytes);
-    return OK;
+    struct exporter *exporter = attempt->exporter;
+    const struct export_batch *batch = &attempt->batch;
+    bool compressed = attempt->trial.used != COMPRESSION_NONE;
+
+    buf_clear(&attempt->body);
+    enum err err = encodings_run(&exporter->encodings, &attempt->trial, batch->parts,
+                                 batch->part_count, &attempt->body, error);
+    if (err)
+        return err;
+    exporter->headers[exporter->header_count].value = compression_name(attempt->trial.used);
+    const struct http_request request = {
+        .method = "POST",
+        .url = exporter->urls[batch->signal],
+        .headers = exporter->headers,
+        .header_count = exporter->header_count + compressed,
+        .tls = &exporter->tls,
+        .body = buf_bytes(&attempt->body),
+        .total_timeout_ms = exporter->timeout_ms,
+        .response_max = RESPONSE_MAX,
+        .on_done = on_done,
+        .context = attempt,
+    };
+    return http_submit(exporter->client, &request, NULL, error);
 }
 
 static enum err send(void *self, const struct export_batch *batch, struct error *error)
@@ -82,25 +119,10 @@ static enum err send(void *self, const struct export_batch *batch, struct error 
 
     attempt->exporter = exporter;
     attempt->batch = *batch;
-    enum err err = gather(exporter, batch, &attempt->body, error);
-    const struct http_request request = {
-        .method = "POST",
-        .url = exporter->urls[batch->signal],
-        .headers = exporter->headers,
-        .header_count = exporter->header_count,
-        .tls = &exporter->tls,
-        .body = buf_bytes(&attempt->body),
-        .total_timeout_ms = exporter->timeout_ms,
-        .response_max = RESPONSE_MAX,
-        .on_done = on_done,
-        .context = attempt,
-    };
-    if (!err)
-        err = http_submit(exporter->client, &request, NULL, error);
-    if (err) {
-        buf_fini(&attempt->body);
-        free(attempt);
-    }
+    encodings_begin(&exporter->encodings, &attempt->trial, clock_mono_ms());
+    enum err err = start(attempt, error);
+    if (err)
+        free_attempt(attempt);
     return err;
 }
 
@@ -108,9 +130,10 @@ static void close_exporter(void *self)
 {
     struct exporter *exporter = self;
 
+    exporter->closing = true;
     http_client_destroy(&exporter->client); /* posts what was under way */
     net_loop_run_once(exporter->loop, 0);
-    compressor_destroy(&exporter->compressor);
+    encodings_fini(&exporter->encodings);
     arena_fini(&exporter->arena);
     free(exporter);
 }
@@ -137,7 +160,6 @@ static enum err make_urls(struct exporter *exporter, const char *text, struct er
 static enum err make_headers(struct exporter *exporter, const struct export_options *options,
                              struct error *error)
 {
-    enum pipeline_compression wanted = options->settings->compression;
     struct export_headers headers = {.count = 0};
 
     enum err err = export_headers_make(options->settings, options->secrets_dir, &exporter->arena,
@@ -147,13 +169,8 @@ static enum err make_headers(struct exporter *exporter, const struct export_opti
             (struct http_header){headers.items[i].name, headers.items[i].value};
     exporter->headers[exporter->header_count++] =
         (struct http_header){"content-type", "application/x-protobuf"};
-    if (err || wanted == PIPELINE_COMPRESSION_NONE)
-        return err;
-    enum compression compression =
-        wanted == PIPELINE_COMPRESSION_ZSTD ? COMPRESSION_ZSTD : COMPRESSION_GZIP;
-    exporter->headers[exporter->header_count++] =
-        (struct http_header){"content-encoding", compression_name(compression)};
-    return compressor_create(compression, 1, &exporter->compressor, error);
+    exporter->headers[exporter->header_count].name = "content-encoding";
+    return err;
 }
 
 static enum err make_tls(struct exporter *exporter, const struct export_options *options,
@@ -183,6 +200,7 @@ enum err export_otlp_http_open(const struct export_options *options,
 
     exporter->loop = options->loop;
     exporter->timeout_ms = (unsigned)options->settings->timeout_ms;
+    encodings_init(&exporter->encodings, options->settings->compression, options->gateway);
     const struct http_client_config config = {.name = "export", .user_agent = options->user_agent};
     enum err err = make_urls(exporter, options->settings->endpoint, error);
     if (!err)

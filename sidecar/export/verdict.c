@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 enum { RETRY_AFTER_MAX_MS = 300000 };
 
@@ -43,6 +44,51 @@ static void judge_response(enum signal signal, struct bytes body, enum otlp_enco
     say(judgement, "rejected in part", bytes_from(response.message));
 }
 
+static bool mentions(struct bytes text, const char *word)
+{
+    size_t len = strlen(word);
+
+    for (size_t i = 0; i + len <= text.len; i++)
+        if (strncasecmp((const char *)text.data + i, word, len) == 0)
+            return true;
+    return false;
+}
+
+/* "unsupported compression: zstd", "Decompressor is not installed", "Error parsing 'grpc-encoding'
+ * metadata" ... */
+static bool names_compression(struct bytes text, enum compression encoding)
+{
+    return mentions(text, "compress") || mentions(text, "-encoding") ||
+           mentions(text, compression_name(encoding));
+}
+
+static enum blame blame_of_code(const struct grpc_result *result, enum compression encoding)
+{
+    enum grpc_status status = result->status;
+
+    if (encoding == COMPRESSION_NONE)
+        return BLAME_NONE;
+    if (status != GRPC_UNIMPLEMENTED && status != GRPC_INTERNAL &&
+        status != GRPC_INVALID_ARGUMENT && status != GRPC_UNKNOWN)
+        return BLAME_NONE;
+    if (names_compression(result->message, encoding) ||
+        (result->accepts != 0 && (result->accepts & 1u << encoding) == 0))
+        return BLAME_CERTAIN;
+    return status == GRPC_UNKNOWN ? BLAME_NONE : BLAME_POSSIBLE;
+}
+
+static enum blame blame_of_status(int status, enum verdict verdict, struct bytes body,
+                                  enum compression encoding)
+{
+    bool refused = verdict == VERDICT_REFUSED || status == 415 || status == 501;
+
+    if (encoding == COMPRESSION_NONE || (!refused && status != 500))
+        return BLAME_NONE;
+    if (status == 415 || names_compression(body, encoding))
+        return BLAME_CERTAIN;
+    return refused ? BLAME_POSSIBLE : BLAME_NONE;
+}
+
 static enum verdict verdict_of_code(const struct grpc_result *result, size_t sent_bytes)
 {
     switch (result->status) {
@@ -74,7 +120,7 @@ static enum verdict verdict_of_code(const struct grpc_result *result, size_t sen
 }
 
 void judge_grpc(enum signal signal, const struct grpc_result *result, size_t sent_bytes,
-                struct judgement *ret_judgement)
+                enum compression encoding, struct judgement *ret_judgement)
 {
     struct judgement *to = ret_judgement;
 
@@ -90,6 +136,7 @@ void judge_grpc(enum signal signal, const struct grpc_result *result, size_t sen
     }
     to->reached = true;
     to->verdict = verdict_of_code(result, sent_bytes);
+    to->blame = blame_of_code(result, encoding);
     if (result->has_retry_delay)
         to->retry_after_ms = result->retry_delay_ms < RETRY_AFTER_MAX_MS ? result->retry_delay_ms
                                                                          : RETRY_AFTER_MAX_MS;
@@ -161,30 +208,35 @@ static enum verdict verdict_of_status(int status)
     return VERDICT_REFUSED;
 }
 
-void judge_http(enum signal signal, int status, struct bytes content_type, struct bytes body,
-                const char *retry_after, struct judgement *ret_judgement)
+void judge_http(enum signal signal, const struct http_answer *answer, enum compression encoding,
+                struct judgement *ret_judgement)
 {
     struct judgement *to = ret_judgement;
-    enum otlp_encoding encoding = OTLP_PROTO;
-    bool otlp = otlp_encoding_of(content_type, &encoding);
+    enum otlp_encoding format = OTLP_PROTO;
+    bool otlp = otlp_encoding_of(answer->content_type, &format);
+    struct bytes text = answer->body;
     struct otlp_status told = {0};
     uint64_t seconds = 0;
     char prefix[32];
 
-    *to = (struct judgement){.verdict = verdict_of_status(status), .reached = true};
-    if (retry_after != NULL && num_parse_u64(retry_after, RETRY_AFTER_MAX_MS / 1000, &seconds))
+    *to = (struct judgement){.verdict = verdict_of_status(answer->status), .reached = true};
+    if (answer->retry_after != NULL &&
+        num_parse_u64(answer->retry_after, RETRY_AFTER_MAX_MS / 1000, &seconds))
         to->retry_after_ms = seconds * 1000;
     if (to->verdict == VERDICT_DONE) {
         if (otlp)
-            judge_response(signal, body, encoding, to);
+            judge_response(signal, answer->body, format, to);
         return;
     }
-    if (status == 500 && is_never(body))
+    if (answer->status == 500 && is_never(answer->body))
         to->verdict = VERDICT_REFUSED;
-    snprintf(prefix, sizeof prefix, "HTTP %d", status);
-    if (otlp && otlp_status_decode(body, encoding, &told, NULL) == OK && told.message[0] != '\0')
-        body = bytes_from(told.message);
-    say(to, prefix, body);
+    else
+        to->blame = blame_of_status(answer->status, to->verdict, answer->body, encoding);
+    snprintf(prefix, sizeof prefix, "HTTP %d", answer->status);
+    if (otlp && otlp_status_decode(answer->body, format, &told, NULL) == OK &&
+        told.message[0] != '\0')
+        text = bytes_from(told.message);
+    say(to, prefix, text);
 }
 
 void judge_no_answer(enum err err, const char *text, struct judgement *ret_judgement)

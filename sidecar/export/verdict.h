@@ -15,12 +15,18 @@
  * MEND is tried again like AGAIN: somebody's credentials, route or version have to be put right,
  * and no data is at fault. A 2xx that is not known to mean "stored" (Loki's 260) is tried again
  * too. A 500 says "never" if its text is one that Prometheus has for a sample it can't take:
- * tried again for ever, it would take every sample beside it along. Pure.
+ * tried again for ever, it would take every sample beside it along.
+ *
+ * Any of MEND, REFUSED and INTERNAL may be about the compression instead (`blame`): gRPC says
+ * UNIMPLEMENTED for one it doesn't know, grpcio INTERNAL; HTTP has 415, Prometheus says 400.
+ *
+ * Pure.
  */
 #ifndef SIDECAR_EXPORT_VERDICT_H
 #define SIDECAR_EXPORT_VERDICT_H
 
 #include "common/bytes.h"
+#include "common/compress.h"
 #include "common/contract/signal.h"
 #include "sidecar/net/grpc_client.h"
 #include "sidecar/otlp/status.h"
@@ -34,6 +40,13 @@ enum verdict {
     VERDICT_REFUSED,   /* never: halve until the culprit is alone */
 };
 
+/* Whether it may be the compression that was not taken, and not the data. */
+enum blame {
+    BLAME_NONE,
+    BLAME_POSSIBLE, /* servers that can't read a request answer like that too */
+    BLAME_CERTAIN,  /* the answer names it */
+};
+
 #define VERDICT_LARGE_BYTES (1u << 20) /* above it RESOURCE_EXHAUSTED may mean the size */
 
 struct judgement {
@@ -41,19 +54,25 @@ struct judgement {
     uint64_t retry_after_ms; /* what the backend asks for; 0: it does not say */
     int64_t rejected;        /* PARTIAL: items */
     char text[300];          /* the backend's sentence, shortened; for status, log, dead letters */
+    enum blame blame;        /* of a refusal; see encodings.h */
     bool reached;            /* there was an answer: the backend lives */
     bool lost_connection;    /* the connection went down: what it had not stored may be gone */
 };
 
 const char *verdict_name(enum verdict verdict); /* a metric's label */
 
-/* `sent_bytes`: the request before compression. */
+/* `sent_bytes`: the request before compression; `encoding`: how it was sent. */
 void judge_grpc(enum signal signal, const struct grpc_result *result, size_t sent_bytes,
-                struct judgement *ret_judgement);
+                enum compression encoding, struct judgement *ret_judgement);
 
-/* An HTTP answer. `retry_after` is the header's value; NULL: none. */
-void judge_http(enum signal signal, int status, struct bytes content_type, struct bytes body,
-                const char *retry_after, struct judgement *ret_judgement);
+struct http_answer {
+    int status;
+    struct bytes content_type, body;
+    const char *retry_after; /* the header's value; NULL: none */
+};
+
+void judge_http(enum signal signal, const struct http_answer *answer, enum compression encoding,
+                struct judgement *ret_judgement);
 
 /* No HTTP answer came: why, and what it means. */
 void judge_no_answer(enum err err, const char *text, struct judgement *ret_judgement);

@@ -206,19 +206,26 @@ static void finish_change(struct gateway *gateway, uint64_t now_ms)
     end_change(gateway, change);
 }
 
+/* `self` and what it hangs on are the exporter's loan. */
+static enum err make_export(struct gateway *gateway, const struct pipeline_gateway *self,
+                            struct export **ret_export, struct error *error)
+{
+    const struct export_options options = {.loop = gateway->loop,
+                                           .settings = &self->export,
+                                           .secrets_dir = gateway->options.secrets_dir,
+                                           .user_agent = "surgetank",
+                                           .gateway = self->name};
+    return export_open(&options, ret_export, error);
+}
+
 static void begin_change(struct net_task *task)
 {
     struct change *change = CONTAINER_OF(task, struct change, task);
     struct gateway *gateway = change->gateway;
 
     if (change->pipeline_of_export != NULL &&
-        export_open(
-            &(struct export_options){.loop = gateway->loop,
-                                     .settings =
-                                         &find_self(gateway, change->pipeline_of_export)->export,
-                                     .secrets_dir = gateway->options.secrets_dir,
-                                     .user_agent = "surgetank"},
-            &change->export, &change->error)) {
+        make_export(gateway, find_self(gateway, change->pipeline_of_export), &change->export,
+                    &change->error)) {
         end_change(gateway, change);
         return;
     }
@@ -453,24 +460,18 @@ static enum err open_server(struct gateway *gateway, struct error *error)
 
 static enum err open_export(struct gateway *gateway, struct error *error)
 {
-    const struct export_options export = {.loop = gateway->loop,
-                                          .settings = &gateway->options.gateway->export,
-                                          .secrets_dir = gateway->options.secrets_dir,
-                                          .user_agent = "surgetank"};
-    const struct delivery_options delivery = {.gateway = gateway->options.gateway,
-                                              .export = NULL,
-                                              .done = on_parcel_done,
-                                              .bury = on_bury,
-                                              .backend_lost = on_backend_lost,
-                                              .wake = on_wake,
-                                              .context = gateway};
-    struct delivery_options with_export = delivery;
+    struct delivery_options delivery = {.gateway = gateway->options.gateway,
+                                        .done = on_parcel_done,
+                                        .bury = on_bury,
+                                        .backend_lost = on_backend_lost,
+                                        .wake = on_wake,
+                                        .context = gateway};
 
-    enum err err = export_open(&export, &gateway->export, error);
+    enum err err = make_export(gateway, gateway->options.gateway, &gateway->export, error);
     if (err)
         return err;
-    with_export.export = gateway->export;
-    return delivery_open(&with_export, &gateway->delivery, error);
+    delivery.export = gateway->export;
+    return delivery_open(&delivery, &gateway->delivery, error);
 }
 
 static enum err open_dead_letters(struct gateway *gateway, struct error *error)

@@ -43,9 +43,10 @@ struct grpc_call {
     unsigned http_status;
     int grpc_status; /* -1: none came */
     bool ended;      /* the server has sent all of it */
-    bool oversize, is_grpc;
+    bool oversize;
     bool has_retry_after;
     uint32_t retry_after_ms;
+    unsigned accepts;          /* as in the result */
     enum compression encoding; /* of the reply, where its prefix says that it is compressed */
     struct buf message, details, body; /* body: with its prefix */
     struct buf plain;                  /* what a compressed body was before */

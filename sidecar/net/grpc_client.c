@@ -216,6 +216,7 @@ void call_finish_answered(struct grpc_call *call)
         .details = buf_bytes(&call->details),
         .has_retry_delay = call->has_retry_after,
         .retry_delay_ms = call->retry_after_ms,
+        .accepts = call->accepts,
     };
 
     if (call->grpc_status < 0) {
@@ -406,7 +407,8 @@ static bool are_valid(const struct grpc_call_params *params, size_t *ret_size)
         size += params->message[i].len;
     *ret_size = size;
     return params->path != NULL && params->path[0] == '/' && params->done != NULL &&
-           params->timeout_ms > 0 && params->metadata_count <= NET_FIELDS_MAX && size <= UINT32_MAX;
+           params->timeout_ms > 0 && params->metadata_count <= GRPC_METADATA_MAX &&
+           size <= UINT32_MAX;
 }
 
 static struct grpc_call *make_call(struct grpc_client *client)

@@ -15,6 +15,7 @@
 
 #include "common/attr.h"
 #include "common/bytes.h"
+#include "common/compress.h"
 #include "common/error.h"
 #include "sidecar/net/grpc.h"
 #include "sidecar/net/net_loop.h"
@@ -62,6 +63,8 @@ enum grpc_outcome {
 
 const char *grpc_outcome_name(enum grpc_outcome outcome);
 
+#define GRPC_METADATA_MAX 40 /* fields of one call */
+
 /* Valid during done() only. */
 struct grpc_result {
     enum grpc_outcome outcome;
@@ -71,6 +74,7 @@ struct grpc_result {
     struct bytes details;    /* decoded google.rpc.Status; empty: none */
     bool has_retry_delay;    /* RetryInfo, or Retry-After in seconds */
     uint32_t retry_delay_ms;
+    unsigned accepts;  /* grpc-accept-encoding: 1 << enum compression each; 0: it did not say */
     struct bytes body; /* the reply's message, unframed */
 };
 
@@ -78,7 +82,7 @@ struct grpc_result {
 struct grpc_call_params {
     const char *path; /* "/package.Service/Method" */
     const struct net_field *metadata;
-    size_t metadata_count;
+    size_t metadata_count;       /* at most GRPC_METADATA_MAX */
     const struct bytes *message; /* the message's parts, in order; the prefix is ours */
     size_t message_count;
     const char *encoding; /* grpc-encoding of a message that is compressed; NULL: it is not */

@@ -58,6 +58,26 @@ static void take_text(struct buf *into, struct bytes value,
         buf_clear(into);
 }
 
+static unsigned parse_encodings(struct bytes list)
+{
+    unsigned found = 1u << COMPRESSION_NONE;
+
+    while (list.len > 0) {
+        const uint8_t *comma = memchr(list.data, ',', list.len);
+        struct bytes name = {list.data, comma == NULL ? list.len : (size_t)(comma - list.data)};
+        enum compression compression = COMPRESSION_NONE;
+        size_t skip = name.len + (comma != NULL);
+        while (name.len > 0 && name.data[0] == ' ')
+            name = (struct bytes){name.data + 1, name.len - 1};
+        while (name.len > 0 && name.data[name.len - 1] == ' ')
+            name.len--;
+        if (compression_parse(name, &compression) == OK)
+            found |= 1u << compression;
+        list = (struct bytes){list.data + skip, list.len - skip};
+    }
+    return found;
+}
+
 static void take_header(struct grpc_call *call, struct bytes name, struct bytes value)
 {
     enum { STATUS_BEYOND = 1000, SECONDS_MAX = UINT32_MAX / 1000 };
@@ -75,6 +95,8 @@ static void take_header(struct grpc_call *call, struct bytes name, struct bytes 
     } else if (bytes_equal(name, BYTES_LITERAL("grpc-encoding"))) {
         if (compression_parse(value, &call->encoding))
             call->encoding = COMPRESSION_NONE; /* a compressed reply is then one we can't read */
+    } else if (bytes_equal(name, BYTES_LITERAL("grpc-accept-encoding"))) {
+        call->accepts |= parse_encodings(value); /* may come in several fields */
     } else if (bytes_equal(name, BYTES_LITERAL("retry-after"))) {
         unsigned seconds = parse_number(value, SECONDS_MAX);
         call->has_retry_after = value.len > 0 && seconds < SECONDS_MAX; /* not as a date */
@@ -261,6 +283,7 @@ static void start_over(struct grpc_call *call)
     call->grpc_status = -1;
     call->ended = call->oversize = call->has_retry_after = false;
     call->retry_after_ms = 0;
+    call->accepts = 0;
     call->encoding = COMPRESSION_NONE;
     buf_clear(&call->message);
     buf_clear(&call->details);
@@ -274,7 +297,7 @@ bool grpc_conn_send(struct grpc_conn *conn, struct grpc_call *call)
     uint64_t now = net_loop_now_ms(client->loop);
     uint64_t left = call->deadline_ms > now ? call->deadline_ms - now : 1;
     char timeout[16];
-    nghttp2_nv fields[FIELDS + NET_FIELDS_MAX];
+    nghttp2_nv fields[FIELDS + GRPC_METADATA_MAX];
     size_t count = 0;
     nghttp2_data_provider provider = {.source.ptr = call, .read_callback = read_message};
 
@@ -290,8 +313,11 @@ bool grpc_conn_send(struct grpc_conn *conn, struct grpc_call *call)
     fields[count++] = http2_field("user-agent", client->user_agent);
     fields[count++] = http2_field("grpc-timeout", timeout);
     fields[count++] = http2_field("grpc-accept-encoding", "identity,gzip,zstd,deflate");
-    if (params->encoding != NULL)
-        fields[count++] = http2_field("grpc-encoding", params->encoding);
+    if (params->encoding != NULL) {
+        fields[count] = http2_field("grpc-encoding", params->encoding);
+        /* grpcio remembers a value that it does not know with the name, and then knows no value. */
+        fields[count++].flags |= NGHTTP2_NV_FLAG_NO_INDEX;
+    }
     for (size_t i = 0; i < params->metadata_count; i++)
         fields[count++] = http2_field(params->metadata[i].name, params->metadata[i].value);
 

@@ -87,7 +87,7 @@ def identities(signal, scope):
 
 class Stand:
     """The sidecar, running. `receiver` is what its edge's otlp receiver has in the document beside its ports, `exports`
-    what the gateways of some signals have in export.otlp instead of the stand's own backend."""
+    what the gateways of some signals have in export.otlp over the stand's own backend."""
 
     def __init__(self, directory, receiver=None, edge=None, secrets=None, exports=None):
         self.directory = directory
@@ -96,8 +96,8 @@ class Stand:
         receiver = receiver or {}
         ports = {"grpc": {"port": self.grpc, **receiver.pop("grpc", {})}, "http": {"port": self.http, **receiver.pop("http", {})}}
         spool = {"size": "1Gi", "storage": {"hostPath": str(directory / "spool")}}
-        backend = {"endpoint": f"127.0.0.1:{self.backend.port}", "tls": {"insecure": True}, "compression": "gzip"}
-        exports = {signal: backend for signal in SIGNALS} | (exports or {})
+        backend = {"endpoint": f"127.0.0.1:{self.backend.port}", "tls": {"insecure": True}}
+        exports = {signal: backend | (exports or {}).get(signal, {"compression": "gzip"}) for signal in SIGNALS}
         document = {
             "apiVersion": "surgetank.dev/v1alpha1",
             "kind": "TelemetryPipeline",

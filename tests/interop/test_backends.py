@@ -79,6 +79,13 @@ class Request:
         point.time_unix_nano, point.as_double = time.time_ns(), 1
         return self
 
+    def item(self, identity):
+        """As stand.Backend knows it."""
+        self.sum("interop", CUMULATIVE)
+        attribute = self.scope.metrics[-1].sum.data_points[0].attributes.add(key="item")
+        attribute.value.string_value = identity
+        return self
+
     def exponential(self, name, scale=3, count=3):
         histogram = self.scope.metrics.add(name=name).exponential_histogram
         histogram.aggregation_temporality = CUMULATIVE
@@ -135,3 +142,28 @@ def test_an_empty_prometheus_takes_a_sample_of_any_age_once(make_stand, promethe
     Request().gauge("ancient_again", 40 * DAY).send(stand)
     wait("the next one is refused", lambda: "ancient_again" in buried(stand))
     assert prometheus.names() == {"ancient", "recent"}
+
+
+def refused(stand, gateway):
+    """Compression -> requests that were refused for it."""
+    counted = stand.counters("gateway_compression_refused_total")
+    return {c: n for c in ("zstd", "gzip") if (n := counted.get(f'{{gateway="{gateway}",compression="{c}"}}'))}
+
+
+def test_prometheus_which_takes_gzip_only_is_sent_gzip(make_stand, prometheus):
+    stand = make_stand(exports={"metrics": otlp_of(prometheus, compression="zstd")})
+    for i in range(20):
+        Request().gauge(f"metric_{i}").send(stand)
+    wait("all are stored", lambda: prometheus.names() == {f"metric_{i}" for i in range(20)})
+    assert stand.dead_letters("metrics") == []
+    assert 1 <= refused(stand, "metrics")["zstd"] <= 4 and "gzip" not in refused(stand, "metrics")
+    assert stand.log.read_text().count("Backend does not take the compression") == 1
+
+
+def test_a_grpcio_server_which_does_not_know_zstd_gets_every_item(make_stand):
+    stand = make_stand(exports={"metrics": {}})  # the defaults: gRPC, zstd
+    for i in range(20):
+        Request().item(f"plain-{i:06d}").send(stand)
+    stand.arrived("plain", 20, signals=("metrics",))
+    assert stand.dead_letters("metrics") == []
+    assert 1 <= refused(stand, "metrics")["zstd"] <= 4 and "gzip" not in refused(stand, "metrics")

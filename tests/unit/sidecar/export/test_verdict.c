@@ -14,7 +14,17 @@ static struct judgement judge_code(enum grpc_status status, bool retry, size_t s
                                        .has_retry_delay = retry,
                                        .retry_delay_ms = retry ? 7000 : 0};
     struct judgement judgement;
-    judge_grpc(SIGNAL_TRACES, &result, sent, &judgement);
+    judge_grpc(SIGNAL_TRACES, &result, sent, COMPRESSION_NONE, &judgement);
+    return judgement;
+}
+
+static struct judgement judge_answer(int status, const char *text, enum compression encoding)
+{
+    const struct http_answer answer = {
+        .status = status, .content_type = BYTES_LITERAL("text/plain"), .body = bytes_from(text)};
+    struct judgement judgement;
+
+    judge_http(SIGNAL_METRICS, &answer, encoding, &judgement);
     return judgement;
 }
 
@@ -62,7 +72,7 @@ static void test_a_call_without_an_answer_is_tried_again(void **state)
         struct judgement judgement;
         if (outcome == GRPC_CALL_ANSWERED)
             continue;
-        judge_grpc(SIGNAL_LOGS, &result, 1, &judgement);
+        judge_grpc(SIGNAL_LOGS, &result, 1, COMPRESSION_NONE, &judgement);
         assert_true(judgement.verdict == VERDICT_AGAIN || judgement.verdict == VERDICT_MEND);
         assert_false(judgement.reached);
         assert_int_equal(judgement.lost_connection, outcome == GRPC_CALL_CONNECT_FAILED ||
@@ -87,11 +97,9 @@ static void test_http_statuses(void **state)
         {503, VERDICT_AGAIN},     {504, VERDICT_AGAIN}, {501, VERDICT_AGAIN},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        struct judgement judgement;
-        judge_http(SIGNAL_LOGS, rows[i].status, (struct bytes){0}, (struct bytes){0}, NULL,
-                   &judgement);
-        if (judgement.verdict != rows[i].verdict)
-            fail_msg("HTTP %d: %s", rows[i].status, verdict_name(judgement.verdict));
+        enum verdict verdict = judge_answer(rows[i].status, "", COMPRESSION_NONE).verdict;
+        if (verdict != rows[i].verdict)
+            fail_msg("HTTP %d: %s", rows[i].status, verdict_name(verdict));
     }
 }
 
@@ -116,19 +124,98 @@ static void test_a_500_that_says_never_is_about_the_data(void **state)
         "Index 5 out of bounds for length 3",
         "write to WAL: log samples: write /prometheus/wal/00000002: no space left on device\n",
     };
-    struct judgement judgement;
 
     for (size_t i = 0; i < sizeof never / sizeof never[0]; i++) {
-        judge_http(SIGNAL_METRICS, 500, BYTES_LITERAL("text/plain; charset=utf-8"),
-                   bytes_from(never[i]), NULL, &judgement);
+        struct judgement judgement = judge_answer(500, never[i], COMPRESSION_ZSTD);
         assert_int_equal(judgement.verdict, VERDICT_REFUSED);
+        assert_int_equal(judgement.blame, BLAME_NONE);
         assert_true(judgement.reached);
-        judge_http(SIGNAL_METRICS, 503, (struct bytes){0}, bytes_from(never[i]), NULL, &judgement);
-        assert_int_equal(judgement.verdict, VERDICT_AGAIN);
+        assert_int_equal(judge_answer(503, never[i], COMPRESSION_ZSTD).verdict, VERDICT_AGAIN);
     }
-    for (size_t i = 0; i < sizeof later / sizeof later[0]; i++) {
-        judge_http(SIGNAL_METRICS, 500, (struct bytes){0}, bytes_from(later[i]), NULL, &judgement);
-        assert_int_equal(judgement.verdict, VERDICT_AGAIN);
+    for (size_t i = 0; i < sizeof later / sizeof later[0]; i++)
+        assert_int_equal(judge_answer(500, later[i], COMPRESSION_ZSTD).verdict, VERDICT_AGAIN);
+}
+
+static enum blame blame_of(enum grpc_status status, const char *text, unsigned accepts,
+                           enum compression encoding)
+{
+    const struct grpc_result result = {.outcome = GRPC_CALL_ANSWERED,
+                                       .status = status,
+                                       .message = bytes_from(text),
+                                       .accepts = accepts};
+    struct judgement judgement;
+
+    judge_grpc(SIGNAL_TRACES, &result, 1000, encoding, &judgement);
+    return judgement.blame;
+}
+
+/* The sentences of grpcio, grpc-go, grpc-java, tonic and grpc-dotnet. */
+static void test_a_grpc_server_that_does_not_know_the_compression_is_understood(void **state)
+{
+    (void)state;
+    enum { PLAIN = 1 << COMPRESSION_NONE, GZIP = 1 << COMPRESSION_GZIP };
+    static const struct {
+        enum grpc_status status;
+        const char *text;
+        unsigned accepts;
+        enum blame blame;
+    } rows[] = {
+        {GRPC_INTERNAL, "Error parsing 'grpc-encoding' metadata", 0, BLAME_CERTAIN},
+        {GRPC_UNIMPLEMENTED, "grpc: Decompressor is not installed for grpc-encoding \"zstd\"", 0,
+         BLAME_CERTAIN},
+        {GRPC_UNIMPLEMENTED, "Can't find decompressor for zstd", 0, BLAME_CERTAIN},
+        {GRPC_UNIMPLEMENTED, "Content is compressed with `zstd` which isn't supported", PLAIN,
+         BLAME_CERTAIN},
+        {GRPC_UNIMPLEMENTED, "no", PLAIN | GZIP, BLAME_CERTAIN},
+        {GRPC_UNIMPLEMENTED, "no", PLAIN | 1 << COMPRESSION_ZSTD, BLAME_POSSIBLE},
+        {GRPC_UNIMPLEMENTED, "unknown service", 0, BLAME_POSSIBLE},
+        {GRPC_INVALID_ARGUMENT, "bad span", 0, BLAME_POSSIBLE},
+        {GRPC_INTERNAL, "", 0, BLAME_POSSIBLE},
+        {GRPC_UNKNOWN, "could not DECOMPRESS", 0, BLAME_CERTAIN},
+        {GRPC_UNKNOWN, "panic", 0, BLAME_NONE},
+        {GRPC_UNAVAILABLE, "compressor has no oil", 0, BLAME_NONE},
+        {GRPC_RESOURCE_EXHAUSTED, "after decompression too large", 0, BLAME_NONE},
+    };
+
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        enum blame blame =
+            blame_of(rows[i].status, rows[i].text, rows[i].accepts, COMPRESSION_ZSTD);
+        if (blame != rows[i].blame)
+            fail_msg("%s: %d", rows[i].text, (int)blame);
+        assert_int_equal(blame_of(rows[i].status, rows[i].text, rows[i].accepts, COMPRESSION_NONE),
+                         BLAME_NONE);
+    }
+}
+
+static void test_an_http_server_that_does_not_know_the_compression_is_understood(void **state)
+{
+    (void)state;
+    static const struct {
+        int status;
+        const char *text;
+        enum blame blame;
+    } rows[] = {
+        {415, "", BLAME_CERTAIN},
+        {400, "unsupported compression: zstd. Only \"gzip\" or no compression supported",
+         BLAME_CERTAIN},
+        {400, "unsupported Content-Encoding", BLAME_CERTAIN},
+        {500, "cannot read zstd", BLAME_CERTAIN},
+        {500, "disk full", BLAME_NONE},
+        {400, "unexpected EOF", BLAME_POSSIBLE},
+        {422, "", BLAME_POSSIBLE},
+        {501, "", BLAME_POSSIBLE},
+        {401, "no compression of tokens", BLAME_NONE},
+        {503, "compression", BLAME_NONE},
+        {413, "after decompression", BLAME_NONE},
+        {200, "compression", BLAME_NONE},
+    };
+
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        enum blame blame = judge_answer(rows[i].status, rows[i].text, COMPRESSION_ZSTD).blame;
+        if (blame != rows[i].blame)
+            fail_msg("HTTP %d %s: %d", rows[i].status, rows[i].text, (int)blame);
+        assert_int_equal(judge_answer(rows[i].status, rows[i].text, COMPRESSION_NONE).blame,
+                         BLAME_NONE);
     }
 }
 
@@ -142,12 +229,12 @@ static void test_a_partial_success_is_counted_and_a_warning_is_not(void **state)
     struct grpc_result result = {.outcome = GRPC_CALL_ANSWERED, .status = GRPC_OK};
 
     result.body = (struct bytes){partial, sizeof partial};
-    judge_grpc(SIGNAL_TRACES, &result, 1, &judgement);
+    judge_grpc(SIGNAL_TRACES, &result, 1, COMPRESSION_NONE, &judgement);
     assert_int_equal(judgement.verdict, VERDICT_PARTIAL);
     assert_int_equal(judgement.rejected, 3);
     assert_string_equal(judgement.text, "rejected in part: no");
     result.body = (struct bytes){warning, sizeof warning};
-    judge_grpc(SIGNAL_TRACES, &result, 1, &judgement);
+    judge_grpc(SIGNAL_TRACES, &result, 1, COMPRESSION_NONE, &judgement);
     assert_int_equal(judgement.verdict, VERDICT_DONE);
 }
 
@@ -155,16 +242,20 @@ static void test_the_backends_sentence_is_kept_short_and_clean(void **state)
 {
     (void)state;
     char body[2000];
+    struct http_answer answer = {.status = 400,
+                                 .content_type = BYTES_LITERAL("text/plain"),
+                                 .body = {(uint8_t *)body, sizeof body},
+                                 .retry_after = "12"};
     struct judgement judgement;
 
     memset(body, 'x', sizeof body);
     body[3] = '\n';
-    judge_http(SIGNAL_LOGS, 400, BYTES_LITERAL("text/plain"),
-               (struct bytes){(uint8_t *)body, sizeof body}, "12", &judgement);
+    judge_http(SIGNAL_LOGS, &answer, COMPRESSION_NONE, &judgement);
     assert_true(strlen(judgement.text) < 250);
     assert_non_null(strstr(judgement.text, "HTTP 400: xxx xxx"));
     assert_int_equal(judgement.retry_after_ms, 12000);
-    judge_http(SIGNAL_LOGS, 503, (struct bytes){0}, (struct bytes){0}, "999999999", &judgement);
+    answer = (struct http_answer){.status = 503, .retry_after = "999999999"};
+    judge_http(SIGNAL_LOGS, &answer, COMPRESSION_NONE, &judgement);
     assert_int_equal(judgement.retry_after_ms, 0);
 }
 
@@ -175,6 +266,8 @@ int main(void)
         cmocka_unit_test(test_a_call_without_an_answer_is_tried_again),
         cmocka_unit_test(test_http_statuses),
         cmocka_unit_test(test_a_500_that_says_never_is_about_the_data),
+        cmocka_unit_test(test_a_grpc_server_that_does_not_know_the_compression_is_understood),
+        cmocka_unit_test(test_an_http_server_that_does_not_know_the_compression_is_understood),
         cmocka_unit_test(test_a_partial_success_is_counted_and_a_warning_is_not),
         cmocka_unit_test(test_the_backends_sentence_is_kept_short_and_clean),
     };
