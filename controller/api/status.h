@@ -85,6 +85,7 @@ struct edge_status {
     const struct json *stranded;   /* claims that hold data and have no pod: names; NULL: none */
     int64_t stranded_replicas;     /* so many would take them all up again */
     char problem[STATUS_WORD_MAX]; /* of one of its pods: "Pod shop-edge-0 ..." */
+    char remark[STATUS_WORD_MAX];  /* likewise, of what it does without */
     struct rollout_status rollout;
 };
 

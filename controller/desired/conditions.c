@@ -113,6 +113,13 @@ static void judge_edges(struct pipeline_status *status)
                           json_string(json_first(edge->stranded), ""), edge->stranded_replicas);
             return;
         }
+        if (edge->remark[0] != '\0') {
+            condition_put(&status->conditions, CONDITION_EDGES_READY, CONDITION_TRUE,
+                          "MetadataMissing",
+                          "Edge \"%s\" is ready and takes everything, with less about its pods. %s",
+                          edge->name, edge->remark);
+            return;
+        }
     }
     condition_put(&status->conditions, CONDITION_EDGES_READY, CONDITION_TRUE, "Ready",
                   "All %" PRId64 " pods of %zu edges are ready", pods, status->edge_count);

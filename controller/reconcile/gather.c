@@ -219,6 +219,10 @@ static void gather_pod(const struct gather *gather, const struct subject *subjec
         if (status->problem[0] == '\0')
             pod_problem(pod, status->problem);
         note_refusal(pod, &state, status->problem);
+        if (status->remark[0] == '\0' && state.known && state.metadata_trouble[0] != '\0')
+            snprintf(status->remark, sizeof status->remark,
+                     "Pod %s can't ask for kubernetesMetadata: %s", object_name(pod),
+                     state.metadata_trouble);
         add_pod(&into->edge_pods[i], pod, &state);
         add_edge_state(&state, status);
         if (desired_name(subject->pipeline, edge, name) &&

@@ -43,6 +43,7 @@ struct probe {
 /* An edge says, among other things (sidecar/edge/edge.c):
  *
  *   {"generation": 3, "document": {"takenSeconds": 17, "refused": ""},
+ *    "kubernetesMetadata": {"trouble": ""},
  *    "spool": {"full": false, "lanes": {"traces": {"waitingItems": 0, "bytes":
  * 4096, "oldestUnixMs": 1763720000000}, ...}}}
  *
@@ -80,6 +81,8 @@ void probe_read(const struct json *answer, uint64_t wall_ms, struct pod_state *r
     state.taken_seconds = json_int(json_at(answer, "document.takenSeconds"), 0);
     snprintf(state.refused, sizeof state.refused, "%s",
              json_string(json_at(answer, "document.refused"), ""));
+    snprintf(state.metadata_trouble, sizeof state.metadata_trouble, "%s",
+             json_string(json_at(answer, "kubernetesMetadata.trouble"), ""));
     state.dead_letters = json_int(json_at(answer, "ledger.deadLetters"), -1);
     read_spool(json_get(answer, "spool"), wall_ms, &state);
     if (strcmp(backend, "up") == 0)

@@ -35,6 +35,8 @@ struct pod_state {
     int64_t taken_seconds;        /* for how long */
     char refused[PROBE_TEXT_MAX]; /* why it did not take another; "" if there is none */
 
+    char metadata_trouble[PROBE_TEXT_MAX]; /* an edge can't watch its node's pods; "" */
+
     bool spool_known;      /* an edge */
     int64_t spooled_bytes; /* 0: nothing waits */
     int64_t oldest_spooled_seconds;

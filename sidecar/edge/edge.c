@@ -412,6 +412,7 @@ enum err edge_start(const struct edge_options *options, struct edge **ret_edge, 
         err = edge_pods_open(options->pipeline, options->edge, &edge->pods, error);
     if (!err)
         edge_state_init(&edge->state, &edge->options, edge->spool, edge->produce);
+    edge->state.pods = edge->pods;
     if (!err)
         err = open_workers(edge, error);
     if (!err)

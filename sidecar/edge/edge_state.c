@@ -5,6 +5,7 @@
 #include "common/metrics.h"
 #include "sidecar/edge/edge_tail.h"
 #include "sidecar/edge/produce.h"
+#include "sidecar/pods/pods.h"
 #include "sidecar/spool/spool.h"
 
 #include <inttypes.h>
@@ -198,6 +199,15 @@ static void put_kafka(struct json *into, const struct produce_state *produce)
         put_kafka_lane(json_set_object(lanes, signal_name((enum signal)i)), &produce->lanes[i]);
 }
 
+static void put_pods(struct json *into, struct pods *pods)
+{
+    struct pods_state state;
+
+    pods_state(pods, &state);
+    json_set_number(into, "pods", (double)state.known);
+    json_set_string(into, "trouble", state.trouble);
+}
+
 void edge_serve_state(void *context, struct http_reply *reply)
 {
     struct edge_state *state = context;
@@ -211,6 +221,8 @@ void edge_serve_state(void *context, struct http_reply *reply)
     json_set_bool(root, "ready", atomic_load(&state->ready));
     put_spool(json_set_object(root, "spool"), state->spool);
     edge_tail_put(state->tail, root);
+    if (state->pods != NULL)
+        put_pods(json_set_object(root, "kubernetesMetadata"), state->pods);
     pthread_mutex_lock(&state->lock);
     if (state->produce != NULL) {
         produce_state(state->produce, &produce);

@@ -6,7 +6,8 @@
  *        "damagedItems":N,"bytes":N,"oldestUnixMs":N,"full":false}, ...}},
  *    "kafka":{"trouble":"","sinceUnixMs":N,"clients":1,"lanes":{"traces":{"topicKnown":true,
  *        "partitions":12,"inFlight":N,"waiting":N,"delivered":N,"retries":N,"deadLetters":N,
- *        "trouble":""}, ...}}}
+ *        "trouble":""}, ...}},
+ *    "kubernetesMetadata":{"pods":N,"trouble":""}}
  *
  * Thread: the HTTP server's.
  */
@@ -21,6 +22,7 @@
 #include <stdbool.h>
 
 struct edge_tail;
+struct pods;
 struct produce;
 struct spool;
 
@@ -28,6 +30,7 @@ struct edge_state {
     const struct edge_options *options;
     struct spool *spool;
     struct edge_tail *tail; /* NULL: none; set before anybody asks */
+    struct pods *pods;      /* likewise */
     atomic_bool ready;
     pthread_mutex_t lock;    /* guards what follows */
     struct produce *produce; /* NULL: none, or it is stopping */

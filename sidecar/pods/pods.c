@@ -43,6 +43,8 @@ struct pods {
     struct map by_uid;        /* struct entry */
     struct map by_static_uid; /* the same entries; not owned */
     struct map by_address;
+    char trouble[sizeof(((struct error *)NULL)->text)];
+    uint64_t trouble_ms; /* monotonic, when it was told last; UINT64_MAX: for good */
 };
 
 /* ---- the table; all with the lock held */
@@ -327,11 +329,32 @@ enum err pods_create(const struct pod_wishes *wishes, struct pods **ret_pods, st
     return OK;
 }
 
+static void note_trouble(struct pods *pods, const struct error *error, uint64_t at_ms)
+{
+    pthread_mutex_lock(&pods->lock);
+    memcpy(pods->trouble, error->text, sizeof pods->trouble);
+    pods->trouble_ms = at_ms;
+    pthread_mutex_unlock(&pods->lock);
+}
+
+void pods_state(struct pods *pods, struct pods_state *ret_state)
+{
+    pthread_mutex_lock(&pods->lock);
+    bool told = pods->trouble_ms == UINT64_MAX ||
+                (pods->trouble_ms != 0 && clock_mono_ms() - pods->trouble_ms < PODS_TOLD_MS);
+    *ret_state = (struct pods_state){.known = pods->by_uid.count};
+    if (told)
+        memcpy(ret_state->trouble, pods->trouble, sizeof ret_state->trouble);
+    pthread_mutex_unlock(&pods->lock);
+}
+
 static void on_trouble(void *context, const struct kube_resource *resource,
                        const struct error *error, unsigned pause_ms)
 {
-    (void)context;
+    struct pods *pods = context;
+
     (void)resource;
+    note_trouble(pods, error, clock_mono_ms());
     LOG_WARN("Could not watch this node's pods", LOG_STR("error", error->text),
              LOG_U64("again_in_ms", pause_ms));
 }
@@ -347,21 +370,36 @@ enum err pods_watch(struct pods *pods, struct kube_client **client, const char *
                                              .field_selector = selector,
                                              .project = pod_project,
                                              .sink = pods_sink(pods),
-                                             .on_trouble = on_trouble};
+                                             .on_trouble = on_trouble,
+                                             .trouble_context = pods};
     return kube_watch_start(pods->client, &config, &pods->watch, error);
+}
+
+static enum err connect(struct kube_client **ret_client, struct error *error)
+{
+    AUTO(kube_auth_destroy) struct kube_auth *auth = NULL;
+
+    enum err err = kube_auth_in_cluster(NULL, &auth, error);
+    return err ? err : kube_client_create(&auth, "pods", ret_client, error);
 }
 
 enum err pods_start(struct pods *pods, const char *node, struct error *error)
 {
-    AUTO(kube_auth_destroy) struct kube_auth *auth = NULL;
     struct kube_client *client = NULL;
+    struct error why = {0};
+    enum err err = OK;
 
     if (node == NULL || node[0] == '\0')
-        return error_set(error, ERR_INVALID, "the name of this node is not known");
-    enum err err = kube_auth_in_cluster(NULL, &auth, error);
+        err = error_set(&why, ERR_INVALID, "the name of this node is not known");
     if (!err)
-        err = kube_client_create(&auth, "pods", &client, error);
-    return err ? err : pods_watch(pods, &client, node, error);
+        err = connect(&client, &why);
+    if (!err)
+        err = pods_watch(pods, &client, node, &why);
+    if (err)
+        note_trouble(pods, &why, UINT64_MAX);
+    if (err && error != NULL)
+        *error = why;
+    return err;
 }
 
 void pods_destroy(struct pods **pods)

@@ -21,6 +21,7 @@
 
 #define PODS_MAX      2048 /* with those kept; a node has some hundred */
 #define PODS_KEPT_MS  600000
+#define PODS_TOLD_MS  120000 /* a watch that fails tells so at least every 45 s */
 #define PODS_NODE_MAX 253
 
 struct pods;
@@ -44,6 +45,12 @@ NODISCARD enum err pods_set_rules(struct pods *pods, const struct stamp_rule *ru
 /* A reference of one's own, for pod_unref(); NULL: not known. */
 struct pod *pods_by_uid(struct pods *pods, struct bytes uid);
 struct pod *pods_by_address(struct pods *pods, const char *address);
+
+struct pods_state {
+    size_t known;
+    char trouble[sizeof(((struct error *)NULL)->text)]; /* why the watch does not work; "" */
+};
+void pods_state(struct pods *pods, struct pods_state *ret_state);
 
 /* Where the watch puts what it sees. */
 struct kube_sink pods_sink(struct pods *pods);

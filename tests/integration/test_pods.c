@@ -74,7 +74,8 @@ static void test_goes_on_when_it_is_refused_and_asks_again(void **state)
 {
     (void)state;
     const struct http_step steps[] = {
-        {.status = 403, .body = "{\"kind\":\"Status\",\"code\":403,\"message\":\"no\"}"},
+        {.status = 403,
+         .body = "{\"kind\":\"Status\",\"code\":403,\"message\":\"forbidden to look\"}"},
         {.expect = "fieldSelector=spec.nodeName%3Dn1",
          .status = 200,
          .chunked = true,
@@ -84,7 +85,11 @@ static void test_goes_on_when_it_is_refused_and_asks_again(void **state)
 
     kube_script_start(&script, steps, 2);
     struct pods *pods = watching(&script);
+    struct pods_state told;
     assert_true(becomes(pods, "10.0.0.1", true));
+    pods_state(pods, &told); /* it was a moment ago */
+    assert_int_equal(told.known, 1);
+    assert_non_null(strstr(told.trouble, "forbidden to look"));
     pods_destroy(&pods);
     kube_script_stop(&script);
 }

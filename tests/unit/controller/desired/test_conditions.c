@@ -71,6 +71,21 @@ static void test_says_why_a_pod_is_not_ready(void **state)
     assert_non_null(condition_find(&status->conditions, CONDITION_RECONCILING));
 }
 
+static void test_says_what_a_pod_that_is_ready_does_without(void **state)
+{
+    (void)state;
+    AUTO(free_status) struct pipeline_status *status = well();
+
+    snprintf(status->edges[0].remark, sizeof status->edges[0].remark,
+             "Pod shop-edge-0 can't ask for kubernetesMetadata: forbidden");
+    const struct condition *edges = judge(status, CONDITION_EDGES_READY);
+    assert_int_equal(edges->status, CONDITION_TRUE);
+    assert_string_equal(edges->reason, "MetadataMissing");
+    assert_non_null(strstr(edges->message, "takes everything"));
+    assert_non_null(strstr(edges->message, "forbidden"));
+    assert_int_equal(judge(status, CONDITION_READY)->status, CONDITION_TRUE);
+}
+
 static void test_calls_a_topic_of_others_ready_and_says_so(void **state)
 {
     (void)state;
@@ -165,6 +180,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_is_ready_when_all_parts_are),
         cmocka_unit_test(test_says_why_a_pod_is_not_ready),
+        cmocka_unit_test(test_says_what_a_pod_that_is_ready_does_without),
         cmocka_unit_test(test_calls_a_topic_of_others_ready_and_says_so),
         cmocka_unit_test(test_tells_the_gravest_of_several_topics),
         cmocka_unit_test(test_is_stalled_where_only_a_person_can_help),

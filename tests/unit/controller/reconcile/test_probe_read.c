@@ -26,13 +26,16 @@ static void test_reads_an_edge(void **state)
     assert_int_equal(idle.generation, 3);
     assert_int_equal(idle.spooled_bytes, 0);
 
-    struct pod_state busy = read_text(
-        "{\"spool\":{\"full\":true,\"lanes\":{\"traces\":{\"waitingItems\":9,\"bytes\":4096,"
-        "\"oldestUnixMs\":990000},\"logs\":{\"waitingItems\":1,\"bytes\":4096,"
-        "\"oldestUnixMs\":940000}}}}");
+    struct pod_state busy =
+        read_text("{\"kubernetesMetadata\":{\"trouble\":\"forbidden\"},\"spool\":{\"full\":true,"
+                  "\"lanes\":{\"traces\":{\"waitingItems\":9,\"bytes\":4096,"
+                  "\"oldestUnixMs\":990000},\"logs\":{\"waitingItems\":1,\"bytes\":4096,"
+                  "\"oldestUnixMs\":940000}}}}");
     assert_int_equal(busy.spooled_bytes, 8192);
     assert_int_equal(busy.oldest_spooled_seconds, 60);
     assert_true(busy.full);
+    assert_string_equal(idle.metadata_trouble, "");
+    assert_string_equal(busy.metadata_trouble, "forbidden");
 }
 
 static void test_reads_a_gateway(void **state)
