@@ -30,6 +30,10 @@ COUNTER(spooled_desc, "spool_accepted_items_total", "Items accepted since the sp
 COUNTER(lost_desc, "spool_dropped_items_total", "Items dropped by policy before delivery.");
 COUNTER(damaged_desc, "spool_damaged_events_total",
         "Runs of bytes that could not be read any more.");
+COUNTER(damaged_items_desc, "spool_damaged_items_total",
+        "Items lost in what could not be read any more.");
+COUNTER(written_lost_desc, "spool_written_lost_items_total",
+        "Items acknowledged once written (acknowledge: Written) that could not be synced.");
 GAUGE(in_flight_desc, "edge_in_flight_messages",
       "Messages sent to Kafka and not acknowledged yet.");
 
@@ -74,6 +78,8 @@ static void refresh_lane(enum signal signal, const struct spool_lane_stats *lane
     metric_set(metrics_series(&spooled_desc, name), (double)lane->items);
     metric_set(metrics_series(&lost_desc, name), (double)lane->dropped);
     metric_set(metrics_series(&damaged_desc, name), (double)lane->damage_events);
+    metric_set(metrics_series(&damaged_items_desc, name), slow == NULL ? 0 : (double)slow->damaged);
+    metric_set(metrics_series(&written_lost_desc, name), (double)lane->written_lost);
 }
 
 static void refresh(void *context)

@@ -30,8 +30,10 @@ static void answer(struct frame_buf *frame, enum spool_ack ack, enum err verdict
 static void answer_written(void *context, struct frame_buf *frames, const struct frame_buf *end)
 {
     (void)context;
-    for (; frames != end; frames = frames->next)
+    for (; frames != end; frames = frames->next) {
         answer(frames, SPOOL_ACK_WRITTEN, OK, NULL);
+        frames->written = true;
+    }
 }
 
 /* Moves who waits for the readers over to them; they may have been there already. */
@@ -58,7 +60,7 @@ static void commit_lane(struct spool *spool, enum signal lane_id, struct frame_b
 {
     struct store *store = spool->store;
     struct error error = {0};
-    uint64_t failed = 0, full = 0;
+    uint64_t failed = 0, full = 0, lost = 0;
 
     store_commit(store, lane_id, frames, answer_written, NULL, &error);
     for (struct frame_buf *frame = frames; frame != NULL; frame = frame->next) {
@@ -74,6 +76,7 @@ static void commit_lane(struct spool *spool, enum signal lane_id, struct frame_b
         }
         for (enum spool_ack ack = SPOOL_ACK_SYNCED; ack <= SPOOL_ACK_REPLICATED; ack++)
             answer(frame, ack, frame->err, &error);
+        lost += frame->written ? frame->written_items : 0;
         if (frame->err == ERR_FULL)
             full += frame->requests;
         else
@@ -83,6 +86,7 @@ static void commit_lane(struct spool *spool, enum signal lane_id, struct frame_b
         pthread_mutex_lock(&spool->queue_lock);
         spool->queues[lane_id].refused_full += full;
         spool->queues[lane_id].refused_failed += failed;
+        spool->queues[lane_id].written_lost += lost;
         pthread_mutex_unlock(&spool->queue_lock);
     }
 }

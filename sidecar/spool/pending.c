@@ -69,6 +69,7 @@ void pending_reset(struct frame_buf *frame)
     frame->waiters_tail = &frame->waiters;
     frame->requests = 0;
     frame->written_items = 0;
+    frame->written = false;
     frame->marks_set = 0;
 }
 

@@ -42,7 +42,8 @@ struct frame_buf {
     enum err err;
     struct spool_waiter *waiters, **waiters_tail;
     uint32_t requests;
-    uint64_t written_items; /* of requests answered in mode WRITTEN */
+    uint64_t written_items; /* of requests that wait for the write only */
+    bool written;           /* and were told so: if the sync fails for good, they are lost */
     uint32_t marks_set;     /* that are not forgotten */
 };
 

@@ -57,6 +57,7 @@ void spool_stats(struct spool *spool, struct spool_stats *ret_stats)
         ret_stats->lanes[i].refused_full = spool->queues[i].refused_full;
         ret_stats->lanes[i].refused_again = spool->queues[i].refused_again;
         ret_stats->lanes[i].refused_failed = spool->queues[i].refused_failed;
+        ret_stats->lanes[i].written_lost = spool->queues[i].written_lost;
     }
     pthread_mutex_unlock(&spool->queue_lock);
 }

@@ -226,6 +226,7 @@ struct spool_lane_stats {
     uint64_t refused_full; /* requests */
     uint64_t refused_again;
     uint64_t refused_failed; /* requests answered with ERR_IO */
+    uint64_t written_lost;   /* items that SPOOL_ACK_WRITTEN promised and no sync kept */
     uint64_t damage_events;  /* runs of unreadable bytes */
     uint64_t torn;           /* unfinished tails discarded by recovery */
     bool full;
@@ -247,7 +248,6 @@ struct spool_stats {
     uint64_t sync_failures;
     uint64_t retired_segments;
     uint64_t save_failures; /* of the cursor file */
-    uint64_t written_lost;  /* items answered in mode WRITTEN whose sync failed for good */
     struct spool_lane_stats lanes[SIGNAL_COUNT];
 };
 

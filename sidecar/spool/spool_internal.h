@@ -20,6 +20,7 @@ struct queue {
     struct frame_buf *first, *last;
     uint64_t marks; /* that are set in what is queued or being committed */
     uint64_t requests, refused_full, refused_again, refused_failed;
+    uint64_t written_lost;
 };
 
 struct spool {

@@ -447,6 +447,25 @@ static void test_tells_the_waiters_when_the_disk_refuses_twice(void **state)
     spool_close(&spool);
 }
 
+static void test_counts_what_was_promised_once_written_and_never_synced(void **state)
+{
+    (void)state;
+    struct spool *spool = start(8);
+    struct spool_stats stats;
+    struct call written;
+
+    assert_ok(append_and_wait(spool, SIGNAL_TRACES, BYTES_LITERAL("good")));
+    fault_disk_fail(2, true, ERR_IO); /* the write goes well, its sync and all else does not */
+    call_init(&written, SPOOL_ACK_WRITTEN);
+    assert_ok(append(spool, SIGNAL_TRACES, BYTES_LITERAL("lost"), &written, NULL));
+    assert_ok(call_wait(&written));
+    assert_int_equal(append_and_wait(spool, SIGNAL_TRACES, BYTES_LITERAL("bad")), ERR_IO);
+    spool_stats(spool, &stats);
+    assert_int_equal(stats.lanes[SIGNAL_TRACES].written_lost, 1);
+    fault_disk_fail(0, false, OK);
+    spool_close(&spool);
+}
+
 static void test_is_full_and_opens_again_by_itself_when_it_drains(void **state)
 {
     (void)state;
@@ -706,6 +725,7 @@ int main(void)
         cmocka_unit_test(test_says_again_when_too_much_waits_for_the_disk),
         cmocka_unit_test(test_answers_replicated_when_the_reader_has_acknowledged),
         cmocka_unit_test(test_tells_the_waiters_when_the_disk_refuses_twice),
+        cmocka_unit_test(test_counts_what_was_promised_once_written_and_never_synced),
         cmocka_unit_test(test_is_full_and_opens_again_by_itself_when_it_drains),
         cmocka_unit_test(test_keeps_what_waits_when_it_is_closed),
         cmocka_unit_test(test_wakes_a_reader_that_waits),
