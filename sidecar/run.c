@@ -13,6 +13,7 @@
 #include "sidecar/gateway/gateway.h"
 #include "sidecar/live/document.h"
 #include "sidecar/live/follow.h"
+#include "sidecar/spool/reader.h"
 
 #include <limits.h>
 #include <pthread.h>
@@ -327,6 +328,26 @@ static enum err start_gateway(struct process *process, size_t index, struct erro
     return gateway_start(&gateway, &process->gateways[index], error);
 }
 
+/* Gateways that the document no longer names, or whose signals, would hold the spool's frames back
+ * until it is full. A renamed one begins at the oldest frame, so it misses nothing. */
+static void forget_readers(struct spool *spool)
+{
+    struct spool_stats stats;
+
+    spool_stats(spool, &stats);
+    for (enum signal signal = 0; signal < SIGNAL_COUNT; signal++) {
+        const struct spool_lane_stats *lane = &stats.lanes[signal];
+        for (size_t i = 0; i < lane->reader_count; i++) {
+            const struct spool_reader_stats *reader = &lane->readers[i];
+            if (reader->open || spool_reader_forget(spool, signal, reader->name, NULL))
+                continue;
+            LOG_WARN("Forgot a reader of the spool that the document does not name",
+                     LOG_STR("reader", reader->name), LOG_STR("signal", signal_name(signal)),
+                     LOG_U64("unread_items", reader->items));
+        }
+    }
+}
+
 static enum err start(struct process *process, struct error *error)
 {
     struct edge_options edge = edge_settings(process);
@@ -349,6 +370,8 @@ static enum err start(struct process *process, struct error *error)
         if (!err)
             set_started(process, i + 1);
     }
+    if (!err && process->single)
+        forget_readers(edge_spool(process->edge));
     return err;
 }
 
