@@ -85,6 +85,12 @@ enum err rights_check(const struct pipeline *pipeline, const struct rights_setti
                          "spec.kafka is left out, which makes a single node outside Kubernetes. "
                          "Set spec.kafka.bootstrapServers");
     }
+    AUTO(faults_fini) struct faults faults = {0};
+    err = pipeline_check_in_cluster(pipeline, &faults, error);
+    if (err) {
+        *ret_reason = "ClusterRefused";
+        return err;
+    }
     err = check_bootstrap(pipeline, settings, error);
     if (err) {
         *ret_reason = "BootstrapRefused";

@@ -9,8 +9,6 @@
 
 #include "common/contract/pipeline.h"
 
-#define RIGHTS_TEXT_MAX 512
-
 struct rights_settings {
     struct pipeline_strings node_access_namespaces; /* "*": all */
     struct pipeline_strings bootstrap_allowed;      /* patterns of host:port; none: everything */

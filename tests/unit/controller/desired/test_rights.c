@@ -83,6 +83,20 @@ static void test_refuses_a_pipeline_without_kafka(void **state)
     assert_string_equal(reason, "KafkaMissing");
 }
 
+static void test_refuses_what_only_a_machine_of_ones_own_can_give(void **state)
+{
+    (void)state;
+    struct pipeline_files files = {.name = "app"};
+    struct pipeline_edge edge = {.name = "edge", .files = &files, .files_count = 1};
+    struct pipeline pipeline = with_edges(&edge, 1);
+    const char *reason = NULL;
+
+    assert_int_equal(check(&pipeline, NULL, NULL, &reason), ERR_INVALID);
+    assert_string_equal(reason, "ClusterRefused");
+    edge.mode = PIPELINE_DAEMONSET;
+    assert_ok(check(&pipeline, (const char *[]){"pay", NULL}, NULL, &reason));
+}
+
 static void test_keeps_the_services_of_two_edges_apart(void **state)
 {
     (void)state;
@@ -101,6 +115,7 @@ int main(void)
         cmocka_unit_test(test_takes_a_host_port_for_node_access),
         cmocka_unit_test(test_connects_only_where_it_may),
         cmocka_unit_test(test_refuses_a_pipeline_without_kafka),
+        cmocka_unit_test(test_refuses_what_only_a_machine_of_ones_own_can_give),
         cmocka_unit_test(test_keeps_the_services_of_two_edges_apart),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
