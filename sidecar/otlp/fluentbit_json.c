@@ -14,8 +14,9 @@
 #include <string.h>
 
 #define SECOND_NS 1000000000u
-#define NOT_UTF8  0xee00 /* and a byte: characters for private use */
+#define NOT_UTF8  0xe000 /* and a byte: characters for private use */
 #define NAMES_MAX 100000 /* comparisons of names of attributes with names in the body */
+#define NEAR      64     /* members: so far on a second one with the same name is looked for */
 
 enum { /* field numbers */
        RESOURCE_LOGS = 1,
@@ -92,6 +93,23 @@ static bool next_pair(struct pairs *pairs, struct pair *ret_pair)
     return false;
 }
 
+/* The same without those that come again soon: the last one counts, as in Fluent Bit, and there are
+ * readers that refuse what has two. */
+static bool next_member(struct pairs *pairs, struct pair *ret_pair)
+{
+    while (next_pair(pairs, ret_pair)) {
+        struct pairs rest = *pairs;
+        struct pair later;
+        bool again = false;
+
+        for (unsigned i = 0; i < NEAR && !again && next_pair(&rest, &later); i++)
+            again = bytes_equal(later.key, ret_pair->key);
+        if (!again)
+            return true;
+    }
+    return false;
+}
+
 /* ---- values */
 
 /* What has to be escaped; NULL for most. */
@@ -129,7 +147,7 @@ static enum err put_unusual(struct buf *out, uint8_t c)
     return buf_append(out, (struct bytes){text, (size_t)(utf8_put(text, NOT_UTF8 + c) - text)});
 }
 
-/* Bytes that are no UTF-8 become characters for private use, U+EE00 to U+EEFF, as they do in Fluent
+/* Bytes that are no UTF-8 become characters for private use, U+E000 to U+E0FF, as they do in Fluent
  * Bit: nothing is lost. */
 static enum err put_string(struct buf *out, struct bytes text)
 {
@@ -194,7 +212,7 @@ static enum err put_map(struct buf *out, struct pairs pairs, unsigned depth)
     bool first = true;
 
     enum err err = buf_append_byte(out, '{');
-    while (!err && next_pair(&pairs, &pair)) {
+    while (!err && next_member(&pairs, &pair)) {
         if (!first)
             err = buf_append_byte(out, ',');
         first = false;
@@ -276,7 +294,7 @@ static enum err put_body(struct document *document, struct bytes body)
 
     if (pairs.number == 0)
         return put_member(document, bytes_from("log"), body);
-    while (!err && next_pair(&pairs, &pair))
+    while (!err && next_member(&pairs, &pair))
         err = put_member(document, pair.key, pair.value);
     return err;
 }
@@ -294,8 +312,6 @@ static bool is_map(const struct document *document)
 /* Whether the body says it. */
 static bool in_body(const struct document *document, struct bytes name)
 {
-    if (is(name, "@timestamp"))
-        return true;
     return is_map(document) ? has(document->body, name) : is(name, "log");
 }
 
@@ -339,7 +355,7 @@ static enum err put_attributes(struct document *document)
     size_t attributes = count(document->attributes);
     if (attributes > 0 && count(document->body) > NAMES_MAX / attributes)
         return put_own(document, "attributes", &err) ? put_map(document->out, pairs, 0) : err;
-    while (!err && next_pair(&pairs, &pair)) {
+    while (!err && next_member(&pairs, &pair)) {
         struct bytes name = attribute_name(pair.key);
         if (!in_body(document, name))
             err = put_member(document, name, pair.value);
@@ -394,8 +410,10 @@ static enum group group_of(struct bytes key, struct bytes *ret_name)
         {"k8s.namespace.name", "namespace_name", OF_KUBERNETES},
         {"k8s.pod.uid", "pod_id", OF_KUBERNETES},
         {"k8s.node.name", "host", OF_KUBERNETES},
+        {"k8s.pod.ip", "pod_ip", OF_KUBERNETES},
         {"k8s.container.name", "container_name", OF_KUBERNETES},
         {"container.id", "docker_id", OF_KUBERNETES},
+        {"container.image.id", "container_hash", OF_KUBERNETES},
         {"container.image.name", "container_image", OF_KUBERNETES},
         {"k8s.pod.label.", NULL, OF_LABELS},
         {"k8s.pod.labels.", NULL, OF_LABELS},
@@ -438,7 +456,7 @@ static enum err put_group(struct document *document, enum group group)
     struct bytes name;
     enum err err = OK;
 
-    while (!err && next_pair(&pairs, &pair))
+    while (!err && next_member(&pairs, &pair))
         if (group_of(pair.key, &name) == group)
             err = put_member(document, name, pair.value);
     return err;
@@ -504,10 +522,8 @@ static enum err put_timestamp(struct document *document)
     double seconds = (double)(document->time_ns / SECOND_NS) +
                      (double)(document->time_ns % SECOND_NS) / SECOND_NS;
 
-    if (is_map(document) && has(document->body, bytes_from("@timestamp")))
-        return OK;
-    enum err err = put_name(document, bytes_from("@timestamp"));
-    if (err)
+    enum err err = OK;
+    if (!put_own(document, "@timestamp", &err))
         return err;
     return buf_printf(document->out, trunc(seconds) == seconds ? "%.1f" : "%.16g", seconds);
 }

@@ -1,21 +1,25 @@
 /* fluentbit_json: a log record as the JSON document that Fluent Bit's Kafka output would write for
  * it, for readers that were made for those.
  *
- *   {"@timestamp":1790164512.345678,"log":"...","stream":"stdout",
+ *   {"@timestamp":1790164512.345679,"log":"...","stream":"stdout",
+ *    "time":"2026-09-23T11:55:12.345678901Z",
  *    "kubernetes":{"pod_name":"...","namespace_name":"...","labels":{...}}}
  *
- *   @timestamp            seconds since 1970 as a number, unless the body is a map with that
- * member: the record's time, else the observed one, else when it was accepted the body a map's
- * members; anything else under "log", null too the attributes        under their names;
- * log.iostream is "stream" time                  of records with log.iostream: RFC 3339 with
- * nanoseconds severity_text, severity_number, event_name, trace_id, span_id    where set kubernetes
- * from k8s.* and container.* of the resource, as Fluent Bit's filter says resource what else the
- * resource says
+ *   the body         a map's members; anything else under "log", null too
+ *   the attributes   under their names; log.iostream is "stream"
+ *   @timestamp       seconds since 1970: the record's time, else the observed one, else when it
+ *                    was accepted
+ *   time             of records with log.iostream: RFC 3339 with nanoseconds
+ *   severity_text, severity_number, event_name, trace_id, span_id   where set
+ *   kubernetes       from k8s.* and container.* of the resource, as Fluent Bit's filter says
+ *   resource         what else the resource says
  *
- * Of two members with one name the first in this order counts. Bytes are text, those that are no
- * UTF-8 characters from U+EE00 on; whole numbers that were doubles end in ".0"; ids are
- * hexadecimal. Fluent Bit writes NaN and infinities as no JSON reader takes them; here they are
- * strings. It leaves out what is not in the body, of scopes too, and adds "_p":"F" to lines of CRI.
+ * Of two members with one name the first in this order counts, and of two of one list the last.
+ * Bytes are text, those that are no UTF-8 characters from U+E000 on; whole numbers that were
+ * doubles end in ".0"; ids are hexadecimal. Fluent Bit writes NaN and infinities as no JSON reader
+ * takes them; here they are strings. It leaves out what is not in the body, of scopes too, and adds
+ * "_p":"F" to lines of CRI.
+ *
  * Where names of attributes and of a body are so many that comparing them took too long, the
  * attributes are an object "attributes". Pure; any thread.
  */

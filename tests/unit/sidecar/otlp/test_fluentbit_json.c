@@ -85,11 +85,11 @@ static void test_puts_the_members_of_a_map_at_the_top(void **state)
         "{\"@timestamp\":0.002,\"level\":\"info\",\"n\":[-7,0.1,5.0,true,null],"
         "\"severity_number\":9,\"severity_text\":\"INFO\","
         "\"trace_id\":\"5b8efff798038103d269b633813fc60c\"}\n"
-        "{\"@timestamp\":1790164513.5,\"log\":\"\\u0001\\u0002x\xee\xba\x80\"}\n"
+        "{\"@timestamp\":1790164513.5,\"log\":\"\\u0001\\u0002x\xee\x82\x80\"}\n"
         "{\"@timestamp\":1790164512.5,\"log\":null}\n");
 }
 
-static void test_leaves_the_time_to_a_body_that_tells_its_own(void **state)
+static void test_leaves_the_time_to_a_record_that_tells_its_own(void **state)
 {
     (void)state;
     assert_becomes(
@@ -98,9 +98,27 @@ static void test_leaves_the_time_to_a_body_that_tells_its_own(void **state)
         "{\"key\":\"@timestamp\",\"value\":{\"stringValue\":\"2026-09-23T11:15:12Z\"}},"
         "{\"key\":\"time\",\"value\":{\"stringValue\":\"11:15\"}}]}},"
         "\"attributes\":["
-        "{\"key\":\"@timestamp\",\"value\":{\"stringValue\":\"not mine\"}},"
-        "{\"key\":\"log.iostream\",\"value\":{\"stringValue\":\"stdout\"}}]}]}]}]}",
-        "{\"@timestamp\":\"2026-09-23T11:15:12Z\",\"time\":\"11:15\",\"stream\":\"stdout\"}\n");
+        "{\"key\":\"@timestamp\",\"value\":{\"stringValue\":\"another\"}},"
+        "{\"key\":\"log.iostream\",\"value\":{\"stringValue\":\"stdout\"}}]},"
+        "{\"timeUnixNano\":\"1\",\"body\":{\"stringValue\":\"b\"},"
+        "\"attributes\":[{\"key\":\"@timestamp\",\"value\":{\"stringValue\":\"2026\"}}]}]}]}]}",
+        "{\"@timestamp\":\"2026-09-23T11:15:12Z\",\"time\":\"11:15\",\"stream\":\"stdout\"}\n"
+        "{\"log\":\"b\",\"@timestamp\":\"2026\"}\n");
+}
+
+static void test_lets_the_last_of_two_members_of_one_list_count(void **state)
+{
+    (void)state;
+    assert_becomes(
+        "{\"resourceLogs\":[{\"scopeLogs\":[{\"logRecords\":[{\"timeUnixNano\":\"5000000000\","
+        "\"body\":{\"kvlistValue\":{\"values\":["
+        "{\"key\":\"a\",\"value\":{\"stringValue\":\"first\"}},"
+        "{\"key\":\"b\",\"value\":{\"kvlistValue\":{\"values\":["
+        "{\"key\":\"a\",\"value\":{}},{\"key\":\"a\",\"value\":{\"intValue\":1}}]}}},"
+        "{\"key\":\"a\",\"value\":{\"stringValue\":\"second\"}}]}},"
+        "\"attributes\":[{\"key\":\"c\",\"value\":{\"intValue\":1}},"
+        "{\"key\":\"c\",\"value\":{\"intValue\":2}}]}]}]}]}",
+        "{\"@timestamp\":5.0,\"b\":{\"a\":1},\"a\":\"second\",\"c\":2}\n");
 }
 
 /* A map with `members` members, and as many attributes of which the last has a name of the map's.
@@ -193,7 +211,8 @@ int main(void)
         cmocka_unit_test(test_writes_a_containers_line_as_fluent_bit_with_its_kubernetes_filter),
         cmocka_unit_test(test_puts_the_members_of_a_map_at_the_top),
         cmocka_unit_test(test_lets_the_first_of_two_members_with_one_name_count),
-        cmocka_unit_test(test_leaves_the_time_to_a_body_that_tells_its_own),
+        cmocka_unit_test(test_leaves_the_time_to_a_record_that_tells_its_own),
+        cmocka_unit_test(test_lets_the_last_of_two_members_of_one_list_count),
         cmocka_unit_test(test_does_not_compare_names_for_minutes),
         cmocka_unit_test(test_makes_valid_json_of_each_record_of_any_request),
         cmocka_unit_test(test_says_so_whichever_allocation_fails),
