@@ -3,7 +3,6 @@
 #include "sidecar/process/value.h"
 
 enum {
-    SPAN_TRACE_ID = 1,
     SPAN_NAME = 5,
     SPAN_KIND = 6,
     SPAN_START = 7,
@@ -13,7 +12,6 @@ enum {
     LOG_SEVERITY = 2,
     LOG_SEVERITY_TEXT = 3,
     LOG_BODY = 5,
-    LOG_TRACE_ID = 9,
     METRIC_NAME = 1,
     SCOPE_NAME = 1,
     SCOPE_VERSION = 2,
@@ -124,17 +122,6 @@ static struct expr_value body_of(struct bytes record, const struct expr_path *pa
     if (!last_field(record, LOG_BODY, WIRE_LEN, &body))
         return absent;
     return go_into(body.payload, path, 0);
-}
-
-struct bytes item_trace_id(const struct item *item)
-{
-    struct wire_field field;
-    uint32_t number = item->message == OTLP_SPAN ? SPAN_TRACE_ID : LOG_TRACE_ID;
-
-    if ((item->message == OTLP_SPAN || item->message == OTLP_LOG_RECORD) &&
-        last_field(item->bytes, number, WIRE_LEN, &field))
-        return field.payload;
-    return (struct bytes){0};
 }
 
 struct expr_value item_lookup(void *context, const struct expr_path *path)

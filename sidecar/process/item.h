@@ -17,7 +17,4 @@ struct item {
 /* An expr_lookup_fn; `context` is a struct item. */
 struct expr_value item_lookup(void *context, const struct expr_path *path);
 
-/* The bytes of the trace id; empty where there is none. */
-struct bytes item_trace_id(const struct item *item);
-
 #endif

@@ -312,17 +312,22 @@ static enum err on_enter(void *context, enum rewrite_level level, struct bytes *
 
 /* ---- items */
 
-static bool drops(struct process *process, struct step *step, struct item *item)
+/* `by_chance`: kept, but not for `keep`. */
+static bool drops(struct process *process, struct step *step, struct item *item,
+                  bool *ret_by_chance)
 {
+    *ret_by_chance = false;
     if (step->kind == STEP_FILTER)
         return condition_holds(&step->condition, process->signal, item);
-    return step->kind == STEP_SAMPLE && !condition_holds(&step->condition, process->signal, item) &&
-           !sample_keeps(step->threshold, item);
+    if (step->kind != STEP_SAMPLE || condition_holds(&step->condition, process->signal, item))
+        return false;
+    *ret_by_chance = sample_keeps(step->threshold, item);
+    return !*ret_by_chance;
 }
 
 /* What a step makes of an item; in `out` if it changes it. */
 static enum err change_item(struct process *process, size_t index, struct item *item,
-                            struct buf *out, bool *ret_changed)
+                            bool by_chance, struct buf *out, bool *ret_changed)
 {
     struct step *step = &process->steps[index];
     struct attributes *attributes = &process->attributes;
@@ -331,6 +336,8 @@ static enum err change_item(struct process *process, size_t index, struct item *
     buf_clear(out);
     if (step->kind == STEP_REDACT)
         return redact_message(step->redact, item->message, item->bytes, out, ret_changed);
+    if (by_chance)
+        return sample_note(step->threshold, item, out, ret_changed);
     if (step->kind == STEP_PARSE) {
         enum err err = parse_item(step->parse, item, attributes, out, ret_changed);
         process->tallies[index] += !*ret_changed;
@@ -355,17 +362,17 @@ static enum err on_item(void *context, enum otlp_message_id message, struct byte
     unsigned turn = 0;
 
     for (size_t i = 0; i < process->count; i++) {
-        bool changed = false;
+        bool changed = false, by_chance = false;
         if (!concerns(process, i))
             continue;
         item.resource = process->resource.before[i];
         item.scope = process->scope.before[i];
-        if (drops(process, &process->steps[i], &item)) {
+        if (drops(process, &process->steps[i], &item, &by_chance)) {
             process->tallies[i]++;
             *ret_keep = false;
             return OK;
         }
-        enum err err = change_item(process, i, &item, &process->turns[turn], &changed);
+        enum err err = change_item(process, i, &item, by_chance, &process->turns[turn], &changed);
         if (err)
             return err;
         if (changed) {

@@ -13,10 +13,9 @@
  *   filter      drops items of which an expression is true     (expr.h)
  *   sample      keeps a part of the spans and log records, and all of which `keep` is true
  *
- * Sampling decides by the lowest 56 bits of the trace id, as OpenTelemetry's consistent
- * probability sampling does: they are kept from a threshold on, the same in every pod and for
- * every signal. What has no trace id is decided by a hash of its bytes, so that a repeat is decided
- * alike. Data points are never sampled.
+ * Sampling decides by the trace's randomness, the same in every pod and for every signal, and notes
+ * its threshold in the spans that it keeps (sample.h). What has no trace id is decided by a hash of
+ * its bytes, so that a repeat is decided alike. Data points are never sampled.
  *
  * Total: every request that otlp_walk() accepts comes out as one that it accepts, and the only
  * errors are those of memory and size. Time is linear in the request for each processor.
