@@ -1,7 +1,10 @@
 #include "common/file.h"
 
+#include "common/crc32c.h"
+
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static void close_fd(const int *fd)
@@ -38,4 +41,16 @@ enum err file_read(const char *path, size_t size_max, struct buf *into, struct e
             return error_set(error, ERR_FULL, "'%s' is longer than %zu bytes", path, size_max);
         }
     }
+}
+
+/* What changes with the file: Kubernetes swaps a link, others write in place or rename. */
+uint32_t file_stamp(uint32_t stamp, const char *path)
+{
+    struct stat status;
+
+    if (path == NULL || stat(path, &status) != 0)
+        return crc32c(stamp, bytes_from("-"));
+    const int64_t facts[] = {(int64_t)status.st_ino, (int64_t)status.st_size,
+                             (int64_t)status.st_mtim.tv_sec, (int64_t)status.st_mtim.tv_nsec};
+    return crc32c(stamp, (struct bytes){(const uint8_t *)facts, sizeof facts});
 }

@@ -10,4 +10,8 @@
 NODISCARD enum err file_read(const char *path, size_t size_max, struct buf *into,
                              struct error *error);
 
+/* A number for how the file looks, and those before it, whose number is `stamp` (0: none): another
+ * one once the file is another or has been written to. NULL and what is not there have one too. */
+uint32_t file_stamp(uint32_t stamp, const char *path);
+
 #endif

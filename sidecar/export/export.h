@@ -7,6 +7,10 @@
  * may be under way at once; done() is called exactly once for each, on the loop's thread, never
  * from within export_send().
  *
+ * An exporter follows its files: certificates, headers, tokens and passwords that have changed are
+ * taken over by the next attempt, at most a second later, without a request being cut off.
+ * surgetank_gateway_credential_reloads_total counts; what can't be used leaves the old ones.
+ *
  * Thread: the loop's.
  */
 #ifndef SIDECAR_EXPORT_EXPORT_H
@@ -48,7 +52,8 @@ NODISCARD enum err export_open(const struct export_options *options, struct expo
 /* What is under way ends with VERDICT_AGAIN, from within this call. */
 void export_close(struct export **export);
 
-/* Starts an attempt. An error means that it was not started, and done() is not called. */
+/* Starts an attempt. An error means that it was not started, and done() is not called. Not from
+ * within done(). */
 NODISCARD enum err export_send(struct export *export, const struct export_batch *batch,
                                struct error *error);
 

@@ -22,6 +22,7 @@ struct exporter {
     size_t header_count;                                /* without that */
     struct http_tls tls;
     unsigned timeout_ms;
+    unsigned under_way;
     bool closing;
 };
 
@@ -36,6 +37,7 @@ struct attempt {
 
 static void free_attempt(struct attempt *attempt)
 {
+    attempt->exporter->under_way--;
     buf_fini(&attempt->body);
     free(attempt);
 }
@@ -117,6 +119,7 @@ static enum err send(void *self, const struct export_batch *batch, struct error 
     if (attempt == NULL)
         return error_set(error, ERR_NOMEM, "send a batch");
 
+    exporter->under_way++;
     attempt->exporter = exporter;
     attempt->batch = *batch;
     encodings_begin(&exporter->encodings, &attempt->trial, clock_mono_ms());
@@ -132,7 +135,8 @@ static void close_exporter(void *self)
 
     exporter->closing = true;
     http_client_destroy(&exporter->client); /* posts what was under way */
-    net_loop_run_once(exporter->loop, 0);
+    while (exporter->under_way > 0)
+        net_loop_run_once(exporter->loop, 0);
     encodings_fini(&exporter->encodings);
     arena_fini(&exporter->arena);
     free(exporter);

@@ -8,6 +8,7 @@
 #include "common/json.h"
 #include "common/log.h"
 #include "common/os.h"
+#include "sidecar/kafka/kafka_access.h"
 #include "sidecar/kafka/producer.h"
 #include "sidecar/otlp/otlp_json.h"
 
@@ -15,7 +16,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { TEXT_MAX = 24, COPIED_MAX = PRODUCER_HEADERS_MAX - 6, QUEUE_BYTES = 16 << 20 };
+enum {
+    TEXT_MAX = 24,
+    COPIED_MAX = PRODUCER_HEADERS_MAX - 6,
+    QUEUE_BYTES = 16 << 20,
+    FILES_MS = 5000, /* between two looks at the files of credentials */
+    FLUSH_MS = 1000,
+};
 
 static const struct backoff retry_backoff = {
     .initial_ms = 500, .max_ms = 30000, .multiplier_percent = 200, .jitter_percent = 30};
@@ -40,6 +47,8 @@ struct letter {
 struct dead_letters {
     struct dead_letters_options options;
     struct producer *producer; /* NULL until the first letter */
+    uint32_t files_stamp;      /* when it was made */
+    uint64_t files_at_ms;
     struct letter *waiting;
     size_t count;
     uint64_t acknowledged;
@@ -112,7 +121,34 @@ static enum err need_producer(struct dead_letters *letters, struct error *error)
                                              .context = letters};
     if (letters->producer != NULL)
         return OK;
-    return producer_open(&options, &letters->producer, error);
+    uint32_t stamp = kafka_access_stamp(letters->options.access); /* before they are read */
+    enum err err = producer_open(&options, &letters->producer, error);
+    if (!err)
+        letters->files_stamp = stamp;
+    return err;
+}
+
+/* Certificates and passwords are read when a client is made: when they change, another one is. What
+ * the old one has not got through joins the list. */
+static void follow_files(struct dead_letters *letters, uint64_t now_ms)
+{
+    struct producer *old = letters->producer;
+    struct error error = {0};
+
+    if (old == NULL || now_ms < letters->files_at_ms)
+        return;
+    letters->files_at_ms = now_ms + FILES_MS;
+    if (kafka_access_stamp(letters->options.access) == letters->files_stamp)
+        return;
+    letters->producer = NULL;
+    if (need_producer(letters, &error)) {
+        letters->producer = old;
+        LOG_ERROR("Kept the Kafka client of the dead letters: its new credentials can't be used",
+                  LOG_STR("error", error.text));
+        return;
+    }
+    LOG_INFO("Opened a Kafka client with new credentials for the dead letters");
+    producer_close(&old, FLUSH_MS);
 }
 
 static size_t make_headers(const struct letter *letter,
@@ -234,7 +270,7 @@ void dead_letters_close(struct dead_letters **letters)
     if (gone == NULL)
         return;
 
-    producer_close(&gone->producer, 1000); /* what is reported now joins the list */
+    producer_close(&gone->producer, FLUSH_MS); /* what is reported now joins the list */
     while (gone->waiting != NULL) {
         struct letter *letter = gone->waiting;
         gone->waiting = letter->next;
@@ -290,6 +326,7 @@ void dead_letters_put(struct dead_letters *letters, const struct dead_letter *le
 
 void dead_letters_poll(struct dead_letters *letters, uint64_t now_ms)
 {
+    follow_files(letters, now_ms);
     if (letters->producer != NULL) {
         producer_poll(letters->producer, 0);
         if (producer_is_dead(letters->producer))

@@ -1,8 +1,6 @@
 #include "sidecar/kafka/kafka_access.h"
 
-#include "common/crc32c.h"
-
-#include <sys/stat.h>
+#include "common/file.h"
 
 static enum err no_memory(struct error *error)
 {
@@ -98,18 +96,6 @@ enum err kafka_access_make(const struct pipeline *pipeline, const char *secrets_
     return err;
 }
 
-/* What changes with the file: Kubernetes swaps a link, others write in place or rename. */
-static uint32_t stamp_file(uint32_t stamp, const char *path)
-{
-    struct stat status;
-
-    if (path == NULL || stat(path, &status) != 0)
-        return crc32c(stamp, bytes_from("-"));
-    const int64_t facts[] = {(int64_t)status.st_ino, (int64_t)status.st_size,
-                             (int64_t)status.st_mtim.tv_sec, (int64_t)status.st_mtim.tv_nsec};
-    return crc32c(stamp, (struct bytes){(const uint8_t *)facts, sizeof facts});
-}
-
 uint32_t kafka_access_stamp(const struct kafka_access *access)
 {
     const char *const files[] = {access->ca_file, access->certificate_file, access->key_file,
@@ -117,6 +103,6 @@ uint32_t kafka_access_stamp(const struct kafka_access *access)
     uint32_t stamp = 0;
 
     for (size_t i = 0; i < sizeof files / sizeof files[0]; i++)
-        stamp = stamp_file(stamp, files[i]);
+        stamp = file_stamp(stamp, files[i]);
     return stamp;
 }
