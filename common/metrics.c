@@ -20,6 +20,7 @@ struct metric {
     struct metric *next;
     const struct metric_desc *desc;
     char *labels[METRIC_LABELS_MAX];
+    _Atomic bool is_set;  /* since the last sweep */
     _Atomic double value; /* a histogram's sum */
     _Atomic uint64_t count;
     _Atomic uint64_t buckets[METRIC_BUCKETS_MAX];
@@ -111,25 +112,22 @@ struct metric *metrics_series4(const struct metric_desc *desc, const char *a, co
     return metric;
 }
 
-void metrics_forget4(const struct metric_desc *desc, const char *a, const char *b, const char *c,
-                     const char *d)
+void metrics_sweep(const struct metric_desc *desc)
 {
-    const char *const values[METRIC_LABELS_MAX] = {a, b, c, d};
-
     pthread_mutex_lock(&lock);
     struct family *family = family_of(desc);
-    for (struct metric **at = &family->first; *at != NULL; at = &(*at)->next) {
-        if (!has_labels(*at, values))
+    family->end = &family->first;
+    while (*family->end != NULL) {
+        struct metric *metric = *family->end;
+        if (atomic_exchange_explicit(&metric->is_set, false, memory_order_relaxed)) {
+            family->end = &metric->next;
             continue;
-        struct metric *gone = *at;
-        *at = gone->next;
-        if (family->end == &gone->next)
-            family->end = at;
+        }
+        *family->end = metric->next;
         family->len--;
         for (size_t i = 0; i < METRIC_LABELS_MAX; i++)
-            free(gone->labels[i]);
-        free(gone);
-        break;
+            free(metric->labels[i]);
+        free(metric);
     }
     pthread_mutex_unlock(&lock);
 }
@@ -145,6 +143,7 @@ void metric_add(struct metric *metric, double value)
 void metric_set(struct metric *metric, double value)
 {
     atomic_store_explicit(&metric->value, value, memory_order_relaxed);
+    atomic_store_explicit(&metric->is_set, true, memory_order_relaxed);
 }
 
 void metric_observe(struct metric *metric, double value)

@@ -2,8 +2,8 @@
  *
  * A family is declared once, where its module starts; a series is a family with label values and is
  * looked up once and kept: metric_add() on it is one atomic addition. Families and series live
- * until the process ends, except for series that metrics_forget() removes (a partition that was
- * revoked).
+ * until the process ends, except for series that metrics_sweep() drops (of a pipeline that was
+ * deleted).
  *
  *   static const struct metric_desc refused_desc = {
  *       .name = "surgetank_edge_refused_requests_total", .kind = METRIC_COUNTER,
@@ -50,9 +50,10 @@ void metric_set(struct metric *metric, double value);     /* gauges, and counter
 void metric_observe(struct metric *metric, double value); /* histograms */
 double metric_value(const struct metric *metric);         /* a histogram's number of observations */
 
-/* Drops the series with these label values; pointers to it are dead. */
-void metrics_forget4(const struct metric_desc *desc, const char *a, const char *b, const char *c,
-                     const char *d);
+/* Drops the series of the family that were not metric_set() since the last sweep: what they are
+ * about is gone, or not known any more. A family that is swept belongs to one thread, which keeps
+ * none of its series. */
+void metrics_sweep(const struct metric_desc *desc);
 
 /* Runs before each exposition, to set gauges that are cheaper to read than to keep. */
 typedef void metrics_refresh_fn(void *context);

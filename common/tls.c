@@ -497,8 +497,3 @@ enum err tls_write(struct tls_stream *stream, struct bytes data, size_t *ret_wri
         return meaning(stream, result, "TLS write", error);
     return OK;
 }
-
-bool tls_has_pending(const struct tls_stream *stream)
-{
-    return SSL_has_pending(stream->ssl) == 1;
-}

@@ -82,7 +82,4 @@ NODISCARD enum err tls_read(struct tls_stream *stream, void *into, size_t cap, s
 NODISCARD enum err tls_write(struct tls_stream *stream, struct bytes data, size_t *ret_written,
                              struct error *error);
 
-/* Bytes have been taken from the socket that tls_read() has not given out yet. */
-bool tls_has_pending(const struct tls_stream *stream);
-
 #endif

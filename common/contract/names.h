@@ -59,8 +59,6 @@
 /* A gateway's ports; an edge's are in its spec, with these defaults. */
 #define NAMES_HEALTH_PORT  13133
 #define NAMES_METRICS_PORT 8888
-#define NAMES_GRPC_PORT    4317
-#define NAMES_HTTP_PORT    4318
 
 #define NAMES_PATH_HEALTH  "/health"
 #define NAMES_PATH_READY   "/ready"

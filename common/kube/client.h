@@ -25,9 +25,10 @@
 #include "common/kube/auth.h"
 #include "common/kube/resource.h"
 
+#define KUBE_PAGE_SIZE "500" /* objects of a list, as its query says it */
+
 enum {
     KUBE_CALL_TIMEOUT_MS = 30000,
-    KUBE_PAGE_SIZE = 500,
     KUBE_OBJECT_BYTES_MAX = 16 << 20, /* one object as JSON; etcd holds 1.5 MiB */
     KUBE_PAGE_BYTES_MAX = 128 << 20,
 };

@@ -338,7 +338,7 @@ size_t kube_page_query(struct kube_query query[KUBE_PAGE_QUERY_MAX], const char 
 {
     size_t count = 0;
 
-    query[count++] = (struct kube_query){"limit", "500"}; /* KUBE_PAGE_SIZE */
+    query[count++] = (struct kube_query){"limit", KUBE_PAGE_SIZE};
     if (label_selector != NULL)
         query[count++] = (struct kube_query){"labelSelector", label_selector};
     if (field_selector != NULL)

@@ -294,14 +294,6 @@ void workers_add(struct workers *workers, const char *name)
     pthread_mutex_unlock(&workers->lock);
 }
 
-void workers_add_after(struct workers *workers, const char *name, uint64_t delay_ms)
-{
-    pthread_mutex_lock(&workers->lock);
-    workqueue_add_after(workers->queue, name, delay_ms, clock_mono_ms());
-    pthread_cond_broadcast(&workers->changed);
-    pthread_mutex_unlock(&workers->lock);
-}
-
 void workers_drop(struct workers *workers, const char *name)
 {
     pthread_mutex_lock(&workers->lock);

@@ -44,7 +44,6 @@ void workers_stop(struct workers *workers);
 void workers_destroy(struct workers **slot);
 
 void workers_add(struct workers *workers, const char *name);
-void workers_add_after(struct workers *workers, const char *name, uint64_t delay_ms);
 
 /* Sets the gauges, for metrics_on_refresh(); `context` is a struct workers. */
 void workers_refresh(void *context);

@@ -91,6 +91,16 @@ static void show_all(const struct look *look)
                             group));
 }
 
+/* What was not shown in this round is of pipelines that are gone, or not known any more. */
+static void forget_the_others(void)
+{
+    const struct metric_desc *const all[] = {&lag_desc,    &age_desc,      &drain_desc,
+                                             &wanted_desc, &replicas_desc, &partition_desc};
+
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
+        metrics_sweep(all[i]);
+}
+
 /* ---- observing */
 
 static void observe_lag(struct look *look)
@@ -302,6 +312,7 @@ static void tick(void *context)
         free(keys[i]);
     }
     free(keys);
+    forget_the_others();
 }
 
 /* ---- life */

@@ -23,7 +23,6 @@
 
 #define PRODUCER_HEADERS_MAX    24
 #define PRODUCER_BATCH_MAX      1000000 /* bytes of one record batch, before compression */
-#define PRODUCER_TOPICS_MAX     64
 #define PRODUCER_PARTITIONS_MAX 4096
 
 struct producer;

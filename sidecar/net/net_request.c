@@ -535,8 +535,3 @@ void *net_request_user(const struct net_request *request)
 {
     return request->user;
 }
-
-struct net_loop *net_request_loop(const struct net_request *request)
-{
-    return request->server->loop;
-}

@@ -149,6 +149,4 @@ void *net_request_user(const struct net_request *request);
  * belongs to the post. */
 void net_request_post(struct net_request *request, void (*run)(struct net_request *request));
 
-struct net_loop *net_request_loop(const struct net_request *request);
-
 #endif
