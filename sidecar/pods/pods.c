@@ -44,7 +44,7 @@ struct pods {
     struct map by_static_uid; /* the same entries; not owned */
     struct map by_address;
     char trouble[sizeof(((struct error *)NULL)->text)];
-    uint64_t trouble_ms; /* monotonic, when it was told last; UINT64_MAX: for good */
+    uint64_t trouble_ms; /* monotonic, when told last; 0: it is over, UINT64_MAX: for good */
 };
 
 /* ---- the table; all with the lock held */
@@ -161,6 +161,7 @@ static void on_replace(void *context, const struct kube_resource *resource,
 
     (void)resource;
     pthread_mutex_lock(&pods->lock);
+    pods->trouble_ms = 0;
     for (struct map_entry *e = map_next(&pods->by_uid, NULL); e != NULL;
          e = map_next(&pods->by_uid, e))
         if (!is_among(e->key, objects, count))
@@ -178,6 +179,7 @@ static void on_put(void *context, const struct kube_resource *resource, struct o
 
     (void)resource;
     pthread_mutex_lock(&pods->lock);
+    pods->trouble_ms = 0;
     sweep(pods);
     put_one(pods, object);
     show_count(pods);
