@@ -346,6 +346,10 @@ static const struct metric_desc oldest_desc = {
     .kind = METRIC_GAUGE,
     .help = "For how long the file that waits longest has had something unread.",
     .labels = {"source"}};
+static const struct metric_desc deaf_desc = {
+    .name = "surgetank_tail_deaf",
+    .kind = METRIC_GAUGE,
+    .help = "1 while the kernel allows no more watches, and files are looked for every second."};
 static const struct metric_desc paused_desc = {
     .name = "surgetank_tail_paused",
     .kind = METRIC_GAUGE,
@@ -372,6 +376,7 @@ void edge_tail_refresh(struct edge_tail *tail)
     if (tail == NULL)
         return;
     tail_state(tail->tail, &tail->state);
+    metric_set(metrics_series(&deaf_desc), tail->state.deaf);
     metric_set(metrics_series(&paused_desc), tail->state.paused);
     metric_set(metrics_series(&open_desc), (double)tail->state.files_open);
     for (size_t i = 0; i < tail->state.source_count; i++)
@@ -392,6 +397,7 @@ void edge_tail_put(struct edge_tail *tail, struct json *root)
         return;
     tail_state(tail->tail, &tail->state);
     struct json *into = json_set_object(root, "tail");
+    json_set_bool(into, "deaf", tail->state.deaf);
     json_set_bool(into, "paused", tail->state.paused);
     json_set_string(into, "trouble", tail->state.trouble);
     json_set_number(into, "filesOpen", (double)tail->state.files_open);

@@ -18,6 +18,7 @@
 enum {
     LISTING_SHARE = 10,         /* a tenth of the time at most */
     LIST_AGAIN_MS = 20,         /* events of one rotation come together */
+    DEAF_RESCAN_MS = 1000,      /* where not everything can be watched */
     LIST_WAIT_MAX_MS = 250,     /* a file may not be there for much longer */
     NAMES_BYTES_MAX = 64 << 10, /* more directories than that: scan everything */
     FOUND_MAX = TAIL_FILES_MAX * 2,
@@ -179,12 +180,23 @@ static void see(struct tail *tail, struct tail_input *input, const struct tail_f
     }
 }
 
+/* Nothing is heard where the kernel allows no watch: all is looked through as often as is cheap. */
+static uint64_t rescan_ms(const struct tail *tail, const struct tail_input *input, uint64_t took_ms)
+{
+    uint64_t often = LISTING_SHARE * took_ms;
+
+    if (often < DEAF_RESCAN_MS)
+        often = DEAF_RESCAN_MS;
+    bool deaf = tail->watch == NULL || tail->watch_full;
+    return deaf && often < input->source->rescan_ms ? often : input->source->rescan_ms;
+}
+
 static void scan_input(struct tail *tail, struct tail_input *input, const char *dir, bool is_new,
                        uint64_t now_ms)
 {
     struct finding finding = {.tail = tail};
     const struct tail_visitor visitor = {.dir = on_dir, .file = on_file, .context = &finding};
-    uint64_t wall_ns = clock_wall_ns();
+    uint64_t wall_ns = clock_wall_ns(), began_ms = clock_mono_ms();
     const struct tail_first first = {
         .scan = !input->scanned, .since_ns = input->first_ns, .wall_ms = wall_ns / 1000000};
 
@@ -208,7 +220,7 @@ static void scan_input(struct tail *tail, struct tail_input *input, const char *
         input->first_ns = wall_ns;
     input->scanned = true;
     input->scanned_ms = now_ms;
-    input->scan_ms = now_ms + input->source->rescan_ms;
+    input->scan_ms = now_ms + rescan_ms(tail, input, clock_mono_ms() - began_ms);
 }
 
 static void list_dirs(struct tail *tail, struct buf *noted, bool are_new, uint64_t now_ms)

@@ -199,6 +199,7 @@ static void show(struct tail *tail, uint64_t now_ms)
     struct tail_state *shown = &tail->shown;
     shown->paused = tail->trouble[0] != '\0';
     memcpy(shown->trouble, tail->trouble, sizeof shown->trouble);
+    shown->deaf = tail->watch == NULL || tail->watch_full;
     shown->files_open = tail->table.open;
     shown->loads = tail->load_count;
     shown->refused_loads = tail->refused_count;

@@ -98,6 +98,7 @@ struct tail_source_state {
 struct tail_state {
     bool paused;       /* the spool does not take it */
     char trouble[160]; /* why; "" */
+    bool deaf;         /* not all can be watched: looked through every second or so instead */
     uint64_t files_open, loads, refused_loads;
     size_t source_count;
     struct tail_source_state sources[TAIL_SOURCES_MAX];

@@ -5,10 +5,12 @@
 #include "tests/support/test.h"
 
 #include "common/clock.h"
+#include "sidecar/spool/spool.h"
 #include "tests/support/tailing.h"
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -119,6 +121,47 @@ static void test_a_pod_that_is_there_for_one_look_is_read_whole(void **state)
     assert_int_equal(tailing_state(&t).lost_bytes, 0);
 }
 
+/* As tailing_open(), without a descriptor left for watches. */
+static void open_deaf(void)
+{
+    enum { FILES = 128 };
+    char dir[80];
+    int taken[FILES], count = 0;
+    struct rlimit before;
+
+    snprintf(dir, sizeof dir, "%s/spool", t.dir);
+    const struct spool_config config = {.dir = dir, .size_bytes = t.spool_bytes};
+    assert_ok(spool_open(&config, &t.spool, NULL));
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    const struct rlimit few = {.rlim_cur = FILES, .rlim_max = before.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+    while (count < FILES && (taken[count] = dup(STDERR_FILENO)) >= 0)
+        count++;
+    assert_true(count > 1);
+    close(taken[--count]); /* for its eventfd */
+    const struct tail_options options = {
+        .sources = &t.source, .source_count = 1, .spool = t.spool, .open_max = 100};
+    assert_ok(tail_open(&options, &t.tail, NULL));
+    while (count > 0)
+        close(taken[--count]);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+}
+
+static void test_without_watches_everything_is_looked_through_often(void **state)
+{
+    struct tail_state told;
+
+    (void)state;
+    open_deaf();
+    tailing_run_ms(&t, 50);
+    make_dirs(1);
+    print(1, 0, 10);
+    tailing_run(&t, 10);
+    tailing_check(&t, 10);
+    tail_state(t.tail, &told);
+    assert_true(told.deaf);
+}
+
 /* ---- missed */
 
 static void test_a_pod_that_nobody_had_a_look_at_is_counted(void **state)
@@ -204,6 +247,7 @@ int main(void)
         TEST(test_a_pod_that_comes_later_is_heard_of),
         TEST(test_a_pod_that_comes_bit_by_bit_is_heard_of),
         TEST(test_a_pod_that_is_there_for_one_look_is_read_whole),
+        TEST(test_without_watches_everything_is_looked_through_often),
         TEST(test_a_pod_that_nobody_had_a_look_at_is_counted),
         TEST(test_a_file_that_nobody_had_a_look_at_is_counted),
         TEST(test_a_file_that_has_another_name_by_now_is_not_missed),
