@@ -98,6 +98,18 @@ static size_t put_number(uint64_t number, uint8_t digits[static TRACE_STATE_DIGI
 
 /* ---- reading */
 
+/* Whether sub-keys and their values have no other characters than they may. */
+static bool is_sound(struct bytes ot)
+{
+    for (size_t i = 0; i < ot.len; i++) {
+        uint8_t c = ot.data[i], letter = c | 0x20;
+        if (!(letter >= 'a' && letter <= 'z') && !(c >= '0' && c <= '9') &&
+            memchr("._-:;", c, 5) == NULL)
+            return false;
+    }
+    return true;
+}
+
 bool trace_state_read(struct bytes text, struct trace_state *ret_state)
 {
     struct trace_state state = {
@@ -108,7 +120,7 @@ bool trace_state_read(struct bytes text, struct trace_state *ret_state)
     for (struct bytes rest = text; next_member(&rest, &member);) {
         if (!is_ot(member, &value))
             continue;
-        if (found)
+        if (found || !is_sound(value))
             return false;
         found = true;
         state.ot = value;

@@ -33,7 +33,8 @@ struct trace_state {
     bool has_threshold;             /* also one that can't be read */
 };
 
-/* False: OpenTelemetry's member is there more than once, so nobody knows what it says. */
+/* False: OpenTelemetry's member is there more than once, or has characters that it can't have, so
+ * nobody knows what it says. */
 bool trace_state_read(struct bytes text, struct trace_state *ret_state);
 
 /* Appends the text with another threshold, which is below 2^56; TRACE_STATE_ABSENT: with none.

@@ -43,6 +43,8 @@ static void test_reads_what_is_there(void **state)
         assert_int_equal(read.has_threshold, cases[i].has_threshold);
     }
     assert_false(trace_state_read(bytes_from("ot=a:1,ot=b:2"), &read));
+    assert_false(trace_state_read(bytes_from("ot=rv:0123456789abcd ;a:1"), &read));
+    assert_false(trace_state_read(bytes_from("ot=a:\xff"), &read));
 }
 
 static void test_writes_the_threshold_and_keeps_the_rest(void **state)
