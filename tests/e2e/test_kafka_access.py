@@ -2,12 +2,13 @@
 nothing, and those that are put right are taken over without a restart. Needs no bed."""
 
 import contextlib
+import subprocess
 import threading
 
 import pytest
 
 from broker import Authority, TokenEndpoint, USERS, write_secret
-from dataplane import until
+from dataplane import ROOT, until
 from edge_alone import Edge
 
 LOGIN = {"usernameSecret": {"name": "login", "key": "user"}, "passwordSecret": {"name": "login", "key": "password"}}
@@ -130,6 +131,29 @@ def test_a_gateway_logs_in_with_tokens(broker):
     finally:
         one.close()
         endpoint.close()
+
+
+def test_the_operator_logs_in_with_tokens_and_says_what_is_wrong(broker):
+    program = "build/tests/e2e/operator_login"
+    subprocess.run(["make", "-s", program], cwd=ROOT, check=True)
+    endpoint = TokenEndpoint(client="operator")
+
+    def log_in(secret, url=endpoint.url):
+        command = [ROOT / program, broker.address("OAUTH"), url, endpoint.client, secret]
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        return ended.returncode, ended.stdout.strip()
+
+    try:
+        status, said = log_in("wrong")
+        assert status == 1 and "token" in said and "invalid_client" in said, said
+        assert endpoint.granted == 0
+        status, said = log_in(endpoint.secret)
+        assert (status, len(said)) == (0, 22), said  # a cluster's id
+        assert endpoint.granted > 0
+    finally:
+        endpoint.close()
+    status, said = log_in(endpoint.secret)
+    assert status == 1 and "token" in said, said
 
 
 def test_credentials_that_change_under_load_lose_nothing(edge):
