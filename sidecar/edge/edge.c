@@ -73,12 +73,19 @@ static enum err no_memory(struct error *error)
 
 /* ---- who may hold how much
  *
- * Of memoryLimit: bodies that are being received 5/32, what waits for the disk 3/32, what is on its
- * way to Kafka 2/32, which is held twice, as a frame and as messages. All full at once, with what
- * the process itself needs, stays below half of 128Mi. The rest is for connections, large requests
- * and the copies that are made for a moment. */
+ * Of memoryLimit: bodies that are being received or wait for the spool 4/32, what waits for the
+ * disk 3/32 (and half of that when requests come in turn), what is on its way to Kafka 2/32, which
+ * is held twice, as a frame and as messages, connections and the beginnings of bodies that wait
+ * 4/32. All full at once, with what the process itself needs, stays below half of 128Mi, for
+ * requests up to 1 MiB. Larger ones make the workers need more for a moment, which is what the rest
+ * is for. */
 
 static size_t bodies_max(const struct pipeline_edge *wanted)
+{
+    return (size_t)wanted->memory_limit_bytes / 8;
+}
+
+static size_t scratch_max(const struct pipeline_edge *wanted)
 {
     const struct pipeline_otlp_receiver *otlp = &wanted->otlp;
     int64_t largest = otlp->grpc_max_request_bytes > otlp->http_max_request_bytes
@@ -86,7 +93,7 @@ static size_t bodies_max(const struct pipeline_edge *wanted)
                           : otlp->http_max_request_bytes;
     int64_t max = wanted->memory_limit_bytes * 5 / 32;
 
-    if (max < largest * 5 / 4) /* compressed and decompressed, both are held for a moment */
+    if (max < largest * 5 / 4)
         max = largest * 5 / 4;
     return (size_t)max;
 }
@@ -397,6 +404,7 @@ enum err edge_start(const struct edge_options *options, struct edge **ret_edge, 
         return no_memory(error);
     edge->options = *options;
     edge->budget.max = bodies_max(options->edge);
+    edge->budget.scratch_max = scratch_max(options->edge);
     edge->budget.overhead_max = (size_t)options->edge->memory_limit_bytes / 8;
 
     enum err err = open_spool(edge, error);

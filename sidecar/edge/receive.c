@@ -8,6 +8,7 @@
 #include "common/clock.h"
 #include "sidecar/edge/receive_answer.h"
 #include "sidecar/edge/receive_metrics.h"
+#include "sidecar/edge/receive_queue.h"
 #include "sidecar/edge/receive_tokens.h"
 #include "sidecar/edge/refine.h"
 #include "sidecar/net/grpc_server.h"
@@ -36,6 +37,7 @@ struct receive {
     struct port grpc, http;
     struct buf made;      /* protobuf made of the JSON at hand, or of what is sound in it */
     struct pending *idle; /* for reuse */
+    struct receive_queue queue;
     struct receive_metrics metrics;
     _Atomic size_t in_spool;
     void (*drained)(void *context);
@@ -107,6 +109,15 @@ static void finish(struct net_request *request)
     give_pending(pending);
 }
 
+static void finish_and_look(struct net_request *request)
+{
+    struct pending *pending = net_request_user(request);
+    struct receive *receive = pending->receive;
+
+    finish(request);
+    receive_queue_look(&receive->queue);
+}
+
 /* The committer's thread. */
 static void spooled(struct spool_waiter *waiter, enum err err, const struct error *error)
 {
@@ -117,7 +128,7 @@ static void spooled(struct spool_waiter *waiter, enum err err, const struct erro
         fail(pending, refusal_of_spool(err), err, error);
     else if (receive->options.stored != NULL)
         receive->options.stored(receive->options.context);
-    net_request_post(pending->request, finish);
+    net_request_post(pending->request, finish_and_look);
     atomic_fetch_sub(&receive->in_spool, 1); /* the last touch: see receive_close() */
 }
 
@@ -413,12 +424,21 @@ static void serve_http(struct port *port, struct net_request *request)
 
 /* ---- the servers */
 
-static void on_request(void *ctx, struct net_request *request)
+static void serve(void *ctx, struct net_request *request)
 {
     if (grpc_request_is_call(request))
         serve_grpc(ctx, request);
     else
         serve_http(ctx, request);
+}
+
+static void on_request(void *ctx, struct net_request *request)
+{
+    struct port *port = ctx;
+
+    if (net_request_refusal(request) != NET_REFUSED_NOT ||
+        !receive_queue_take(&port->receive->queue, port, request))
+        serve(port, request);
 }
 
 static bool on_headers(void *ctx, struct net_request *request)
@@ -458,6 +478,7 @@ static enum err open_port(struct receive *receive, struct port *port, uint16_t n
     options.on_headers = on_headers;
     options.on_drained = on_drained;
     options.body_max = body_max;
+    options.memory_wait_ms = receive->options.wait_ms;
     return net_server_open(receive->loop, &options, &port->server, error);
 }
 
@@ -469,6 +490,9 @@ enum err receive_open(struct net_loop *loop, const struct receive_options *optio
         return error_set(error, ERR_NOMEM, "open OTLP receiver");
     receive->options = *options;
     receive->loop = loop;
+    if (receive->options.wait_ms == 0)
+        receive->options.wait_ms = RECEIVE_WAIT_MS;
+    receive_queue_init(&receive->queue, loop, options->spool, receive->options.wait_ms, serve);
 
     enum err err = open_port(receive, &receive->grpc, options->grpc_port,
                              options->limits.grpc_body_max, error);
@@ -522,7 +546,7 @@ void receive_stats(const struct receive *receive, struct receive_stats *ret_stat
 
 size_t receive_in_spool(const struct receive *receive)
 {
-    return atomic_load(&receive->in_spool);
+    return receive_queue_count(&receive->queue) + atomic_load(&receive->in_spool);
 }
 
 void receive_close(struct receive **receive)
@@ -533,6 +557,7 @@ void receive_close(struct receive **receive)
 
     net_server_close(&gone->grpc.server);
     net_server_close(&gone->http.server);
+    receive_queue_fini(&gone->queue);
     buf_fini(&gone->made);
     while (gone->idle != NULL) {
         struct pending *pending = gone->idle;

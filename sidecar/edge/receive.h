@@ -40,6 +40,10 @@ struct tls_context;
 #define RECEIVE_RETRY_MS    1000
 #define RECEIVE_RETRY_AFTER "1"
 
+/* What requests wait at most, for memory and then for the spool, before they are refused: exporters
+ * give an export 10 s. */
+#define RECEIVE_WAIT_MS 4000
+
 /* What may change while requests come in. Pointers are loans until the next receive_change(), but
  * the origins for the receiver's life. */
 struct receive_limits {
@@ -59,6 +63,7 @@ struct receive_options {
     struct net_budget *budget;
     struct tls_context *tls; /* NULL: plaintext */
     enum spool_ack ack;
+    uint32_t wait_ms; /* 0: RECEIVE_WAIT_MS */
 
     const char *address; /* NULL: all */
     uint16_t grpc_port, http_port;
@@ -91,7 +96,7 @@ uint16_t receive_http_port(const struct receive *receive);
 void receive_drain(struct receive *receive, uint64_t deadline_ms, void (*drained)(void *context),
                    void *context);
 
-/* Requests that the spool has and has not answered. Any thread. */
+/* Requests that wait for the spool, and that it has and has not answered. Any thread. */
 size_t receive_in_spool(const struct receive *receive);
 
 struct receive_stats {

@@ -46,6 +46,15 @@ static const struct metric_desc lost_desc = {
     .kind = METRIC_COUNTER,
     .help = "Answers to clients that had gone away; they will send the same again.",
     .labels = {"port"}};
+static const struct metric_desc waited_desc = {
+    .name = "surgetank_edge_waited_requests_total",
+    .kind = METRIC_COUNTER,
+    .help = "OTLP requests whose body was not read before there was memory for it.",
+    .labels = {"port"}};
+static const struct metric_desc waiting_desc = {.name = "surgetank_edge_waiting_requests",
+                                                .kind = METRIC_GAUGE,
+                                                .help = "OTLP requests that wait for memory.",
+                                                .labels = {"port"}};
 static const struct metric_desc turned_away_desc = {
     .name = "surgetank_edge_turned_away_total",
     .kind = METRIC_COUNTER,
@@ -84,6 +93,8 @@ void receive_metrics_show(const char *port, const struct net_server_stats *stats
     metric_set(metrics_series(&accepted_desc, port), (double)stats->connections_accepted);
     metric_set(metrics_series(&received_desc, port), (double)stats->bytes_received);
     metric_set(metrics_series(&lost_desc, port), (double)stats->responses_lost);
+    metric_set(metrics_series(&waited_desc, port), (double)stats->waited);
+    metric_set(metrics_series(&waiting_desc, port), (double)stats->waiting);
     for (int i = 0; i < NET_REFUSAL_COUNT; i++)
         if (net_refusal_is_own((enum net_refusal)i))
             metric_set(

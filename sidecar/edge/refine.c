@@ -63,10 +63,10 @@ static enum err take(struct refine *refine, size_t needed, struct error *error)
 {
     size_t bytes = needed > refine->taken ? needed - refine->taken : 0;
 
-    if (refine->budget->max != 0 && needed > refine->budget->max)
+    if (refine->budget->scratch_max != 0 && needed > refine->budget->scratch_max)
         return error_set(error, ERR_FULL,
                          "the request takes more memory to process than half of memoryLimit");
-    if (!net_budget_take(refine->budget, bytes))
+    if (!net_budget_take_scratch(refine->budget, bytes))
         return error_set(error, ERR_AGAIN, "too many bytes are in flight to process a request");
     refine->taken += bytes;
     return OK;
@@ -79,7 +79,7 @@ static void settle(struct refine *refine)
         process_release(refine->process);
     if (refine->routes != NULL)
         routes_release(refine->routes);
-    net_budget_give(refine->budget, refine->taken);
+    net_budget_give_scratch(refine->budget, refine->taken);
     refine->taken = 0;
 }
 

@@ -50,7 +50,7 @@ typedef enum err refine_emit_fn(void *context, const struct refined *request, st
  * been answered for.
  *
  * ERR_FULL: a result would be above `size_max` bytes before it is cut, or take more than the
- * budget. ERR_AGAIN: too many bytes are in flight. ERR_NOMEM. */
+ * budget's scratch. ERR_AGAIN: too much of that is in use. ERR_NOMEM. */
 NODISCARD enum err refine_run(struct refine *refine, enum signal signal, struct bytes request,
                               uint32_t items, const struct stamp *stamp, size_t size_max,
                               refine_emit_fn *emit, void *context,

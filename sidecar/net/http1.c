@@ -1,10 +1,12 @@
 /* HTTP/1.1 over http-parser: one request at a time, answered in order.
  *
- *   IDLE --first byte--> HEADERS --> BODY --whole, or refused--> ANSWERING --respond()--> IDLE
- *                                                                              `--close--> (linger)
+ *   IDLE --first byte--> HEADERS ----------> BODY --whole, or refused--> ANSWERING --respond()-->
+ * IDLE
+ *                           `--> WAITING ------^                                `--close-->
+ * (linger) for memory
  *
- * While a request is being answered nothing is read; what was read behind it (pipelining) is kept
- * in `rest`, at most one read's worth. After a refusal or a malformed request the rest of the input
+ * While a request waits or is being answered nothing is read; what was read behind it is kept in
+ * `rest`, at most one read's worth. After a refusal or a malformed request the rest of the input
  * has no meaning, so the answer closes the connection.
  */
 #include "sidecar/net/server_internal.h"
@@ -17,7 +19,7 @@
 
 enum { UNREAD_MAX = 32 * 1024 }; /* bytes of answers that wait for the client to read */
 
-enum stage { STAGE_IDLE, STAGE_HEADERS, STAGE_BODY, STAGE_ANSWERING, STAGE_CLOSING };
+enum stage { STAGE_IDLE, STAGE_HEADERS, STAGE_WAITING, STAGE_BODY, STAGE_ANSWERING, STAGE_CLOSING };
 
 struct http1 {
     http_parser parser;
@@ -250,10 +252,17 @@ static int send_continue(struct http1 *http1)
     return 0;
 }
 
+/* There is memory for the body: let it come. */
+static int begin_body(struct http1 *http1)
+{
+    http1->stage = STAGE_BODY;
+    conn_arm(http1->conn, http1->request->deadline_ms);
+    return http1->wants_continue ? send_continue(http1) : 0;
+}
+
 static int on_headers_complete(http_parser *parser)
 {
     struct http1 *http1 = http1_of_parser(parser);
-    struct net_conn *conn = http1->conn;
     bool chunked = (parser->flags & F_CHUNKED) != 0;
     uint64_t length = parser->content_length;
 
@@ -276,10 +285,16 @@ static int on_headers_complete(http_parser *parser)
         length = 0;
     if (!request_headers_done(http1->request, length))
         return fail_request(http1);
-    conn_arm(conn, http1->request->deadline_ms);
-    if (http1->wants_continue && parser->http_minor >= 1 && (chunked || length > 0))
-        return send_continue(http1);
-    return 0;
+    if (parser->http_minor == 0)
+        http1->wants_continue = false;
+    if (!chunked && length == 0) {
+        http1->wants_continue = false;
+    } else if (request_admit(http1->request, (struct bytes){0}) == ADMISSION_WAITING) {
+        http1->stage = STAGE_WAITING;
+        http_parser_pause(parser, 1);
+        return 0;
+    }
+    return begin_body(http1);
 }
 
 static int on_body(http_parser *parser, const char *data, size_t len)
@@ -341,7 +356,8 @@ static size_t parse(struct http1 *http1, struct bytes data)
     enum http_errno error = HTTP_PARSER_ERRNO(parser);
     if (error == HPE_PAUSED) {
         http_parser_pause(parser, 0);
-        request_hand_over(http1->request);
+        if (http1->stage == STAGE_ANSWERING)
+            request_hand_over(http1->request);
         return used;
     }
     if (error != HPE_OK)
@@ -358,8 +374,18 @@ static bool is_choked(const struct http1 *http1)
 
 static bool wants_more(const struct http1 *http1)
 {
-    return !http1->conn->closed && !http1->failed && http1->stage != STAGE_ANSWERING &&
-           http1->stage != STAGE_CLOSING && !is_choked(http1);
+    return !http1->conn->closed && !http1->failed && http1->stage != STAGE_WAITING &&
+           http1->stage != STAGE_ANSWERING && http1->stage != STAGE_CLOSING && !is_choked(http1);
+}
+
+/* There is no memory, and won't be in time. */
+static void refuse_waiting(struct http1 *http1)
+{
+    if (!request_stop_waiting(http1->request))
+        return; /* it came just now */
+    http1->failed = true;
+    http1->stage = STAGE_ANSWERING;
+    request_refuse(http1->request, NET_REFUSED_MEMORY);
 }
 
 /* Keeps what can't be looked at yet, and stops reading. */
@@ -370,7 +396,10 @@ static void keep(struct http1 *http1, struct bytes data)
     if (conn->closed || http1->failed || http1->stage == STAGE_CLOSING)
         return;
     if (data.len > 0 && (!conn_charge(conn, data.len) || buf_append(&http1->rest, data))) {
-        conn_refuse(conn, NET_REFUSED_EXHAUSTED);
+        if (http1->stage == STAGE_WAITING)
+            refuse_waiting(http1);
+        else
+            conn_refuse(conn, NET_REFUSED_EXHAUSTED);
         return;
     }
     net_socket_pause(&conn->socket);
@@ -400,6 +429,18 @@ static void http1_feed(struct net_conn *conn, struct bytes data)
     http1->feeding = false;
     if (!wants_more(http1))
         keep(http1, data);
+}
+
+static void http1_admitted(struct net_conn *conn, struct net_request *request)
+{
+    struct http1 *http1 = http1_of(conn);
+
+    ASSERT(http1->request == request);
+    ASSERT(http1->stage == STAGE_WAITING);
+    if (begin_body(http1) != 0)
+        answer_failure(http1);
+    else
+        net_socket_resume(&conn->socket);
 }
 
 static void http1_end(struct net_conn *conn)
@@ -468,6 +509,7 @@ static uint64_t http1_deadline(const struct net_conn *conn)
     case STAGE_IDLE:
         return conn->active_ms + options->idle_timeout_ms;
     case STAGE_HEADERS:
+    case STAGE_WAITING:
     case STAGE_BODY:
         return http1->request->deadline_ms;
     case STAGE_ANSWERING:
@@ -487,6 +529,8 @@ static void http1_overdue(struct net_conn *conn, uint64_t now_ms)
     } else if (http1->stage == STAGE_HEADERS) {
         server_count_refusal(conn->server, NET_REFUSED_HEADER_TIMEOUT);
         reject(conn, 408);
+    } else if (http1->stage == STAGE_WAITING) {
+        refuse_waiting(http1);
     } else { /* 408 would be final to an OTLP client, and a slow network is nobody's fault */
         server_count_refusal(conn->server, NET_REFUSED_BODY_TIMEOUT);
         reject(conn, 503);
@@ -496,6 +540,7 @@ static void http1_overdue(struct net_conn *conn, uint64_t now_ms)
 const struct protocol http1_protocol = {
     .start = http1_start,
     .feed = http1_feed,
+    .admitted = http1_admitted,
     .end = http1_end,
     .fill = http1_fill,
     .flushed = http1_flushed,

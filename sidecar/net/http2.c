@@ -1,5 +1,9 @@
 /* HTTP/2 over nghttp2, which keeps the streams, the windows and the header tables.
  *
+ * A stream begins with a window of FIRST_WINDOW, and gets more of it once there is memory for the
+ * whole body. What comes before is kept, as overhead. The connection's window is given back at
+ * once whatever its streams wait for, so that they never hold each other up.
+ *
  * A request that is whole goes to its handler from within nghttp2's callback; answering from there
  * only queues frames, which fill() takes out when the round ends. Nothing in here sends, and
  * nothing closes the connection while nghttp2 is on the stack: `doomed` remembers that it must.
@@ -124,8 +128,35 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
 
 static void on_whole(struct net_request *request)
 {
-    if (request->state == REQUEST_RECEIVING)
+    if (request->state == REQUEST_RECEIVING && request->refusal == NET_REFUSED_NOT &&
+        request->admission != ADMISSION_WAITING)
         request_hand_over(request);
+}
+
+/* Whether the body may be longer than the window that the stream began with. */
+static bool is_long(const struct net_request *request)
+{
+    return request->body_expected == 0 || request->body_expected > FIRST_WINDOW;
+}
+
+/* There is memory: lets the rest of a long body come. */
+static void open_window(struct http2 *http2, struct net_request *request)
+{
+    const struct net_server_options *options = &http2->conn->server->options;
+
+    conn_arm(http2->conn, request->deadline_ms);
+    if (!is_long(request) || request->whole)
+        return;
+    if (nghttp2_session_set_local_window_size(http2->session, NGHTTP2_FLAG_NONE, request->stream_id,
+                                              (int32_t)options->stream_window) != 0 ||
+        nghttp2_session_consume_stream(http2->session, request->stream_id, request->body.len) != 0)
+        doom(http2, NET_REFUSED_EXHAUSTED);
+}
+
+static void admit(struct http2 *http2, struct net_request *request, struct bytes first)
+{
+    if (request_admit(request, first) == ADMISSION_DONE)
+        open_window(http2, request);
 }
 
 static void on_headers_done(struct http2 *http2, struct net_request *request, bool whole)
@@ -140,6 +171,8 @@ static void on_headers_done(struct http2 *http2, struct net_request *request, bo
         request_refuse(request, request->refusal);
     } else if (whole)
         on_whole(request);
+    else if (request->content_length > 0)
+        admit(http2, request, (struct bytes){0});
     else
         conn_arm(http2->conn, request->deadline_ms);
 }
@@ -185,13 +218,22 @@ static int on_data(nghttp2_session *session, uint8_t flags, int32_t stream_id, c
                    size_t len, void *user_data)
 {
     struct net_request *request = request_of(session, stream_id);
+    struct http2 *http2 = user_data;
+    struct bytes chunk = {data, len};
 
     (void)flags;
-    (void)user_data;
-    if (request == NULL || request->state != REQUEST_RECEIVING)
+    if (nghttp2_session_consume_connection(session, len) != 0)
+        doom(http2, NET_REFUSED_EXHAUSTED);
+    if (request == NULL || request->state != REQUEST_RECEIVING ||
+        request->refusal != NET_REFUSED_NOT)
         return 0; /* refused already, and the peer does not know yet */
-    if (!request_add_body(request, (struct bytes){data, len}))
+    if (request->admission == ADMISSION_NONE)
+        admit(http2, request, chunk);
+    if (!request_add_body(request, chunk))
         request_refuse(request, request->refusal);
+    else if (request->admission == ADMISSION_DONE && is_long(request) &&
+             nghttp2_session_consume_stream(session, stream_id, len) != 0)
+        doom(http2, NET_REFUSED_EXHAUSTED);
     return 0;
 }
 
@@ -368,6 +410,7 @@ enum err http2_prepare(struct net_server *server, struct error *error)
     /* It would keep as many streams as may be open, 66 KiB for a connection, only to tell a frame
      * for one that is over from other frames that can be ignored. */
     nghttp2_option_set_no_closed_streams(option, 1);
+    nghttp2_option_set_no_auto_window_update(option, 1);
     return OK;
 }
 
@@ -381,7 +424,7 @@ static enum err greet(struct http2 *http2, const struct net_server_options *opti
 {
     const nghttp2_settings_entry settings[] = {
         {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, options->streams_max},
-        {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, (uint32_t)options->stream_window},
+        {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, FIRST_WINDOW},
         {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, (uint32_t)options->headers_max},
     };
     size_t count = sizeof settings / sizeof settings[0];
@@ -445,6 +488,18 @@ static void http2_feed(struct net_conn *conn, struct bytes data)
         doom(http2, NET_REFUSED_EXHAUSTED);
     else if (n < 0)
         doom(http2, NET_REFUSED_MALFORMED);
+    if (!meet_doom(http2))
+        net_socket_kick(&conn->socket);
+}
+
+static void http2_admitted(struct net_conn *conn, struct net_request *request)
+{
+    struct http2 *http2 = http2_of(conn);
+
+    if (request->whole)
+        on_whole(request);
+    else
+        open_window(http2, request);
     if (!meet_doom(http2))
         net_socket_kick(&conn->socket);
 }
@@ -551,6 +606,11 @@ static void end_overdue(struct http2 *http2, uint64_t now_ms)
          request = request->next) {
         if (request->state == REQUEST_HANDED || request->deadline_ms > now_ms)
             continue;
+        if (request->admission == ADMISSION_WAITING) {
+            request->deadline_ms = UINT64_MAX; /* memory has come just now, if not refused */
+            request_refuse(request, NET_REFUSED_MEMORY);
+            continue;
+        }
         if (request->state == REQUEST_ANSWERED || !request->headers_whole) {
             doom(http2, request->state == REQUEST_ANSWERED ? NET_REFUSED_WRITE_TIMEOUT
                                                            : NET_REFUSED_HEADER_TIMEOUT);
@@ -585,6 +645,7 @@ static void http2_overdue(struct net_conn *conn, uint64_t now_ms)
 const struct protocol http2_protocol = {
     .start = http2_start,
     .feed = http2_feed,
+    .admitted = http2_admitted,
     .end = http2_end,
     .fill = http2_fill,
     .flushed = http2_flushed,

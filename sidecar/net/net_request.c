@@ -1,7 +1,9 @@
-/* A body's memory is charged to the budget by the size of the pool's block that holds it, before
- * the block is taken. A length that the peer announces (content-length, the prefix of a gRPC
- * message) is believed up to TRUSTED_SIZE, so that ordinary bodies are never copied; above that the
- * block grows with what has really arrived, so that an announcement alone can't use up the budget.
+/* A body is charged to the budget before it is read, by the length that the peer announces
+ * (content-length, the prefix of a gRPC message) or, if it does not, by UNKNOWN_SIZE. Its block of
+ * memory is made for an announced length up to TRUSTED_SIZE, so that ordinary bodies are never
+ * copied; above that it grows with what has really arrived, so that memory follows bytes. What was
+ * not foreseen comes from scratch, as does what is decompressed: handlers work on one body a
+ * thread, so that is little, and it is not waited for, since they hold something already.
  * A server that has had nothing to do for a while gives back what it keeps for the next request.
  */
 #include "sidecar/net/server_internal.h"
@@ -14,6 +16,7 @@
 
 enum {
     TRUSTED_SIZE = 256 << 10,
+    UNKNOWN_SIZE = 1 << 20,
     DECOMPRESS_STEP = 256 * 1024,
     SPARE_MAX = 512,       /* requests kept by a server */
     SPARE_TEXT_MAX = 4096, /* bytes of header text that a spare one keeps */
@@ -112,9 +115,8 @@ void request_release(struct net_request *request)
         request->conn->active_ms = conn_now_ms(request->conn);
     unlink_request(request);
     net_request_drop_body(request);
-    net_budget_give(server->options.budget, request->charged);
     net_budget_give_overhead(server->options.budget, request->overhead);
-    request->charged = request->overhead = 0;
+    request->overhead = 0;
     if (request->text.cap > SPARE_TEXT_MAX)
         buf_fini(&request->text);
     if (request->reply.cap > SPARE_REPLY_MAX)
@@ -135,7 +137,9 @@ void request_release(struct net_request *request)
 void request_abandon(struct net_request *request)
 {
     request->stream_id = 0;
-    if (request->state != REQUEST_HANDED)
+    if (request->admission == ADMISSION_WAITING && !request_stop_waiting(request))
+        unlink_request(request); /* admit() releases it */
+    else if (request->state != REQUEST_HANDED)
         request_release(request);
     else if (request->conn->closed)
         unlink_request(request);
@@ -234,7 +238,6 @@ bool request_add_header(struct net_request *request, struct bytes name, struct b
 bool request_headers_done(struct net_request *request, uint64_t length)
 {
     struct net_server *server = request->server;
-    struct net_budget *budget = server->options.budget;
 
     if (request->refusal != NET_REFUSED_NOT)
         return false;
@@ -243,8 +246,6 @@ bool request_headers_done(struct net_request *request, uint64_t length)
         request->refusal = NET_REFUSED_BY_HANDLER;
     else if (length > server->options.body_max)
         request->refusal = NET_REFUSED_BODY_SIZE;
-    else if (budget->max != 0 && net_budget_used(budget) + length > budget->max)
-        request->refusal = NET_REFUSED_MEMORY; /* now, rather than in the middle of it */
     else
         request->body_expected = (size_t)length;
     request->headers_whole = true;
@@ -252,31 +253,147 @@ bool request_headers_done(struct net_request *request, uint64_t length)
     return request->refusal == NET_REFUSED_NOT;
 }
 
-/* ---- body */
+/* ---- memory for the body */
 
-/* Moves the contents into a block of at least `size` bytes, charging the difference. */
+/* Moves the contents into a block of at least `size` bytes, charging the difference to scratch. */
 static bool grow(struct net_request *request, struct buf *buf, size_t size)
 {
     struct net_server *server = request->server;
     size_t more = body_pool_size(size) - buf->cap;
 
-    if (!net_budget_take(server->options.budget, more))
+    if (!net_budget_take_scratch(server->options.budget, more))
         return false;
     if (body_pool_grow(&server->pool, size, buf)) {
-        net_budget_give(server->options.budget, more);
+        net_budget_give_scratch(server->options.budget, more);
         return false;
     }
-    request->charged += more;
+    request->scratch += more;
     return true;
 }
 
-static void shrink_away(struct net_request *request, struct buf *buf)
+static bool take_early(struct net_request *request, size_t bytes)
 {
-    net_budget_give(request->server->options.budget, buf->cap);
-    request->charged -= buf->cap;
+    if (!net_budget_take_overhead(request->server->options.budget, bytes))
+        return false;
+    request->early += bytes;
+    request->overhead += bytes;
+    return true;
+}
+
+static void give_early(struct net_request *request)
+{
+    net_budget_give_overhead(request->server->options.budget, request->early);
+    request->overhead -= request->early;
+    request->early = 0;
+}
+
+/* The same for the body as it comes in, which has been charged for, but for what comes early. */
+static bool grow_body(struct net_request *request, size_t size)
+{
+    struct buf *body = &request->body;
+    size_t cap = body_pool_size(size);
+
+    if (request->admission == ADMISSION_DONE && cap > request->charged + request->scratch)
+        return grow(request, body, size);
+    if (request->admission != ADMISSION_DONE && !take_early(request, cap - body->cap))
+        return false;
+    return body_pool_grow(&request->server->pool, size, body) == OK;
+}
+
+static void drop(struct net_request *request, struct buf *buf)
+{
     body_pool_put(&request->server->pool, buf);
     *buf = (struct buf){0};
 }
+
+/* Gives back what the body as it came was charged, and of scratch all but `remain`. */
+static void discharge(struct net_request *request, size_t remain)
+{
+    struct net_budget *budget = request->server->options.budget;
+    size_t charged = request->charged, scratch = request->scratch - remain;
+
+    request->charged = 0;
+    request->scratch = remain;
+    give_early(request);
+    net_budget_give_scratch(budget, scratch);
+    if (charged > 0)
+        net_budget_give(budget, charged);
+}
+
+/* Back on the loop's thread: there is memory. Meanwhile the request may have been refused, or have
+ * lost its connection. */
+static void admit(struct net_request *request)
+{
+    struct net_server *server = request->server;
+
+    request->admission = ADMISSION_DONE;
+    request->charged = request->wait.bytes;
+    give_early(request);
+    request->deadline_ms = net_loop_now_ms(server->loop) + server->options.body_timeout_ms;
+    if (request->conn == NULL)
+        request_release(request);
+    else if (request->refusal != NET_REFUSED_NOT)
+        request_refuse(request, request->refusal);
+    else
+        request->conn->protocol->admitted(request->conn, request);
+    server_wait_ended(server);
+}
+
+/* On the thread that gave memory back. */
+static void on_granted(struct net_budget_wait *wait)
+{
+    net_request_post(CONTAINER_OF(wait, struct net_request, wait), admit);
+}
+
+/* Learns from a gRPC message's prefix how long the body will be. */
+static void expect_message(struct net_request *request, struct bytes first)
+{
+    if (first.len < GRPC_PREFIX_SIZE ||
+        !grpc_is_content_type(net_request_header(request, NET_HEADER_CONTENT_TYPE)))
+        return;
+    size_t len = 0;
+    for (int i = 1; i < GRPC_PREFIX_SIZE; i++)
+        len = len << 8 | first.data[i];
+    request->body_expected = len + GRPC_PREFIX_SIZE;
+}
+
+enum admission request_admit(struct net_request *request, struct bytes first)
+{
+    struct net_server *server = request->server;
+    size_t size = UNKNOWN_SIZE;
+
+    ASSERT(request->admission == ADMISSION_NONE);
+    if (request->body_expected == 0)
+        expect_message(request, first);
+    if (request->body_expected > 0)
+        size = request->body_expected;
+    if (size > server->options.body_max)
+        size = server->options.body_max;
+    request->wait = (struct net_budget_wait){.bytes = body_pool_size(size), .granted = on_granted};
+    request->admission = ADMISSION_WAITING; /* before granted() can come */
+    if (net_budget_ask(server->options.budget, &request->wait)) {
+        request->admission = ADMISSION_DONE;
+        request->charged = request->wait.bytes;
+        return ADMISSION_DONE;
+    }
+    server_count(server, COUNT_WAITED, 1);
+    server_count(server, COUNT_WAITING, 1);
+    request->deadline_ms = net_loop_now_ms(server->loop) + server->options.memory_wait_ms;
+    conn_arm(request->conn, request->deadline_ms);
+    return ADMISSION_WAITING;
+}
+
+bool request_stop_waiting(struct net_request *request)
+{
+    ASSERT(request->admission == ADMISSION_WAITING);
+    if (!net_budget_cancel(request->server->options.budget, &request->wait))
+        return false;
+    request->admission = ADMISSION_NONE;
+    server_count(request->server, COUNT_WAITING, (uint64_t)-1);
+    return true;
+}
+
+/* ---- body */
 
 /* The size of block to take when `need` bytes must fit. */
 static size_t size_to_take(const struct net_request *request, size_t need)
@@ -292,19 +409,9 @@ static size_t size_to_take(const struct net_request *request, size_t need)
     }
     if (size > body_max)
         size = body_max;
+    if (request->admission != ADMISSION_DONE && size > FIRST_WINDOW)
+        size = FIRST_WINDOW; /* no more can come before there is memory */
     return size < need ? need : size;
-}
-
-/* Learns from a gRPC message's prefix how long the body will be. */
-static void expect_message(struct net_request *request, struct bytes first)
-{
-    if (first.len < GRPC_PREFIX_SIZE ||
-        !grpc_is_content_type(net_request_header(request, NET_HEADER_CONTENT_TYPE)))
-        return;
-    size_t len = 0;
-    for (int i = 1; i < GRPC_PREFIX_SIZE; i++)
-        len = len << 8 | first.data[i];
-    request->body_expected = len + GRPC_PREFIX_SIZE;
 }
 
 bool request_add_body(struct net_request *request, struct bytes data)
@@ -313,13 +420,10 @@ bool request_add_body(struct net_request *request, struct bytes data)
 
     if (request->refusal != NET_REFUSED_NOT)
         return false;
-    if (request->body.len == 0 && request->body_expected == 0)
-        expect_message(request, data);
     size_t need = request->body.len + data.len;
     if (need > body_max || request->body_expected > body_max)
         request->refusal = NET_REFUSED_BODY_SIZE;
-    else if (need > request->body.cap &&
-             !grow(request, &request->body, size_to_take(request, need)))
+    else if (need > request->body.cap && !grow_body(request, size_to_take(request, need)))
         request->refusal = NET_REFUSED_MEMORY;
     if (request->refusal != NET_REFUSED_NOT)
         return false;
@@ -368,6 +472,7 @@ enum err net_request_decompress(struct net_request *request, enum compression co
     struct net_server *server = request->server;
     struct decompressor *decompressor = NULL;
     struct buf out = {0};
+    size_t before = request->scratch;
     enum err err = OK;
 
     if (compression == COMPRESSION_NONE)
@@ -378,10 +483,12 @@ enum err net_request_decompress(struct net_request *request, enum compression co
     else
         err = inflate_body(request, decompressor, max, &out, error);
 
-    shrink_away(request, &request->body);
+    if (err)
+        drop(request, &out);
+    drop(request, &request->body);
+    discharge(request, err ? 0 : request->scratch - before);
     request->body_at = 0;
     if (err) {
-        shrink_away(request, &out);
         *ret_refusal = refusal_of(err);
         server_count_refusal(server, *ret_refusal);
         return err;
@@ -422,7 +529,8 @@ void net_request_skip(struct net_request *request, size_t n)
 
 void net_request_drop_body(struct net_request *request)
 {
-    shrink_away(request, &request->body);
+    drop(request, &request->body);
+    discharge(request, 0);
     request->body_at = 0;
 }
 
@@ -451,6 +559,8 @@ void request_hand_over(struct net_request *request)
 void request_refuse(struct net_request *request, enum net_refusal refusal)
 {
     request->refusal = refusal;
+    if (request->admission == ADMISSION_WAITING && !request_stop_waiting(request))
+        return; /* admit() does it */
     server_count_refusal(request->server, refusal);
     net_request_drop_body(request);
     request_hand_over(request);

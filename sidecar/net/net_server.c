@@ -32,6 +32,7 @@ void net_server_options_init(struct net_server_options *options)
         .handshake_timeout_ms = 10 * 1000,
         .header_timeout_ms = 10 * 1000,
         .body_timeout_ms = 60 * 1000,
+        .memory_wait_ms = 5 * 1000,
         .write_timeout_ms = 30 * 1000,
         .idle_timeout_ms = 10 * 60 * 1000,
     };
@@ -274,6 +275,13 @@ static void free_server(struct net_server *server)
     free(server);
 }
 
+static void free_unused(struct net_server *server)
+{
+    if (server->closed && count_of(server, COUNT_IN_FLIGHT) == 0 &&
+        count_of(server, COUNT_WAITING) == 0)
+        free_server(server);
+}
+
 void net_server_close(struct net_server **server)
 {
     struct net_server *old = *server;
@@ -288,15 +296,19 @@ void net_server_close(struct net_server **server)
         conn_close(old->conns);
     net_timer_cancel(old->loop, &old->keep_timer);
     old->closed = true;
-    if (count_of(old, COUNT_IN_FLIGHT) == 0)
-        free_server(old);
+    free_unused(old);
 }
 
 void server_request_ended(struct net_server *server)
 {
     server_count(server, COUNT_IN_FLIGHT, (uint64_t)-1);
-    if (server->closed && count_of(server, COUNT_IN_FLIGHT) == 0)
-        free_server(server);
+    free_unused(server);
+}
+
+void server_wait_ended(struct net_server *server)
+{
+    server_count(server, COUNT_WAITING, (uint64_t)-1);
+    free_unused(server);
 }
 
 static void tell_drained(struct net_server *server)
@@ -391,6 +403,8 @@ void net_server_stats(const struct net_server *server, struct net_server_stats *
         .bytes_sent = count_of(server, COUNT_BYTES_SENT),
         .connections = count_of(server, COUNT_CONNECTIONS),
         .in_flight = count_of(server, COUNT_IN_FLIGHT),
+        .waited = count_of(server, COUNT_WAITED),
+        .waiting = count_of(server, COUNT_WAITING),
         .kept_bytes = atomic_load_explicit(&server->kept, memory_order_relaxed),
     };
     for (unsigned i = 0; i < NET_REFUSAL_COUNT; i++)
@@ -408,6 +422,8 @@ void net_server_stats_add(struct net_server_stats *sum, const struct net_server_
     sum->bytes_sent += stats->bytes_sent;
     sum->connections += stats->connections;
     sum->in_flight += stats->in_flight;
+    sum->waited += stats->waited;
+    sum->waiting += stats->waiting;
     sum->kept_bytes += stats->kept_bytes;
     for (unsigned i = 0; i < NET_REFUSAL_COUNT; i++)
         sum->refused[i] += stats->refused[i];

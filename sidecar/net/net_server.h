@@ -22,11 +22,14 @@
  * but the budget.
  *
  *   headers --on_headers--> refused -----------------------------> on_request (net_request_refusal)
- *                      `--> body, bounded and charged --whole----> on_request
- *                                     `--too large, no memory----> on_request (net_request_refusal)
+ *      `--> memory for the body --> body, charged --whole--------> on_request
+ *              |   ^                    `--too large-------------> on_request (net_request_refusal)
+ *           waiting, in turn --memory_wait_ms--------------------> on_request (net_request_refusal)
  *
- * Nothing waits for memory: what can't be taken in is refused at once, so that one client can't
- * stall another. Every refusal has a reason and a counter.
+ * A body is read once the budget has room for all of it. Until then a connection of HTTP/1.1 is not
+ * read; a stream of HTTP/2 does not get a window beyond the first 64 KiB, while the others of its
+ * connection go on: stopping the connection could stop the very request whose memory is waited for.
+ * The sender learns by flow control, and waits. Every refusal has a reason and a counter.
  *
  * Shutting down: net_server_drain() stops accepting, tells clients (GOAWAY, Connection: close),
  * answers what is open and cuts off the rest at its deadline.
@@ -68,13 +71,14 @@ struct net_server_options {
     unsigned streams_max;           /* 256 at once on one HTTP/2 connection */
     size_t headers_max;             /* 16 KiB of names and values of one request */
     size_t body_max;                /* 16 MiB as received */
-    size_t stream_window;           /* 1 MiB of HTTP/2 flow control */
+    size_t stream_window;           /* 1 MiB of HTTP/2 flow control, once there is memory */
     size_t connection_window;       /* 4 MiB: 400 MB/s over 10 ms */
     size_t pool_max;                /* 1 MiB of body memory kept for reuse, while requests come */
     uint32_t keep_ms;               /* 5 s without a request: what is kept is given back */
     uint32_t handshake_timeout_ms;  /* 10 s from accept to the end of the TLS handshake */
     uint32_t header_timeout_ms;     /* 10 s from a request's first byte to the end of its headers */
     uint32_t body_timeout_ms;       /* 60 s from there to the end of its body */
+    uint32_t memory_wait_ms;        /* 5 s at most until there is memory for a body */
     uint32_t write_timeout_ms;      /* 30 s without any progress in sending */
     uint32_t idle_timeout_ms;       /* 10 min without a request */
     uint32_t connection_age_max_ms; /* 0: none; else GOAWAY then, so that clients spread again */
@@ -109,6 +113,8 @@ struct net_server_stats {
     uint64_t refused[NET_REFUSAL_COUNT];
     uint64_t connections; /* open now */
     uint64_t in_flight;   /* requests with a handler now */
+    uint64_t waited;      /* requests whose body had to wait for memory */
+    uint64_t waiting;     /* of them, now */
     uint64_t kept_bytes;  /* of body memory, for reuse */
 };
 

@@ -33,6 +33,11 @@ enum {
     CONN_TLS_COST = 32 * 1024,
     REQUEST_COST = 2 * 1024,
     REQUEST_TEXT_FREE = 1024, /* of REQUEST_COST: longer kept headers are charged as they come */
+
+    /* Bytes that a stream of HTTP/2 may send before there is memory for its body: what the protocol
+     * begins with, and the sort of request that needs no second round trip. */
+    FIRST_WINDOW = 64 * 1024 - 1,
+
     COMPRESSIONS = COMPRESSION_DEFLATE + 1,
 };
 
@@ -46,6 +51,8 @@ enum counter {
     COUNT_BYTES_SENT,
     COUNT_CONNECTIONS,
     COUNT_IN_FLIGHT,
+    COUNT_WAITED,
+    COUNT_WAITING,
     COUNTERS
 };
 
@@ -97,8 +104,10 @@ static inline void server_count_refusal(struct net_server *server, enum net_refu
 /* A connection has closed; `conn` is unlinked and freed when the round ends. */
 void server_conn_closed(struct net_server *server, struct net_conn *conn);
 
-/* A handler's request has ended: frees the server if it is closed and that was the last. */
+/* A request is no longer with its handler, or no longer waits for memory: frees the server if it is
+ * closed and that was the last. */
 void server_request_ended(struct net_server *server);
+void server_wait_ended(struct net_server *server);
 
 /* Something may be kept for reuse: looks again later whether it still is of use. */
 void server_keep(struct net_server *server);
@@ -125,6 +134,8 @@ struct protocol {
     /* Sends the answer, which may point into the request, and drops its body or all of it. */
     void (*respond)(struct net_conn *conn, struct net_request *request,
                     const struct net_response *response);
+    /* The request, which waited, has got memory for its body. */
+    void (*admitted)(struct net_conn *conn, struct net_request *request);
     /* Ends the connection as soon as what is open has been answered. */
     void (*drain)(struct net_conn *conn);
     /* The earliest time at which something is overdue; UINT64_MAX: nothing can be. */
@@ -191,6 +202,9 @@ static inline uint64_t conn_now_ms(const struct net_conn *conn)
 
 enum request_state { REQUEST_RECEIVING, REQUEST_HANDED, REQUEST_ANSWERED };
 
+/* Whether there is memory for the body: not asked for yet, asked for, charged. */
+enum admission { ADMISSION_NONE, ADMISSION_WAITING, ADMISSION_DONE };
+
 struct span {
     uint32_t at, len;
 };
@@ -215,8 +229,11 @@ struct net_request {
     struct buf body;      /* memory of the pool */
     size_t body_at;       /* what net_request_skip() skipped */
     size_t body_expected; /* by content-length or gRPC's prefix; 0: unknown */
-    size_t charged;       /* to the budget */
-    size_t overhead;      /* likewise */
+    enum admission admission;
+    struct net_budget_wait wait;
+    size_t charged, scratch; /* to the budget: for the body as it came, and what was made of it */
+    size_t overhead;         /* likewise */
+    size_t early;            /* of it, for the part of the body that came while it waited */
 
     void *user;
     struct net_task task;
@@ -247,6 +264,14 @@ bool request_add_header(struct net_request *request, struct bytes name, struct b
 /* Headers are whole: asks on_headers(). `length` is content-length, or 0. False: refused. */
 bool request_headers_done(struct net_request *request, uint64_t length);
 
+/* Before the first of the body: asks the budget for all of it, content-length or what `first` tells
+ * of a gRPC message's length. ADMISSION_WAITING: protocol->admitted() will be called, or the
+ * request's deadline comes. */
+enum admission request_admit(struct net_request *request, struct bytes first);
+
+/* Ends the waiting. False: too late, protocol->admitted() will be called. */
+bool request_stop_waiting(struct net_request *request);
+
 /* More of the body. False: refused, from now on nothing is taken. */
 bool request_add_body(struct net_request *request, struct bytes data);
 
@@ -254,7 +279,8 @@ bool request_add_body(struct net_request *request, struct bytes data);
  * this returns. */
 void request_hand_over(struct net_request *request);
 
-/* Refuses on the way and tells the handler. */
+/* Refuses on the way and tells the handler, at the latest when memory that it waited for has come.
+ */
 void request_refuse(struct net_request *request, enum net_refusal refusal);
 
 #endif

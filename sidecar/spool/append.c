@@ -93,21 +93,27 @@ static enum err admit_marks(const struct spool *spool, enum signal lane, uint32_
     return OK;
 }
 
+bool spool_has_room(const struct spool *spool)
+{
+    size_t pending = atomic_load_explicit(&spool->pending_bytes, memory_order_relaxed);
+    return pending <= spool->store->config.pending_max_bytes / 2 || atomic_load(&spool->closed);
+}
+
 /* Whether the lane takes the request now. The queue lock is held. */
 static enum err admit(struct spool *spool, enum signal lane, const struct measure *size,
                       struct error *error)
 {
     struct queue *queue = &spool->queues[lane];
     size_t max = spool->store->config.pending_max_bytes, len = measure_sum(size);
+    size_t pending = spool->pending_bytes;
 
     if (spool->closed)
         return error_set(error, ERR_CLOSED, "the spool is closing");
-    /* Whatever fits a segment gets in when nothing else waits, so that it gets in at all. */
-    if (spool->pending_bytes > 0 && (len > max || spool->pending_bytes > max - len)) {
+    /* Whatever fits a segment gets in when little else waits, so that it gets in at all. */
+    if (!spool_has_room(spool) && (len > max || pending > max - len)) {
         queue->refused_again++;
         return error_set(error, ERR_AGAIN,
-                         "the disk is slower than the senders: %zu bytes wait for it",
-                         spool->pending_bytes);
+                         "the disk is slower than the senders: %zu bytes wait for it", pending);
     }
     enum err err = admit_marks(spool, lane, size->marks_set, error);
     queue->refused_again += err == ERR_AGAIN;

@@ -82,7 +82,8 @@ struct spool_config {
     uint64_t max_age_ms; /* segments whose youngest frame is older are dropped; 0: never. By the
                             wall clock; when that is put forward, nothing is dropped for as long */
 
-    size_t pending_max_bytes;  /* waiting for the committer; 0: 64 MiB */
+    size_t pending_max_bytes;  /* waiting for the committer; 0: 64 MiB. A request that comes when
+                                  no more than half of it waits is taken whatever its size */
     uint64_t segment_bytes;    /* 0: 64 MiB, or size_bytes/16 if less; a multiple of 4 KiB */
     unsigned save_interval_ms; /* how often moved cursors are saved; 0: 1000 */
 };
@@ -177,6 +178,11 @@ void spool_close(struct spool **spool);
  */
 NODISCARD enum err spool_append(struct spool *spool, const struct spool_request *request,
                                 struct spool_waiter *waiter, struct error *error);
+
+/* No more than half of pending_max_bytes waits, or nothing is taken any more: what spool_append()
+ * would say to a request will not be ERR_AGAIN. Whoever can wait looks before it goes to the
+ * expense of making one. Any thread, without a lock. */
+bool spool_has_room(const struct spool *spool);
 
 /* From now on appends fail with ERR_CLOSED; readers go on. The first step of a drain. */
 void spool_stop_appends(struct spool *spool);

@@ -15,6 +15,7 @@
 #include "sidecar/spool/store.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 struct queue {
     struct frame_buf *first, *last;
@@ -33,14 +34,14 @@ struct spool {
     pthread_mutex_t queue_lock;
     pthread_cond_t wake; /* the committer has something to do */
 
-    /* Guarded by queue_lock. */
+    /* Guarded by queue_lock; what is atomic is also read without. */
     struct queue queues[SIGNAL_COUNT];
     struct frame_buf *buffers; /* empty ones */
     unsigned buffer_count;
-    size_t pending_bytes; /* data and meta of what is queued or being committed */
+    _Atomic size_t pending_bytes; /* data and meta of what is queued or being committed */
     bool asleep;
     bool nudged;
-    bool closed; /* no more appends */
+    atomic_bool closed; /* no more appends */
     bool stop;
 };
 

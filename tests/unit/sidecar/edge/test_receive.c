@@ -32,6 +32,7 @@ enum { BODY_MAX = 20000, SIZE = 256 << 10, PENDING_MAX = 64 << 10 };
 struct edge {
     struct net_loop *loop;
     struct net_budget budget;
+    uint32_t wait_ms;
     struct stamp *stamp;
     struct refine *refine;
     struct spool *spool;
@@ -62,14 +63,14 @@ static void open_tokens(struct edge *edge, const char *text)
     assert_ok(receive_tokens_open(edge->tokens_file, &edge->tokens, NULL));
 }
 
-static void open_refining_edge(struct edge *edge, const char *tokens, const char *processors,
-                               const char *routes)
+static void open_waiting_edge(struct edge *edge, const char *tokens, const char *processors,
+                              const char *routes, uint32_t wait_ms)
 {
     AUTO(pipeline_free) struct pipeline *pipeline = processors_pipeline(processors, routes);
     const struct spool_config config = {
         .dir = "spool", .size_bytes = SIZE, .pending_max_bytes = PENDING_MAX};
 
-    *edge = (struct edge){.budget = {.max = 1 << 20}};
+    *edge = (struct edge){.budget = {.max = 1 << 20, .scratch_max = 1 << 20}, .wait_ms = wait_ms};
     if (tokens != NULL)
         open_tokens(edge, tokens);
     fault_disk_reset();
@@ -82,6 +83,7 @@ static void open_refining_edge(struct edge *edge, const char *tokens, const char
         .spool = edge->spool,
         .budget = &edge->budget,
         .ack = SPOOL_ACK_SYNCED,
+        .wait_ms = edge->wait_ms,
         .address = "127.0.0.1",
         .limits = {.refine = edge->refine,
                    .grpc_body_max = BODY_MAX,
@@ -95,6 +97,12 @@ static void open_refining_edge(struct edge *edge, const char *tokens, const char
         .tokens = edge->tokens,
     };
     assert_ok(receive_open(edge->loop, &options, &edge->receive, NULL));
+}
+
+static void open_refining_edge(struct edge *edge, const char *tokens, const char *processors,
+                               const char *routes)
+{
+    open_waiting_edge(edge, tokens, processors, routes, 30);
 }
 
 static void open_edge(struct edge *edge, const char *tokens)
@@ -506,11 +514,11 @@ static void test_refuses_what_it_has_no_memory_to_process(void **state)
     struct edge edge;
 
     open_refining_edge(&edge, NULL, "        - filter: {drop: 'severity < \"INFO\"'}\n", "[]");
-    assert_true(net_budget_take(&edge.budget, 900 << 10)); /* others are at it */
+    assert_true(net_budget_take_scratch(&edge.budget, 900 << 10)); /* others are at it */
     expect(&edge, POST_LOGS JSON, THREE_RECORDS, "503");
-    net_budget_give(&edge.budget, 900 << 10);
+    net_budget_give_scratch(&edge.budget, 900 << 10);
     expect(&edge, POST_LOGS JSON, THREE_RECORDS, "200");
-    edge.budget.max = 200 << 10; /* it would never do */
+    edge.budget.scratch_max = 200 << 10; /* it would never do */
     expect(&edge, POST_LOGS JSON, THREE_RECORDS, "413");
     assert_int_equal(stored_items(&edge), 2);
     close_edge(&edge);
@@ -659,9 +667,10 @@ static void test_asks_to_try_again_when_memory_is_short(void **state)
     numbered_request(1, 10, 100, &value);
     open_edge(&edge, NULL);
     struct grpc_client *client = open_client(&edge);
-    assert_true(net_budget_take(&edge.budget, edge.budget.max)); /* by others */
+    struct net_budget_wait others = {.bytes = edge.budget.max};
+    assert_true(net_budget_ask(&edge.budget, &others));
     expect_try_again(&edge, client, buf_bytes(&value), "memory");
-    net_budget_give(&edge.budget, edge.budget.max);
+    net_budget_give(&edge.budget, others.bytes);
     assert_int_equal(call(&edge, client, EXPORT_LOGS, buf_bytes(&value), NULL).status, GRPC_OK);
     grpc_client_destroy(&client);
     close_edge(&edge);
@@ -682,53 +691,121 @@ static void keep_committer(struct spool_waiter *waiter, enum err err, const stru
     sem_wait(&keeper->go);
 }
 
-static void test_asks_to_try_again_when_the_disk_is_slow(void **state)
+enum { SLOW_CALLS = 4 + PENDING_MAX / 10000 }; /* of 10 kB: more than may wait for the disk */
+
+/* Keeps the committer, then makes calls of which only some fit what may wait for the disk. */
+static void call_a_slow_disk(struct edge *edge, struct grpc_client *client, struct keeper *keeper,
+                             const struct bytes *message, struct reply replies[SLOW_CALLS])
+{
+    const struct spool_request first = {
+        .lane = SIGNAL_LOGS, .parts = message, .part_count = 1, .items = 10};
+
+    *keeper = (struct keeper){.waiter = {.done = keep_committer, .ack = SPOOL_ACK_SYNCED}};
+    sem_init(&keeper->kept, 0, 0);
+    sem_init(&keeper->go, 0, 0);
+    assert_ok(spool_append(edge->spool, &first, &keeper->waiter, NULL));
+    sem_wait(&keeper->kept);
+    for (size_t i = 0; i < SLOW_CALLS; i++) {
+        const struct grpc_call_params params = {.path = EXPORT_LOGS,
+                                                .message = message,
+                                                .message_count = 1,
+                                                .timeout_ms = 60000,
+                                                .done = on_reply,
+                                                .ctx = &replies[i]};
+        assert_ok(grpc_client_call(client, &params, NULL, NULL));
+    }
+}
+
+/* Lets the committer go on. How many of the calls were a success in the end. */
+static unsigned end_slow_calls(struct edge *edge, struct keeper *keeper,
+                               struct reply replies[SLOW_CALLS])
+{
+    unsigned taken = 0;
+
+    sem_post(&keeper->go);
+    for (size_t i = 0; i < SLOW_CALLS; i++) {
+        net_peer_run_until(edge->loop, &replies[i].came);
+        taken += replies[i].status == GRPC_OK;
+    }
+    sem_destroy(&keeper->kept);
+    sem_destroy(&keeper->go);
+    return taken;
+}
+
+static void test_requests_wait_while_the_disk_is_slow(void **state)
 {
     (void)state;
-    enum { CALLS = 2 + PENDING_MAX / 10000 };
     struct edge edge;
-    struct keeper keeper = {.waiter = {.done = keep_committer, .ack = SPOOL_ACK_SYNCED}};
-    struct reply replies[CALLS] = {{.came = false}};
+    struct keeper keeper;
+    struct reply replies[SLOW_CALLS] = {{.came = false}};
+    AUTO(buf_fini) struct buf value = {0};
+
+    numbered_request(1, 10, 1000, &value);
+    open_waiting_edge(&edge, NULL, "[]", "[]", 60000);
+    struct grpc_client *client = open_client(&edge);
+    const struct bytes message = buf_bytes(&value);
+    call_a_slow_disk(&edge, client, &keeper, &message, replies);
+    while (receive_in_spool(edge.receive) < SLOW_CALLS)
+        net_loop_run_once(edge.loop, 10);
+    net_peer_run_for(edge.loop, 20);
+    for (size_t i = 0; i < SLOW_CALLS; i++)
+        assert_false(replies[i].came);
+    struct spool_stats stats;
+    spool_stats(edge.spool, &stats);
+    assert_true(stats.pending_bytes <= PENDING_MAX);
+    assert_int_equal(stats.lanes[SIGNAL_LOGS].refused_again, 0); /* they have not even asked */
+
+    assert_int_equal(end_slow_calls(&edge, &keeper, replies), SLOW_CALLS);
+    assert_int_equal(stored_items(&edge), 10 * (SLOW_CALLS + 1));
+    grpc_client_destroy(&client);
+    close_edge(&edge);
+}
+
+static void test_asks_to_try_again_when_the_disk_is_slow_for_long(void **state)
+{
+    (void)state;
+    struct edge edge;
+    struct keeper keeper;
+    struct reply replies[SLOW_CALLS] = {{.came = false}};
     AUTO(buf_fini) struct buf value = {0};
 
     numbered_request(1, 10, 1000, &value);
     open_edge(&edge, NULL);
     struct grpc_client *client = open_client(&edge);
     const struct bytes message = buf_bytes(&value);
-    const struct spool_request first = {
-        .lane = SIGNAL_LOGS, .parts = &message, .part_count = 1, .items = 10};
-    sem_init(&keeper.kept, 0, 0);
-    sem_init(&keeper.go, 0, 0);
-    assert_ok(spool_append(edge.spool, &first, &keeper.waiter, NULL));
-    sem_wait(&keeper.kept);
-    size_t waiting = 0;
-    for (;; waiting++) { /* until one is refused */
-        assert_true(waiting < CALLS);
-        const struct grpc_call_params params = {.path = EXPORT_LOGS,
-                                                .message = &message,
-                                                .message_count = 1,
-                                                .timeout_ms = 60000,
-                                                .done = on_reply,
-                                                .ctx = &replies[waiting]};
-        assert_ok(grpc_client_call(client, &params, NULL, NULL));
-        while (receive_in_spool(edge.receive) == waiting && !replies[waiting].came)
-            net_loop_run_once(edge.loop, 10);
-        if (replies[waiting].came)
-            break;
-    }
-    assert_true(waiting > 0);
-    assert_int_equal(replies[waiting].status, GRPC_UNAVAILABLE);
+    call_a_slow_disk(&edge, client, &keeper, &message, replies);
+    net_peer_run_until(edge.loop, &replies[SLOW_CALLS - 1].came);
+    assert_int_equal(replies[SLOW_CALLS - 1].status, GRPC_UNAVAILABLE);
     expect_try_again(&edge, client, message, "busy");
-    sem_post(&keeper.go);
-    for (size_t i = 0; i < waiting; i++) {
-        net_peer_run_until(edge.loop, &replies[i].came);
-        assert_int_equal(replies[i].status, GRPC_OK);
-    }
-    assert_int_equal(stored_items(&edge), 10 * (waiting + 1));
+    unsigned taken = end_slow_calls(&edge, &keeper, replies);
+    assert_int_equal(stored_items(&edge), 10 * (taken + 1));
     grpc_client_destroy(&client);
     close_edge(&edge);
-    sem_destroy(&keeper.kept);
-    sem_destroy(&keeper.go);
+}
+
+static void test_requests_that_wait_are_told_of_the_end(void **state)
+{
+    (void)state;
+    struct edge edge;
+    struct keeper keeper;
+    struct reply replies[SLOW_CALLS] = {{.came = false}};
+    AUTO(buf_fini) struct buf value = {0};
+
+    numbered_request(1, 10, 1000, &value);
+    open_waiting_edge(&edge, NULL, "[]", "[]", 60000);
+    struct grpc_client *client = open_client(&edge);
+    const struct bytes message = buf_bytes(&value);
+    call_a_slow_disk(&edge, client, &keeper, &message, replies);
+    while (receive_in_spool(edge.receive) < SLOW_CALLS)
+        net_loop_run_once(edge.loop, 10);
+    spool_stop_appends(edge.spool);
+    net_peer_run_until(edge.loop, &replies[SLOW_CALLS - 1].came);
+    assert_int_equal(replies[SLOW_CALLS - 1].status, GRPC_UNAVAILABLE);
+    unsigned taken = end_slow_calls(&edge, &keeper, replies);
+    assert_in_range(taken, 1, SLOW_CALLS - 1);
+    assert_int_equal(stored_items(&edge), 10 * (taken + 1));
+    grpc_client_destroy(&client);
+    close_edge(&edge);
 }
 
 /* The disk is slow, and memory has room for either topic's record but not for both: the client is
@@ -809,7 +886,9 @@ int main(void)
         cmocka_unit_test(test_takes_and_refuses_over_grpc),
         cmocka_unit_test(test_asks_to_try_again_when_the_spool_is_full),
         cmocka_unit_test(test_asks_to_try_again_when_memory_is_short),
-        cmocka_unit_test(test_asks_to_try_again_when_the_disk_is_slow),
+        cmocka_unit_test(test_requests_wait_while_the_disk_is_slow),
+        cmocka_unit_test(test_asks_to_try_again_when_the_disk_is_slow_for_long),
+        cmocka_unit_test(test_requests_that_wait_are_told_of_the_end),
         cmocka_unit_test(test_a_routed_request_is_taken_whole_or_not_at_all),
         cmocka_unit_test(test_asks_to_try_again_when_the_spool_is_stopping),
     };

@@ -455,19 +455,119 @@ static void test_refuses_a_chunked_body_when_it_turns_out_too_large(void **state
     assert_int_equal(f.requests, 1);
 }
 
-static void test_refuses_for_want_of_memory_and_recovers(void **state)
+/* Starts with 8 KiB for bodies, of which a request has 2 that is not answered yet. */
+static struct net_request *hold_all_but_little(void)
 {
-    struct net_peer other;
-    (void)state;
     f.budget.max = 8192;
     f.hold = true;
     start();
     net_peer_send_text(&f.peer, HEAD "Content-Length: 5\r\n\r\nhello");
     while (f.held == NULL)
         net_loop_run_once(f.loop, 10);
-    struct net_request *first = f.held;
-
     f.hold = false;
+    return f.held;
+}
+
+static uint64_t waiting(void)
+{
+    struct net_server_stats stats;
+    net_server_stats(f.server, &stats);
+    return stats.waiting;
+}
+
+static void await_waiting(uint64_t count)
+{
+    while (waiting() < count)
+        net_loop_run_once(f.loop, 10);
+}
+
+/* The body is read after another request has given its memory back, and not before. */
+static void expect_to_wait_and_succeed(const char *head, const char *body, const char *answer_body)
+{
+    struct net_request *first = hold_all_but_little();
+    struct net_peer other;
+
+    net_peer_connect(&other, f.loop, net_server_port(f.server));
+    net_peer_send_text(&other, head);
+    net_peer_send_text(&other, body);
+    await_waiting(1);
+    net_peer_run_for(f.loop, 20);
+    assert_false(net_peer_take(&other)); /* nothing at all: no 100 Continue either */
+    assert_int_equal(f.requests, 1);
+    assert_true(net_budget_used(&f.budget) <= 2048);
+
+    answer(first);
+    net_peer_await_text(&other, answer_body);
+    assert_int_equal(refused(NET_REFUSED_MEMORY), 0);
+    assert_int_equal(waiting(), 0);
+    net_peer_close(&other);
+}
+
+static void test_a_body_waits_for_memory(void **state)
+{
+    (void)state;
+    char body[8001];
+    memset(body, 'x', 7999);
+    memcpy(body + 7999, "e", 2);
+    expect_to_wait_and_succeed(HEAD "Content-Length: 8000\r\n\r\n", body, "xxxe");
+}
+
+static void test_a_body_of_unknown_length_waits_for_memory(void **state)
+{
+    (void)state;
+    expect_to_wait_and_succeed(HEAD "Transfer-Encoding: chunked\r\n\r\n", "5\r\nthere\r\n0\r\n\r\n",
+                               "there");
+}
+
+static void test_asks_to_continue_when_there_is_memory(void **state)
+{
+    (void)state;
+    expect_to_wait_and_succeed(HEAD "Content-Length: 7000\r\nExpect: 100-continue\r\n\r\n", "",
+                               "100 Continue");
+}
+
+static void test_forgets_who_goes_away_while_it_waits(void **state)
+{
+    (void)state;
+    struct net_request *first = hold_all_but_little();
+    struct net_peer gone, next;
+
+    net_peer_connect(&gone, f.loop, net_server_port(f.server));
+    net_peer_send_text(&gone, HEAD "Content-Length: 8000\r\n\r\n");
+    await_waiting(1);
+    net_peer_connect(&next, f.loop, net_server_port(f.server));
+    net_peer_send_text(&next, HEAD "Content-Length: 8000\r\n\r\n");
+    await_waiting(2);
+    net_peer_reset(&gone);
+    while (waiting() > 1)
+        net_loop_run_once(f.loop, 10);
+    answer(first);
+    while (waiting() > 0)
+        net_loop_run_once(f.loop, 10);
+    net_peer_close(&next);
+}
+
+/* Memory is granted to a request in the same moment that its connection is lost. */
+static void test_gives_back_what_comes_too_late(void **state)
+{
+    (void)state;
+    struct net_request *first = hold_all_but_little();
+    struct net_peer other;
+
+    net_peer_connect(&other, f.loop, net_server_port(f.server));
+    net_peer_send_text(&other, HEAD "Content-Length: 8000\r\n\r\n");
+    await_waiting(1);
+    answer(first);               /* its turn has come; it will hear of it in the next round */
+    net_server_close(&f.server); /* and by then has no connection, nor has it a server */
+    net_peer_close(&other);
+}
+
+static void test_refuses_for_want_of_memory_and_recovers(void **state)
+{
+    struct net_peer other;
+    (void)state;
+    f.options.memory_wait_ms = 30;
+    struct net_request *first = hold_all_but_little();
     net_peer_connect(&other, f.loop, net_server_port(f.server));
     net_peer_send_text(&other, HEAD "Content-Length: 8000\r\n\r\n");
     net_peer_await_text(&other, "HTTP/1.1 503 ");
@@ -717,7 +817,7 @@ static void test_refuses_a_bomb_that_the_budget_does_not_hold(void **state)
     assert_non_null(zeros);
     size_t len = gzip(packed, sizeof packed, zeros, SIZE);
     free(zeros);
-    f.budget.max = SIZE / 2;
+    f.budget.scratch_max = SIZE / 2;
     f.decode_max = SIZE;
     start();
     post("gzip", packed, len);
@@ -752,6 +852,11 @@ int main(void)
         TEST(test_takes_a_body_of_exactly_the_limit),
         TEST(test_refuses_a_chunked_body_when_it_turns_out_too_large),
         TEST(test_refuses_for_want_of_memory_and_recovers),
+        TEST(test_a_body_waits_for_memory),
+        TEST(test_a_body_of_unknown_length_waits_for_memory),
+        TEST(test_asks_to_continue_when_there_is_memory),
+        TEST(test_forgets_who_goes_away_while_it_waits),
+        TEST(test_gives_back_what_comes_too_late),
         TEST(test_lets_the_handler_refuse_before_the_body),
         TEST(test_gives_up_on_headers_that_come_too_slowly),
         TEST(test_gives_up_on_a_client_that_says_nothing),

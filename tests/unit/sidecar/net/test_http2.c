@@ -420,22 +420,144 @@ static void test_tells_a_message_too_large_before_it_is_there(void **state)
     expect(id, "0");
 }
 
-static void test_refuses_for_want_of_memory_without_stalling_others(void **state)
+/* ---- memory */
+
+enum { LARGE = 200 << 10 };
+
+static uint8_t large[LARGE];
+
+static uint64_t waiting(void)
 {
-    static uint8_t large[64 << 10];
-    (void)state;
-    grpc_put_prefix(large, false, sizeof large - GRPC_PREFIX_SIZE);
-    f.budget.max = 80 << 10;
-    start();
-    request_with("application/grpc", "te", "trailers", large, 40000, true); /* holds its memory */
+    struct net_server_stats stats;
+    net_server_stats(f.server, &stats);
+    return stats.waiting;
+}
+
+static int32_t large_call(bool never_end)
+{
+    grpc_put_prefix(large, false, LARGE - GRPC_PREFIX_SIZE);
+    return request_with("application/grpc", "te", "trailers", large, LARGE, never_end);
+}
+
+/* A call that has the memory for its body, and does not send the last byte of it. */
+static int32_t begin_large_call(void)
+{
+    int32_t id = large_call(true);
+    f.streams[id].send_len = LARGE - 1;
     exchange();
-    int32_t refused_id =
-        request_with("application/grpc", "te", "trailers", large, sizeof large, false);
-    int32_t small = call();
+    assert_int_equal(f.streams[id].sent, LARGE - 1);
+    return id;
+}
+
+static void end_large_call(int32_t id)
+{
+    f.streams[id].send_len = LARGE;
+    f.streams[id].never_end = false;
+    assert_int_equal(nghttp2_session_resume_data(f.session, id), 0);
+}
+
+/* Both are on one connection: the one that has memory can end, so the other gets it. */
+static void test_a_stream_that_waits_for_memory_does_not_hold_up_who_has_it(void **state)
+{
+    (void)state;
+    f.budget.max = 256 << 10;
+    start();
+    int32_t first = begin_large_call();
+    int32_t second = large_call(false);
+    exchange();
+    assert_int_equal(waiting(), 1);
+    assert_int_equal(f.streams[second].sent, 65535); /* its first window, and no more */
+    assert_int_equal(f.closed, 0);
+    end_large_call(first);
     exchange_until_closed(2);
-    expect(refused_id, "14");
+    expect(first, "0");
+    expect(second, "0");
+    assert_int_equal(f.last_len, LARGE - GRPC_PREFIX_SIZE);
+    assert_int_equal(refused(NET_REFUSED_MEMORY), 0);
+}
+
+static void test_a_small_request_that_came_whole_waits_its_turn_too(void **state)
+{
+    (void)state;
+    f.budget.max = 256 << 10;
+    start();
+    int32_t first = begin_large_call();
+    int32_t second = large_call(false), small = call();
+    exchange();
+    assert_int_equal(waiting(), 2);
+    assert_false(f.streams[small].closed);
+    end_large_call(first);
+    exchange_until_closed(3);
+    expect(second, "0");
     expect(small, "0");
+}
+
+static void test_refuses_for_want_of_memory_after_a_while(void **state)
+{
+    (void)state;
+    f.budget.max = 256 << 10;
+    f.options.memory_wait_ms = 50;
+    start();
+    int32_t first = begin_large_call();
+    int32_t second = large_call(false);
+    exchange_until_closed(1);
+    expect(second, "14");
     assert_int_equal(refused(NET_REFUSED_MEMORY), 1);
+    end_large_call(first);
+    exchange_until_closed(2);
+    expect(first, "0");
+}
+
+static void test_refuses_what_has_not_even_memory_to_wait(void **state)
+{
+    (void)state;
+    f.budget.max = 256 << 10;
+    f.budget.overhead_max = 100 << 10; /* for one that waits */
+    start();
+    int32_t first = begin_large_call();
+    int32_t second = large_call(false), third = large_call(false);
+    exchange_until_closed(1);
+    expect(third, "14");
+    assert_false(f.streams[second].closed);
+    end_large_call(first);
+    exchange_until_closed(3);
+    expect(second, "0");
+}
+
+static void test_many_large_requests_share_little_memory(void **state)
+{
+    enum { CALLS = 40 };
+    int32_t ids[CALLS];
+    (void)state;
+    f.budget.max = 600 << 10;
+    start();
+    for (int i = 0; i < CALLS; i++)
+        ids[i] = large_call(false);
+    for (int i = 0; i < 500 && f.closed < CALLS; i++) {
+        exchange();
+        assert_true(net_budget_used(&f.budget) <= f.budget.max);
+    }
+    assert_int_equal(f.closed, CALLS);
+    for (int i = 0; i < CALLS; i++)
+        expect(ids[i], "0");
+    assert_int_equal(f.budget.overhead, 16 * 1024); /* the connection's: nothing else is left */
+}
+
+static void test_forgets_streams_that_are_reset_while_they_wait(void **state)
+{
+    (void)state;
+    f.budget.max = 256 << 10;
+    start();
+    int32_t first = begin_large_call();
+    int32_t second = large_call(false), third = large_call(false);
+    exchange();
+    assert_int_equal(waiting(), 2);
+    nghttp2_submit_rst_stream(f.session, 0, second, NGHTTP2_CANCEL);
+    exchange();
+    assert_int_equal(waiting(), 1);
+    end_large_call(first);
+    exchange_until_closed(3);
+    expect(third, "0");
 }
 
 static void test_serves_plain_http_over_http2(void **state)
@@ -711,7 +833,12 @@ int main(void)
         TEST(test_refuses_framing_that_is_not_one_message),
         TEST(test_decompresses_messages_within_bounds),
         TEST(test_tells_a_message_too_large_before_it_is_there),
-        TEST(test_refuses_for_want_of_memory_without_stalling_others),
+        TEST(test_a_stream_that_waits_for_memory_does_not_hold_up_who_has_it),
+        TEST(test_a_small_request_that_came_whole_waits_its_turn_too),
+        TEST(test_refuses_for_want_of_memory_after_a_while),
+        TEST(test_refuses_what_has_not_even_memory_to_wait),
+        TEST(test_many_large_requests_share_little_memory),
+        TEST(test_forgets_streams_that_are_reset_while_they_wait),
         TEST(test_serves_plain_http_over_http2),
         TEST(test_refuses_streams_opened_before_its_settings_came),
         TEST(test_counts_requests_that_were_reset),
