@@ -130,8 +130,9 @@ try: build ## a single-node pipeline in under a minute, without the bed
 	@python3 hack/try.py
 bench: bench-edge bench-gateway ## what it costs, and what the peers cost, on the bed that is up
 bench-edge: build $(BUILD)/tests/bench/bench_commit ## an edge, the Collector beside it
-	@hack/bed/build otelcol
+	@hack/bed/build otelcol otelcol-logs
 	@hack/bed/in python3 tests/bench/edge.py --peers --signals
+	@hack/bed/in python3 tests/bench/lines.py --peers
 bench-gateway: build $(BUILD)/tests/bench/bench_net ## a gateway, the Collector beside it
 	@hack/bed/build otelcol
 	@hack/bed/in python3 tests/bench/gateway.py --peers
