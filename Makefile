@@ -168,8 +168,8 @@ $(BUILD)/%.alone: %.h
 	printf '#include "%s"\nextern int alone;\n' $< | \
 	  $(CC) -std=c17 $(CPPFLAGS) $(WARN) -fsyntax-only -MMD -MP -MF $@.d -MT $@ -x c -
 	@touch $@
-layers: ## includes point the right way, libraries have one door
-	@hack/check-layers.sh
+layers: ## includes point the right way, libraries have one door, docs/reference/metrics.md has all metrics
+	@hack/check-layers.sh && hack/metrics.py --check
 generated: ## the chart's CRD and manifests/install.yaml are what their sources make
 	@hack/chart-crds.sh --check && hack/render-manifests.sh --check
 mutants: ## every planted bug must be caught by a test
