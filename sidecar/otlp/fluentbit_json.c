@@ -1,5 +1,5 @@
 /* Names of the members written so far are not kept: whether one was there before follows from the
- * body and the attributes, which are looked through again. Both are short. */
+ * body and the attributes, which are looked through again, as far as that is cheap. */
 #include "sidecar/otlp/fluentbit_json.h"
 
 #include "common/rfc3339.h"
