@@ -151,7 +151,7 @@ chart: ## copy the CRDs into the chart, render manifests/install.yaml
 	@hack/chart-crds.sh && hack/render-manifests.sh
 
 # ---- checks
-check: unit asan analyze tidy headers layers banned format generated ## what must be clean before a commit
+check: unit asan analyze tidy headers layers banned hardened format generated ## what must be clean before a commit
 analyze: $(ALL_SRC:%.c=$(BUILD)/%.analyzed) ## gcc -fanalyzer
 tidy: $(ALL_SRC:%.c=$(BUILD)/%.tidied) ## clang-tidy
 headers: $(HEADERS:%.h=$(BUILD)/%.alone) ## each header compiles alone
@@ -176,6 +176,8 @@ mutants: ## every planted bug must be caught by a test
 	@hack/mutants.sh
 banned: build ## no object file calls a banned function
 	@! find $(BUILD)/common $(BUILD)/sidecar $(BUILD)/controller -name '*.o' -exec nm -A -u {} + | grep -wE '$(BANNED)'
+hardened: build ## the programs are built as SECURITY.md says
+	@hack/hardened.sh $(PROGRAMS)
 compdb: ## write compile_commands.json
 	@$(MAKE) -nB build unit | hack/compdb.awk > compile_commands.json
 format: ## fails where clang-format would change something
@@ -184,6 +186,6 @@ fmt: ## reformat
 	@clang-format-14 -i $$(find common controller sidecar tests -name '*.[ch]')
 clean: ## remove build output
 	rm -rf $(BUILD) compile_commands.json
-.PHONY: soak bench bench-edge bench-gateway bench-backlog interop chart generated build test demo try e2e deps images bed help unit replay fuzz fuzz-run component asan tsan check analyze headers layers mutants banned compdb tidy format fmt clean
+.PHONY: soak bench bench-edge bench-gateway bench-backlog interop chart generated build test demo try e2e deps images bed help unit replay fuzz fuzz-run component asan tsan check analyze headers layers mutants banned hardened compdb tidy format fmt clean
 .SECONDARY:
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

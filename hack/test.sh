@@ -60,6 +60,7 @@ step "build with gcc" build build
 step "layers" build layers
 step "headers" build headers
 step "banned functions" build banned
+step "hardened programs" build hardened
 step "format" build format
 [ "${1:-}" != fast ] || step "generated files" build generated
 step "unit tests" build unit
