@@ -3,6 +3,7 @@
 #include "common/log.h"
 #include "sidecar/run.h"
 #include "sidecar/spool/spool_tool.h"
+#include "sidecar/tail/describe.h"
 
 #include <getopt.h>
 #include <stdio.h>
@@ -124,7 +125,7 @@ int main(int argc, char **argv)
     }
     run.verb = argv[1];
     if (strcmp(run.verb, "spool") == 0)
-        return spool_tool_main(argc - 2, argv + 2, stdout, stderr);
+        return spool_tool_main(argc - 2, argv + 2, tail_describe_mark, stdout, stderr);
     int code = read_options(argc - 1, argv + 1, &run);
     if (code != 0)
         return code;

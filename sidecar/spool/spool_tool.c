@@ -3,6 +3,7 @@
 #include "common/array.h"
 #include "common/os.h"
 #include "sidecar/spool/cursor.h"
+#include "sidecar/spool/marks.h"
 #include "sidecar/spool/segment.h"
 
 #include <inttypes.h>
@@ -102,11 +103,10 @@ static enum err walk_open(struct walk *walk, const char *dir, struct error *erro
 typedef enum err visit_frame_fn(void *context, struct file *file, const struct frame_header *header,
                                 bool gap, struct error *error);
 
-static enum err each_frame(struct walk *walk, struct file *file, visit_frame_fn *visit,
-                           void *context, struct error *error)
+static enum err each_frame_from(struct file *file, uint64_t begin, visit_frame_fn *visit,
+                                void *context, struct error *error)
 {
-    struct segment *segment = file->segment;
-    uint64_t begin = segment != NULL ? walk->state.lanes[segment->lane].begin : 0;
+    const struct segment *segment = file->segment;
 
     for (uint64_t offset = 0; segment != NULL && offset < segment->size;) {
         struct frame_header header;
@@ -121,6 +121,120 @@ static enum err each_frame(struct walk *walk, struct file *file, visit_frame_fn 
         offset = header.offset + frame_len(&header);
     }
     return OK;
+}
+
+static enum err each_frame(const struct walk *walk, struct file *file, visit_frame_fn *visit,
+                           void *context, struct error *error)
+{
+    const struct segment *segment = file->segment;
+    uint64_t begin = segment != NULL ? walk->state.lanes[segment->lane].begin : 0;
+
+    return each_frame_from(file, begin, visit, context, error);
+}
+
+static enum err read_body(const struct file *file, const struct frame_header *header,
+                          uint8_t **ret_body, struct error *error)
+{
+    uint64_t len = frame_body_len(header);
+    size_t got = 0;
+    uint8_t *body = malloc(len > 0 ? (size_t)len : 1);
+
+    if (body == NULL)
+        return error_set(error, ERR_NOMEM, "a frame of %" PRIu64 " bytes", len);
+    enum err err =
+        segment_read(file->segment, body, (size_t)len, header->offset + FRAME_HEADER, &got, error);
+    if (!err && (got < len || !frame_body_fits(header, body)))
+        err = error_set(error, ERR_CORRUPT, "its data fails its check");
+    if (err) {
+        free(body);
+        return err;
+    }
+    *ret_body = body;
+    return OK;
+}
+
+/* ---- marks, for ls */
+
+/* Frames whose data is delivered tell marks all the same; one that fails its check tells none. */
+static enum err take_marks(void *context, struct file *file, const struct frame_header *header,
+                           bool gap, struct error *error)
+{
+    struct marks *marks = context;
+    uint8_t *body = NULL;
+
+    (void)gap;
+    if (header->marks_len == 0) {
+        if ((header->flags & FRAME_ALL_MARKS) != 0)
+            marks_clear(marks);
+        return OK;
+    }
+    enum err err = read_body(file, header, &body, error);
+    if (err)
+        return err == ERR_NOMEM ? err : OK;
+    if ((header->flags & FRAME_ALL_MARKS) != 0)
+        marks_clear(marks);
+    size_t before = (size_t)frame_body_len(header) - header->marks_len;
+    bool known = marks_apply(marks, (struct bytes){body + before, header->marks_len});
+    free(body);
+    return known ? OK
+                 : error_set(error, ERR_CORRUPT, "segment %08" PRIu32 ": wrong marks", file->slot);
+}
+
+/* Whether it takes none before this file to know all marks. */
+static bool tells_all_marks(const struct file *file)
+{
+    struct frame_header first;
+    uint8_t *body = NULL;
+    bool sound = segment_header(file->segment, 0, &first, NULL) == OK && first.seq < file->limit &&
+                 read_body(file, &first, &body, NULL) == OK;
+
+    free(body);
+    return sound && (first.flags & FRAME_ALL_MARKS) != 0;
+}
+
+static bool is_of(const struct file *file, enum signal lane)
+{
+    return file->segment != NULL && file->segment->lane == lane;
+}
+
+struct printer {
+    spool_tool_describe_fn *describe;
+    enum signal lane;
+    FILE *out;
+};
+
+static void print_mark(void *context, const uint8_t key[static SPOOL_MARK_KEY], struct bytes value)
+{
+    const struct printer *printer = context;
+
+    fprintf(printer->out, "mark %-8s ", signal_name(printer->lane));
+    if (printer->describe == NULL || !printer->describe(key, value, printer->out)) {
+        for (size_t i = 0; i < SPOOL_MARK_KEY; i++)
+            fprintf(printer->out, "%02x", key[i]);
+        fprintf(printer->out, "  %zu bytes", value.len);
+    }
+    fputc('\n', printer->out);
+}
+
+static enum err print_marks(const struct walk *walk, struct printer *printer, struct error *error)
+{
+    AUTO(marks_destroy) struct marks *marks = marks_create(SPOOL_MARKS_MAX);
+    size_t from = walk->count;
+    bool all = false;
+    enum err err = OK;
+
+    if (marks == NULL)
+        return error_set(error, ERR_NOMEM, "marks of %s", signal_name(printer->lane));
+    while (from > 0 && !all) {
+        from--;
+        all = is_of(&walk->files[from], printer->lane) && tells_all_marks(&walk->files[from]);
+    }
+    for (size_t i = from; i < walk->count && !err; i++)
+        if (is_of(&walk->files[i], printer->lane))
+            err = each_frame_from(&walk->files[i], 0, take_marks, marks, error);
+    if (!err)
+        marks_each(marks, print_mark, printer);
+    return err;
 }
 
 /* ---- ls */
@@ -180,7 +294,8 @@ static enum err check_out(FILE *out, struct error *error)
     return OK;
 }
 
-enum err spool_tool_ls(const char *dir, FILE *out, struct error *error)
+enum err spool_tool_ls(const char *dir, spool_tool_describe_fn *describe, FILE *out,
+                       struct error *error)
 {
     AUTO(walk_fini) struct walk walk = {0};
 
@@ -207,31 +322,16 @@ enum err spool_tool_ls(const char *dir, FILE *out, struct error *error)
         fputc('\n', out);
     }
     print_readers(&walk, out);
+    for (enum signal lane = 0; lane < SIGNAL_COUNT; lane++) {
+        struct printer printer = {describe, lane, out};
+        err = print_marks(&walk, &printer, error);
+        if (err)
+            return err;
+    }
     return check_out(out, error);
 }
 
 /* ---- cat and verify read the bodies */
-
-static enum err read_body(const struct file *file, const struct frame_header *header,
-                          uint8_t **ret_body, struct error *error)
-{
-    uint64_t len = frame_body_len(header);
-    size_t got = 0;
-    uint8_t *body = malloc(len > 0 ? (size_t)len : 1);
-
-    if (body == NULL)
-        return error_set(error, ERR_NOMEM, "a frame of %" PRIu64 " bytes", len);
-    enum err err =
-        segment_read(file->segment, body, (size_t)len, header->offset + FRAME_HEADER, &got, error);
-    if (!err && (got < len || !frame_body_fits(header, body)))
-        err = error_set(error, ERR_CORRUPT, "its data fails its check");
-    if (err) {
-        free(body);
-        return err;
-    }
-    *ret_body = body;
-    return OK;
-}
 
 static enum err print_data(void *context, struct file *file, const struct frame_header *header,
                            bool gap, struct error *error)
@@ -255,7 +355,7 @@ enum err spool_tool_cat(const char *dir, enum signal lane, FILE *out, struct err
 
     enum err err = walk_open(&walk, dir, error);
     for (size_t i = 0; i < walk.count && !err; i++)
-        if (walk.files[i].segment != NULL && walk.files[i].segment->lane == lane)
+        if (is_of(&walk.files[i], lane))
             err = each_frame(&walk, &walk.files[i], print_data, out, error);
     return err ? err : check_out(out, error);
 }
@@ -337,14 +437,14 @@ static bool parse_lane(const char *text, enum signal *ret_lane)
     return false;
 }
 
-int spool_tool_main(int argc, char **argv, FILE *out, FILE *log)
+int spool_tool_main(int argc, char **argv, spool_tool_describe_fn *describe, FILE *out, FILE *log)
 {
     struct error error = {0};
     enum signal lane;
     enum err err;
 
     if (argc == 2 && strcmp(argv[0], "ls") == 0) {
-        err = spool_tool_ls(argv[1], out, &error);
+        err = spool_tool_ls(argv[1], describe, out, &error);
     } else if (argc == 2 && strcmp(argv[0], "verify") == 0) {
         err = spool_tool_verify(argv[1], out, &error);
     } else if (argc == 3 && strcmp(argv[0], "cat") == 0 && parse_lane(argv[2], &lane)) {

@@ -11,6 +11,8 @@
 #include "sidecar/edge/routes.h"
 #include "sidecar/otlp/stamp.h"
 #include "sidecar/spool/reader.h"
+#include "sidecar/spool/spool_tool.h"
+#include "sidecar/tail/describe.h"
 #include "tests/support/tailing.h"
 
 #include <stdio.h>
@@ -282,6 +284,28 @@ static double metric_of(const char *name)
     return at == NULL ? -1 : strtod(at + len, NULL);
 }
 
+/* As `surgetank-sidecar spool ls` does, beside the running edge. */
+static void test_the_spool_shows_how_far_files_are_read(void **state)
+{
+    (void)state;
+    char *text = NULL, dir[128], want[128];
+    size_t len = 0;
+
+    tailing_append(tailing_path(&t, "a.log"), "n=0 x\nn=1 x\n");
+    start("");
+    wait_for_items(2);
+    snprintf(dir, sizeof dir, "%s/spool", t.dir);
+    FILE *out = open_memstream(&text, &len);
+    assert_non_null(out);
+    assert_ok(spool_tool_ls(dir, tail_describe_mark, out, NULL));
+    fclose(out);
+    assert_non_null(strstr(text, "\nmark logs     file 1 read to 12 of 12 bytes, device "));
+    snprintf(want, sizeof want, "Z: %s\n", tailing_path(&t, "a.log"));
+    assert_non_null(strstr(text, want));
+    assert_non_null(strstr(text, "\nmark logs     input "));
+    free(text);
+}
+
 static void test_tells_what_became_of_lines(void **state)
 {
     (void)state;
@@ -318,6 +342,7 @@ int main(void)
         TEST(test_routes_choose_the_topic),
         TEST(test_lines_for_several_topics_are_one_frame_with_their_positions),
         TEST(test_lines_that_are_too_much_for_a_frame_when_cut_go_one_topic_after_the_other),
+        TEST(test_the_spool_shows_how_far_files_are_read),
         TEST(test_tells_what_became_of_lines),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

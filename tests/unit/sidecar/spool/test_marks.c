@@ -3,8 +3,12 @@
 // link: tests/support/fault_disk.c tests/support/store_fixture.c
 #include "tests/support/test.h"
 
+#include "sidecar/spool/spool_tool.h"
 #include "tests/support/fault_disk.h"
 #include "tests/support/store_fixture.h"
+
+#include <stdio.h>
+#include <stdlib.h>
 
 /* Every unsynced byte; under the sanitizers, which look for other faults, some of them. */
 #if UNDER_TSAN
@@ -203,6 +207,72 @@ static void test_survive_any_single_fault(void **state)
     assert_true(nth > 100);
 }
 
+static void print_mark(void *context, const uint8_t key[static SPOOL_MARK_KEY], struct bytes value)
+{
+    FILE *out = context;
+
+    fputs("mark traces   ", out);
+    for (size_t i = 0; i < SPOOL_MARK_KEY; i++)
+        fprintf(out, "%02x", key[i]);
+    fprintf(out, "  %zu bytes\n", value.len);
+}
+
+/* Lines of `ls`; the caller frees. */
+static char *marks_of_ls(void)
+{
+    char *text = NULL;
+    size_t len = 0;
+    FILE *out = open_memstream(&text, &len);
+
+    assert_non_null(out);
+    assert_ok(spool_tool_ls(FIXTURE_DIR, NULL, out, NULL));
+    fclose(out);
+    char *marks = strstr(text, "mark ");
+    memmove(text, marks != NULL ? marks : text + len, strlen(marks != NULL ? marks : "") + 1);
+    return text;
+}
+
+static char *marks_of_start(struct fixture *fixture)
+{
+    char *text = NULL;
+    size_t len = 0;
+    FILE *out = open_memstream(&text, &len);
+
+    assert_non_null(out);
+    reopen_and_check(fixture);
+    const struct lane *lane = &fixture->store->lanes[SIGNAL_TRACES];
+    if (lane->marks != NULL)
+        marks_each(lane->marks, print_mark, out);
+    fclose(out);
+    return text;
+}
+
+/* After any single fault, with all or nothing of what was not synced on the platter. */
+static void test_are_shown_offline_as_a_start_finds_them(void **state)
+{
+    (void)state;
+    unsigned nth = 0, calls, shown = 0;
+
+    do {
+        struct fixture fixture;
+        nth++;
+        start_life(&fixture, nth, false);
+        calls = fault_disk_calls();
+        fault_disk_fail(0, false, OK);
+        fixture_kill(&fixture);
+        fault_disk_crash(nth % 2 == 0 ? SIZE_MAX : 0, DAMAGE_NONE, true);
+        if (!fault_disk_exists(FIXTURE_DIR "/00000000.segment"))
+            continue; /* it was not made */
+        char *ls = marks_of_ls(), *start = marks_of_start(&fixture);
+        assert_string_equal(ls, start);
+        shown += ls[0] != '\0';
+        free(ls);
+        free(start);
+        fixture_kill(&fixture);
+    } while (calls >= nth);
+    assert_true(shown > 50);
+}
+
 static void test_outlive_the_segments_that_brought_them(void **state)
 {
     (void)state;
@@ -287,6 +357,7 @@ int main(void)
         cmocka_unit_test(test_refuses_what_is_no_mark_or_one_too_many),
         cmocka_unit_test(test_agree_with_the_frames_whatever_fails_and_when_the_power_goes),
         cmocka_unit_test(test_survive_any_single_fault),
+        cmocka_unit_test(test_are_shown_offline_as_a_start_finds_them),
         cmocka_unit_test(test_outlive_the_segments_that_brought_them),
         cmocka_unit_test(test_outlive_frames_that_are_dropped),
         cmocka_unit_test(test_fall_back_to_older_segments_where_the_copy_is_damaged),

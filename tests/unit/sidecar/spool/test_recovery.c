@@ -179,7 +179,7 @@ static char *output_of(int argc, char **argv, int want)
     FILE *out = open_memstream(&text, &len);
 
     assert_non_null(out);
-    assert_int_equal(spool_tool_main(argc, argv, out, out), want);
+    assert_int_equal(spool_tool_main(argc, argv, NULL, out, out), want);
     fclose(out);
     return text;
 }

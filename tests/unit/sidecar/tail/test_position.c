@@ -2,9 +2,12 @@
  * are told from others. */
 #include "tests/support/test.h"
 
+#include "sidecar/tail/describe.h"
 #include "sidecar/tail/log_path.h"
 #include "sidecar/tail/position.h"
 
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static const struct position whole = {
@@ -118,12 +121,52 @@ static void test_names_of_rotations_are_told_from_others(void **state)
             fail_msg("%s: %zu", cases[i].name, log_path_base(cases[i].name));
 }
 
+/* `want` NULL: it is none of the tail's. */
+static void check_text(const char *key_begin, struct bytes value, const char *want)
+{
+    uint8_t key[SPOOL_MARK_KEY] = {[15] = 12};
+    char *text = NULL;
+    size_t len = 0;
+    FILE *out = open_memstream(&text, &len);
+
+    assert_non_null(out);
+    memcpy(key, key_begin, strlen(key_begin));
+    assert_int_equal(tail_describe_mark(key, value, out), want != NULL);
+    fclose(out);
+    assert_string_equal(text, want != NULL ? want : "");
+    free(text);
+}
+
+static void test_positions_are_told_to_people(void **state)
+{
+    AUTO(buf_fini) struct buf data = {0};
+    struct position plain = whole;
+
+    (void)state;
+    assert_ok(position_encode(&whole, "/var/log/a.log.gz", &data));
+    check_text("tailf", buf_bytes(&data),
+               "file 12 read to 4096, its end (compressed), device 64769, inode "
+               "18446744073709551615, at 2026-02-02T02:40:00Z: /var/log/a.log.gz");
+    plain.compressed = plain.done = false;
+    buf_clear(&data);
+    assert_ok(position_encode(&plain, "/a\n\x1b[2J\xc3\xa9", &data));
+    check_text("tailf", buf_bytes(&data),
+               "file 12 read to 4096 of 1073741824 bytes, device 64769, inode "
+               "18446744073709551615, at 2026-02-02T02:40:00Z: /a\\x0a\\x1b[2J\xc3\xa9");
+    check_text("tails", BYTES_LITERAL("\0\0\x64\xa7\xb3\xb6\xe0\x0d"),
+               "input 000000000000000c scanned first at 2001-09-09T01:46:40Z");
+    check_text("tails", BYTES_LITERAL("short"), NULL);
+    check_text("tailf", BYTES_LITERAL("no position"), NULL);
+    check_text("other", buf_bytes(&data), NULL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_position_is_read_as_it_was_written),
         cmocka_unit_test(test_a_long_path_keeps_its_end_and_the_limit),
         cmocka_unit_test(test_what_is_no_position_is_refused),
+        cmocka_unit_test(test_positions_are_told_to_people),
         cmocka_unit_test(test_a_fingerprint_covers_the_first_bytes_and_no_more),
         cmocka_unit_test(test_names_of_rotations_are_told_from_others),
     };
