@@ -3,6 +3,7 @@
  * is read at start only waits, and the rest is taken over. The process is a child that runs what
  * `surgetank-sidecar run` does, confined; client, backends and the person who edits are here. */
 // link: tests/support/net_peer.c tests/support/numbered.c tests/support/mock_kafka.c
+// link: tests/support/free_port.c
 #include "tests/support/test.h"
 
 #include "common/clock.h"
@@ -14,6 +15,7 @@
 #include "sidecar/net/net_server.h"
 #include "sidecar/otlp/wire.h"
 #include "sidecar/run.h"
+#include "tests/support/free_port.h"
 #include "tests/support/mock_kafka.h"
 #include "tests/support/net_peer.h"
 #include "tests/support/numbered.h"
@@ -112,24 +114,6 @@ static void open_backend(struct backend *backend)
 }
 
 /* ---- the child */
-
-/* One that nobody has, and that the kernel gives to nobody who does not ask for it: not ephemeral,
- * for it has to stay free until the child listens. */
-static uint16_t free_port(void)
-{
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    static unsigned tries;
-    bool is_free = false;
-
-    while (!is_free) {
-        int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-        assert_true(fd >= 0 && tries < 10000);
-        address.sin_port = htons((uint16_t)(10000 + ((unsigned)getpid() * 37 + tries++) % 20000));
-        is_free = bind(fd, (struct sockaddr *)&address, sizeof address) == 0;
-        close(fd);
-    }
-    return ntohs(address.sin_port);
-}
 
 static void start_child(const char *pod)
 {

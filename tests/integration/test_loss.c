@@ -8,6 +8,7 @@
  * people have tried. */
 // link: tests/support/broker_process.c tests/support/edge_process.c tests/support/ledger.c
 // link: tests/support/sender.c tests/support/mock_kafka.c tests/support/numbered.c
+// link: tests/support/free_port.c
 #include "tests/support/test.h"
 
 #include "common/clock.h"

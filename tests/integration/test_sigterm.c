@@ -3,6 +3,7 @@
  * what may be a repeat comes twice, and says so. SURGETANK_SEED repeats a run. */
 // link: tests/support/broker_process.c tests/support/edge_process.c tests/support/ledger.c
 // link: tests/support/sender.c tests/support/mock_kafka.c tests/support/numbered.c
+// link: tests/support/free_port.c
 #include "tests/support/test.h"
 
 #include "common/clock.h"

@@ -5,6 +5,7 @@
 #include "common/json.h"
 #include "common/log.h"
 #include "sidecar/run.h"
+#include "tests/support/free_port.h"
 #include "tests/support/test.h"
 
 #include <arpa/inet.h>
@@ -25,18 +26,6 @@ static struct sockaddr_in loopback(uint16_t port)
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(port)};
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     return address;
-}
-
-static uint16_t free_port(void)
-{
-    struct sockaddr_in address = loopback(0);
-    socklen_t len = sizeof address;
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-    assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof address), 0);
-    assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &len), 0);
-    close(fd);
-    return ntohs(address.sin_port);
 }
 
 static void look_again_soon(void)
