@@ -301,6 +301,9 @@ enum err store_open(const struct spool_config *config, struct store **ret_store,
         err = cursor_open(store->dir, &store->cursors, &state, &found, error);
     if (err)
         return err;
+    /* A file that an earlier run removed must not come back after a power cut: its number, which
+     * nobody knows any more, may be higher than those that are given out now. */
+    IGNORE_RESULT(os_sync_dir(store->dir, NULL));
     /* Whoever lost the cursors can't know which sequences were given out: it is another spool now.
      */
     store->incarnation = found ? state.incarnation : store_random();
