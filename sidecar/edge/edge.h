@@ -9,7 +9,7 @@
  * open, send what is in the spool as far as time allows, close. What is not sent stays in the
  * spool.
  *
- * Thread: the main thread; edge_ready() any.
+ * Thread: the main thread.
  */
 #ifndef SIDECAR_EDGE_EDGE_H
 #define SIDECAR_EDGE_EDGE_H

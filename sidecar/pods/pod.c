@@ -39,7 +39,7 @@ void pod_unref(struct pod **pod)
     free(gone);
 }
 
-/* ---- facts; memory that is out shows in arena_text() being NULL, and is noticed at the end */
+/* ---- facts; memory that is out is noticed at the end */
 
 struct maker {
     struct counted *made;

@@ -111,8 +111,8 @@ static void test_a_500_that_says_never_is_about_the_data(void **state)
         "invalid temporality and type combination for metric \"delta\"\n",
         "could not get aggregation temporality for x as it has unsupported metric type Empty\n",
         "cannot convert exponential to native histogram. Scale must be >= -4, was -11\n",
-        "3 observations found in buckets, but the Count field is 1: histogram's observation count "
-        "should equal the number of observations found in the buckets (in absence of NaN)\n",
+        ("3 observations found in buckets, but the Count field is 1: histogram's observation count "
+         "should equal the number of observations found in the buckets (in absence of NaN)\n"),
         "normalization for metric \"___\" resulted in empty name\n",
         "normalization for label name \"___\" resulted in invalid name \"___\"\n",
         "label name is empty\n",
