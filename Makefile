@@ -138,9 +138,9 @@ bench-gateway: build $(BUILD)/tests/bench/bench_net ## a gateway, the Collector 
 	@hack/bed/in python3 tests/bench/gateway.py --peers
 bench-backlog: build ## how ten GiB drain when Kafka is back
 	@hack/bed/in python3 tests/bench/backlog.py
-soak: build $(BUILD)/tests/integration/test_tail_storm ## a hundred kills and more, counted by identity, on the bed that is up; prints its seed
-	@SURGETANK_STORM=10 $(BUILD)/tests/integration/test_tail_storm
-	@hack/bed/in python3 tests/soak/edge_kills.py
+SOAK := unit/sidecar/spool/test_lives $(addprefix integration/test_,tail_crash tail_storm loss sigterm)
+soak: build $(SOAK:%=$(BUILD)/tests/%) ## what is broken on purpose, at length, on the bed that is up; prints seeds (hack/soak.sh --help)
+	@hack/soak.sh
 INTEROP_PARTS ?= python interop-go interop-java otelcol prometheus# of hack/bed/build
 interop: build $(BUILD)/tests/interop/json_peer ## edge and gateways with what others make: SDKs, Collector, HAProxy, h2spec, Prometheus
 	@hack/bed/build $(INTEROP_PARTS)
@@ -170,6 +170,8 @@ $(BUILD)/%.alone: %.h
 	@touch $@
 layers: ## includes point the right way, libraries have one door, docs/reference/metrics.md has all metrics
 	@hack/check-layers.sh && hack/metrics.py --check
+named: ## tests that the documentation names exist
+	@hack/check-named-tests.sh
 generated: ## the chart's CRD and manifests/install.yaml are what their sources make
 	@hack/chart-crds.sh --check && hack/render-manifests.sh --check
 mutants: ## every planted bug must be caught by a test
@@ -186,6 +188,6 @@ fmt: ## reformat
 	@clang-format-14 -i $$(find common controller sidecar tests -name '*.[ch]')
 clean: ## remove build output
 	rm -rf $(BUILD) compile_commands.json
-.PHONY: soak bench bench-edge bench-gateway bench-backlog interop chart generated build test demo try e2e deps images bed help unit replay fuzz fuzz-run component asan tsan check analyze headers layers mutants banned hardened compdb tidy format fmt clean
+.PHONY: soak named bench bench-edge bench-gateway bench-backlog interop chart generated build test demo try e2e deps images bed help unit replay fuzz fuzz-run component asan tsan check analyze headers layers mutants banned hardened compdb tidy format fmt clean
 .SECONDARY:
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

@@ -58,6 +58,7 @@ end_to_end() { # ARGUMENTS of hack/bed/up...
 step "packages" hack/deps/apt.sh
 step "build with gcc" build build
 step "layers" build layers
+step "named tests" build named
 step "headers" build headers
 step "banned functions" build banned
 step "hardened programs" build hardened

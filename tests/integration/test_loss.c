@@ -417,7 +417,7 @@ static void test_a_tail_frozen_out_and_killed_loses_nothing(void **state)
 static void test_files_renamed_at_ten_megabytes_a_second_lose_nothing(void **state)
 {
     enum { LINES = 250, PER_FILE = 10, MS = 5 };
-    unsigned bursts = seconds(3, 60) * 1000 / MS;
+    unsigned bursts = seconds(3, 30) * 1000 / MS;
 
     (void)state;
     start_with_files();
