@@ -13,12 +13,14 @@ static const char *const edge_live[] = {
     "receivers.otlp.http.corsAllowedOrigins",
     "resourceAttributes",
     "processors",
+    "routes",
     "spool.size",
     "spool.minFree",
     "spool.whenFull",
     "spool.maxAge",
     "producer.compression",
     "producer.compressionLevel",
+    "producer.freshFirst",
     NULL,
 };
 static const char *const gateway_live[] = {
@@ -233,15 +235,35 @@ static void copy_at(const struct json *from, struct json *to, const char *path)
     json_set(above, last_key(path), &copy);
 }
 
+/* What a program knows of topics, which it reads at start. */
+static struct json *topics_of(const struct json *document)
+{
+    struct json *topics = json_clone(json_at(document, "spec.topics"));
+
+    JSON_EACH(topic, topics)
+    remove_all(topic, not_in_topic);
+    return topics;
+}
+
+static bool have_same_topics(const struct json *a, const struct json *b)
+{
+    AUTO(json_free) struct json *of_a = topics_of(a);
+    AUTO(json_free) struct json *of_b = topics_of(b);
+
+    return json_equal(of_a, of_b);
+}
+
 void pipeline_copy_live(const struct json *from, struct json *to, bool edge, const char *name)
 {
     const struct json *source = self_in(from, edge, name);
     struct json *self = self_in(to, edge, name);
+    bool same_topics = have_same_topics(from, to);
 
     if (edge)
         copy_at(json_get(from, "spec"), json_get(to, "spec"), "clusterName"); /* stamped */
     for (const char *const *path = edge ? edge_live : gateway_live; *path != NULL; path++)
-        copy_at(source, self, *path);
+        if (same_topics || strcmp(*path, "routes") != 0) /* they wait for the topics they name */
+            copy_at(source, self, *path);
 }
 
 /* ---- candidates */

@@ -35,7 +35,8 @@ bool pipeline_same_at(const struct pipeline *a, const struct pipeline *b, bool e
                       const char *name, const char *path);
 
 /* Copies what is live for that edge or gateway from one resolved document into another, so that a
- * document of which something must wait for a start is followed as far as that goes. */
+ * document of which something must wait for a start is followed as far as that goes. Routes wait
+ * where topics do: they may name what this program has never heard of. */
 void pipeline_copy_live(const struct json *from, struct json *to, bool edge, const char *name);
 
 /* Whether a pod of that name is among the first `percent` of a hundred to take a candidate: by the

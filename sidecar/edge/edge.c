@@ -501,9 +501,11 @@ enum err edge_change(struct edge *edge, const struct pipeline *pipeline, struct 
         edge_live_free(&live);
         return error_prefix(error, err, "edge '%s'", name);
     }
-    if (edge->produce != NULL)
+    if (edge->produce != NULL) {
         produce_set_compression(edge->produce, compressions[wanted->producer.compression],
                                 (int)wanted->producer.compression_level);
+        produce_set_fresh_first(edge->produce, wanted->producer.fresh_first);
+    }
     change_workers(edge, &live);
     return OK;
 }

@@ -180,6 +180,8 @@ static uint32_t poll_ms(const struct produce *produce, bool fed, bool waiting)
 static void take_changes(struct produce *produce)
 {
     pthread_mutex_lock(&produce->lock);
+    bool reorder = produce->fresh_first != produce->options.fresh_first;
+    produce->options.fresh_first = produce->fresh_first;
     if (produce->compression != NULL) {
         produce->is_stale = produce->is_stale ||
                             strcmp(produce->compression, produce->options.compression) != 0 ||
@@ -189,6 +191,8 @@ static void take_changes(struct produce *produce)
         produce->compression = NULL;
     }
     pthread_mutex_unlock(&produce->lock);
+    for (int i = 0; i < SIGNAL_COUNT && reorder; i++)
+        lane_order(produce, &produce->lanes[i]);
 }
 
 static void *run(void *context)
@@ -232,6 +236,7 @@ enum err produce_open(const struct produce_options *options, struct produce **re
     if (produce == NULL)
         return error_set(error, ERR_NOMEM, "open producer");
     produce->options = *options;
+    produce->fresh_first = options->fresh_first;
     produce->random = (uint32_t)clock_wall_ns();
     produce->batch_wanted = PRODUCER_BATCH_MAX;
     produce->files_stamp = kafka_access_stamp(options->access);
@@ -261,6 +266,14 @@ void produce_set_compression(struct produce *produce, const char *compression, i
     pthread_mutex_lock(&produce->lock);
     produce->compression = compression;
     produce->compression_level = level;
+    pthread_mutex_unlock(&produce->lock);
+    produce_kick(produce);
+}
+
+void produce_set_fresh_first(struct produce *produce, bool fresh_first)
+{
+    pthread_mutex_lock(&produce->lock);
+    produce->fresh_first = fresh_first;
     pthread_mutex_unlock(&produce->lock);
     produce_kick(produce);
 }

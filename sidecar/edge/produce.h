@@ -71,6 +71,9 @@ void produce_kick(struct produce *produce);
  * `compression` is a literal. Any thread. */
 void produce_set_compression(struct produce *produce, const char *compression, int level);
 
+/* From the next frame on; a jump that is under way is ended in order. Any thread. */
+void produce_set_fresh_first(struct produce *produce, bool fresh_first);
+
 /* Goes on until the spool is empty, at most `drain_ms`, then ends the thread and frees. What is
  * left is in the spool and will be sent after the next start. */
 void produce_close(struct produce **produce, uint32_t drain_ms);

@@ -69,6 +69,7 @@ struct produce {
     uint32_t drain_ms;
     const char *compression; /* what options are to be; NULL: what they are */
     int compression_level;
+    bool fresh_first;
     struct produce_state published;
 };
 
@@ -80,6 +81,9 @@ bool produce_is_fit(const struct produce *produce);
 
 NODISCARD enum err lane_open(struct produce *produce, enum signal signal, struct error *error);
 void lane_close(struct lane *lane);
+
+/* Reads in the order that the options say. */
+void lane_order(const struct produce *produce, struct lane *lane);
 
 /* Reads and sends as much as may be in flight. True: there was something. */
 bool lane_feed(struct produce *produce, struct lane *lane);

@@ -319,9 +319,16 @@ enum err lane_open(struct produce *produce, enum signal signal, struct error *er
         return err;
     lane->run_begin = spool_run_begin(produce->options.spool, signal);
     lane->old_read = false;
-    if (produce->options.fresh_first)
-        spool_reader_fresh_first(lane->reader, produce->options.in_flight_bytes);
+    lane_order(produce, lane);
     return OK;
+}
+
+void lane_order(const struct produce *produce, struct lane *lane)
+{
+    const struct produce_options *options = &produce->options;
+
+    if (lane->reader != NULL)
+        spool_reader_fresh_first(lane->reader, options->fresh_first ? options->in_flight_bytes : 0);
 }
 
 static void close_frames(struct frames *frames)

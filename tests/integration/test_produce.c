@@ -579,7 +579,7 @@ static void see_times(void *context, const struct mock_message *message)
 
 /* A backlog of 12 MB that drains at 5 MB/s at most, and an item now and then while more than half
  * of it is left: how long it takes until that is sent, at most, and how long the backlog takes. */
-static void drain_with_fresh(uint64_t *ret_fresh_ms, uint64_t *ret_backlog_ms)
+static void drain_with_fresh(bool wanted, uint64_t *ret_fresh_ms, uint64_t *ret_backlog_ms)
 {
     struct edge edge = {0};
     struct times *times = calloc(1, sizeof *times);
@@ -588,9 +588,11 @@ static void drain_with_fresh(uint64_t *ret_fresh_ms, uint64_t *ret_backlog_ms)
 
     assert_non_null(times);
     in_flight_bytes = 512 << 10;
+    fresh_first = !wanted; /* it is told while it runs */
     open_edge(&edge);
     append_all(&edge, 1, 1, 10);
     await_empty(&edge);
+    produce_set_fresh_first(edge.produce, wanted);
     rd_kafka_mock_broker_set_down(kafka.cluster, 1);
     append_all(&edge, BACKLOG, 1, 8000);
     rd_kafka_mock_broker_set_rtt(kafka.cluster, 1, 100);
@@ -628,7 +630,7 @@ static void test_sends_what_is_fresh_ahead_of_a_backlog(void **state)
     (void)state;
     uint64_t fresh_ms = 0, backlog_ms = 0;
 
-    drain_with_fresh(&fresh_ms, &backlog_ms);
+    drain_with_fresh(true, &fresh_ms, &backlog_ms);
     print_message("fresh within %lu ms, backlog in %lu ms\n", (unsigned long)fresh_ms,
                   (unsigned long)backlog_ms);
     assert_true(fresh_ms < backlog_ms / 2); /* in turn they come last */
@@ -639,8 +641,7 @@ static void test_keeps_the_order_where_nothing_is_to_go_ahead(void **state)
     (void)state;
     uint64_t fresh_ms = 0, backlog_ms = 0;
 
-    fresh_first = false;
-    drain_with_fresh(&fresh_ms, &backlog_ms);
+    drain_with_fresh(false, &fresh_ms, &backlog_ms);
     assert_true(fresh_ms > backlog_ms / 4);
 }
 

@@ -73,6 +73,8 @@ static void test_edges_follow_what_they_can_change(void **state)
         {"spool.whenFull", "DropOldest"},
         {"spool.maxAge", "1h"},
         {"producer.compression", "lz4"},
+        {"producer.freshFirst", "false"},
+        {"routes", "[{when: 'severity > \"INFO\"', to: logs}]"},
         {"replicas", "7"},
         {"spec.clusterName", "east"},
     };
@@ -135,6 +137,34 @@ static void test_copies_what_is_live_and_nothing_else(void **state)
     assert_true(pipeline_same_at(mixed, after, true, "edge", "spool.maxAge"));
 }
 
+/* A route to a topic that the program has not heard of waits with it; else routes are live. */
+static void test_routes_wait_for_the_topics_that_they_name(void **state)
+{
+    (void)state;
+    static const char *const topics[] = {
+        "[{name: logs, signal: logs, partitions: 7}, {name: traces, signal: traces}]",
+        "[{name: logs, signal: logs}, {name: traces, signal: traces}, {name: x, signal: logs}]"};
+
+    for (size_t i = 0; i < 2; i++) {
+        AUTO(pipeline_free) struct pipeline *before = with(false, "spec.paused", "false");
+        AUTO(pipeline_free) struct pipeline *after = with(false, "spec.topics", topics[i]);
+        AUTO(json_free) struct json *from = pipeline_to_json(after);
+        AUTO(json_free) struct json *to = pipeline_to_json(before);
+        AUTO(json_free) struct json *values = NULL;
+        AUTO(pipeline_free) struct pipeline *mixed = NULL;
+        struct faults faults = {0};
+
+        assert_ok(
+            yaml_parse(bytes_from(i == 0 ? "[{to: logs}]" : "[{to: x}]"), 4096, &values, NULL));
+        struct json *routes = json_clone(json_first(values));
+        json_set(json_first(json_at(from, "spec.edges")), "routes", &routes);
+        pipeline_copy_live(from, to, true, "edge");
+        assert_ok(pipeline_read(to, &mixed, &faults, NULL));
+        faults_fini(&faults);
+        assert_int_equal(mixed->edges[0].route_count, i == 0);
+    }
+}
+
 static void test_pods_keep_the_candidate_as_its_share_grows(void **state)
 {
     (void)state;
@@ -159,6 +189,7 @@ int main(void)
         cmocka_unit_test(test_gateways_follow_what_they_can_change),
         cmocka_unit_test(test_one_program_does_not_wait_for_what_is_anothers),
         cmocka_unit_test(test_copies_what_is_live_and_nothing_else),
+        cmocka_unit_test(test_routes_wait_for_the_topics_that_they_name),
         cmocka_unit_test(test_pods_keep_the_candidate_as_its_share_grows),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
