@@ -5,6 +5,7 @@
  */
 #include "controller/desired/desired_object.h"
 
+#include "common/assert.h"
 #include "common/contract/names.h"
 #include "common/contract/quantity.h"
 #include "controller/api/fingerprint.h"
@@ -246,8 +247,8 @@ static void note_secret(void *context, const struct pipeline_secret *secret)
             strcmp(list->items[i].key, secret->key) == 0)
             return;
     }
-    if (list->count < SECRETS_MAX)
-        list->items[list->count++] = *secret;
+    ASSERT(list->count < SECRETS_MAX); /* the schema has fewer places for them */
+    list->items[list->count++] = *secret;
 }
 
 /* Each key of a Secret as the file <name>/<key>; nothing else of it is mounted. */

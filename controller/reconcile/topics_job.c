@@ -254,6 +254,19 @@ static void announce(struct topics_job *job, struct topic_plan *plans)
     }
 }
 
+/* Nothing is done to topics while the pipeline is paused; what would be is said. */
+static void hold(struct topics_job *job, const struct topic_plan *plans)
+{
+    for (size_t i = 0; i < job->count; i++) {
+        struct topic_result *result = &job->results[i];
+        bool usable = result->usable;
+        if (!plans[i].create && plans[i].grow_to == 0 && plans[i].set_count == 0)
+            continue;
+        say(result, plans[i].state, "is left as it is while the pipeline is paused");
+        result->usable = usable;
+    }
+}
+
 static enum err plan_all(struct topics_job *job, const struct topic_observed *observed,
                          uint32_t brokers, struct topic_plan *plans, struct error *error)
 {
@@ -264,7 +277,10 @@ static enum err plan_all(struct topics_job *job, const struct topic_observed *ob
             return err;
         conclude(&plans[i], &observed[i], &job->results[i]);
     }
-    announce(job, plans);
+    if (job->pipeline->paused)
+        hold(job, plans);
+    else
+        announce(job, plans);
     return OK;
 }
 
@@ -285,7 +301,7 @@ enum err topics_job_run(struct topics_job *job, struct admin *admin, uint32_t br
     if (err)
         return err;
     err = plan_all(job, observed, brokers, plans, error);
-    if (err)
+    if (err || job->pipeline->paused)
         return err;
     err = topics_apply(admin, plans, job->count, TOPICS_TIMEOUT_MS, outcomes, error);
     if (err)

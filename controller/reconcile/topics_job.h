@@ -30,8 +30,8 @@ void topics_job_free(struct topics_job **job);
 void topics_job_set_unread(struct topics_job *job, const struct pipeline_gateway *gateway,
                            const struct group_lag *lag);
 
-/* Describes, plans, applies, and leaves the results. ERR_AGAIN, ERR_INVALID: Kafka couldn't be
- * asked; the results say so. */
+/* Describes, plans, applies unless the pipeline is paused, and leaves the results. ERR_AGAIN,
+ * ERR_INVALID: Kafka couldn't be asked; the results say so. */
 NODISCARD enum err topics_job_run(struct topics_job *job, struct admin *admin, uint32_t brokers,
                                   struct error *error);
 
