@@ -171,6 +171,7 @@ static void test_while_it_waits_for_the_owner_of_its_spool(void **state)
     static struct stand stand;
     struct edge_process second;
     char files[200];
+    sigset_t blocked;
 
     (void)state;
     set_up_with_topic(&stand, "owned", &broker);
@@ -183,7 +184,11 @@ static void test_while_it_waits_for_the_owner_of_its_spool(void **state)
                                                         .topic = stand.topic,
                                                         .receivers = files});
     snprintf(second.spool, sizeof second.spool, "%s", stand.edge.spool);
+    sigemptyset(&blocked); /* at once, as it will be: however slowly it starts */
+    sigaddset(&blocked, SIGTERM);
+    pthread_sigmask(SIG_BLOCK, &blocked, NULL);
     edge_process_start(&second);
+    pthread_sigmask(SIG_UNBLOCK, &blocked, NULL);
     pass_ms(300);
     edge_process_terminate(&second);
     end_orderly(&stand);

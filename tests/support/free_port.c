@@ -16,7 +16,7 @@ uint16_t free_port(void)
     while (!is_free) {
         int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
         assert_true(fd >= 0 && tries < 10000);
-        address.sin_port = htons((uint16_t)(10000 + ((unsigned)getpid() * 37 + tries++) % 20000));
+        address.sin_port = htons((uint16_t)(10000 + ((unsigned)getpid() * 499 + tries++) % 20000));
         is_free = bind(fd, (struct sockaddr *)&address, sizeof address) == 0;
         close(fd);
     }
