@@ -45,6 +45,7 @@ struct intake_kafka {
     size_t budget_bytes;
     uint64_t commit_at_ms;
     uint64_t revoke_until_ms; /* 0: nothing is being given back */
+    uint64_t renew_until_ms;  /* 0: the client stays as it is */
     struct message *under_way;
     bool stopped;
     struct intake_state state;
@@ -232,6 +233,27 @@ static void finish_revoking(struct intake_kafka *intake, uint64_t now_ms)
             drop(intake, intake->assigned.items[i]);
     intake->revoke_until_ms = 0;
     consumer_let_go(intake->consumer);
+}
+
+/* A client with new credentials takes the place of the old one, which reads nothing more, once its
+ * exports are through or time is up. */
+static void renew(struct intake_kafka *intake, uint64_t now_ms)
+{
+    uint32_t under_way = 0;
+
+    if (!consumer_is_stale(intake->consumer) || intake->stopped || intake->revoke_until_ms != 0)
+        return;
+    if (intake->renew_until_ms == 0)
+        intake->renew_until_ms = now_ms + DRAIN_MS;
+    for (size_t i = 0; i < intake->assigned.len; i++)
+        under_way += intake->assigned.items[i]->under_way;
+    if (under_way > 0 && now_ms < intake->renew_until_ms)
+        return;
+    commit_some(intake, false, COMMIT_WAIT_MS, now_ms);
+    consumer_renew(intake->consumer); /* all partitions are lost() from within */
+    intake->renew_until_ms = 0;
+    LOG_INFO("Left the group and came back with new credentials",
+             LOG_STR("gateway", intake->options.gateway->name), LOG_U64("under_way", under_way));
 }
 
 /* ---- messages */
@@ -429,12 +451,14 @@ static uint64_t poll(struct intake *base, uint64_t now_ms)
     struct intake_kafka *intake = (struct intake_kafka *)base;
 
     bool more = take_some(intake), full = intake->state.held_bytes >= intake->budget_bytes;
-    if (full)
+    bool draining = intake->stopped || intake->renew_until_ms != 0;
+    if (full || draining)
         consumer_pause(intake->consumer, true);
-    else if (intake->state.held_bytes < intake->budget_bytes / 2 && !intake->stopped)
+    else if (intake->state.held_bytes < intake->budget_bytes / 2)
         consumer_pause(intake->consumer, false);
     bool looking = look_back_poll(intake->look_back, now_ms);
     finish_revoking(intake, now_ms);
+    renew(intake, now_ms);
     if (consumer_is_dead(intake->consumer)) {
         LOG_ERROR(
             "The Kafka client can't go on; ending, so that a new start begins at the last commit",
@@ -445,7 +469,7 @@ static uint64_t poll(struct intake *base, uint64_t now_ms)
         intake->commit_at_ms = now_ms + COMMIT_EVERY_MS;
         commit_some(intake, false, 0, now_ms);
     }
-    if (full || looking || intake->revoke_until_ms != 0)
+    if (full || looking || intake->revoke_until_ms != 0 || intake->renew_until_ms != 0)
         return now_ms + POLL_SOON_MS;
     return more ? now_ms : now_ms + POLL_EVERY_MS;
 }

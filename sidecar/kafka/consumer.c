@@ -7,6 +7,7 @@
 #include "common/log.h"
 #include "common/metrics.h"
 #include "sidecar/kafka/kafka_access.h"
+#include "sidecar/kafka/member.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,15 +21,15 @@ enum {
 };
 
 struct consumer {
-    rd_kafka_t *client;
-    rd_kafka_queue_t *queue;
+    struct member *member; /* NULL: none */
+    struct member *next;   /* with new credentials, to take its place */
     struct kafka_health health;
     struct consumer_options options;
     int fd;
     uint64_t files_at_ms;
-    uint32_t files_stamp;
-    bool classic; /* the broker does not have KIP-848 */
-    bool ever;    /* a partition was assigned */
+    uint32_t files_stamp, certificates_stamp; /* all of them; those of TLS */
+    bool classic;                             /* the broker does not have KIP-848 */
+    bool ever;                                /* a partition was assigned */
     bool closing;
     bool paused;
     bool dead;
@@ -38,6 +39,12 @@ struct consumer {
 static const struct metric_desc commits_desc = {.name = "surgetank_gateway_commit_failures_total",
                                                 .kind = METRIC_COUNTER,
                                                 .help = "Commits that Kafka did not take."};
+
+static const struct metric_desc reloads_desc = {
+    .name = "surgetank_gateway_kafka_credential_reloads_total",
+    .kind = METRIC_COUNTER,
+    .help = "Changed files of credentials for Kafka, by whether they could be taken over.",
+    .labels = {"result"}};
 
 static struct consumer *of_health(void *opaque)
 {
@@ -68,16 +75,16 @@ static bool position_of(const struct consumer *consumer, const rd_kafka_topic_pa
 static bool group_has_offsets(struct consumer *consumer, const char *topic)
 {
     const struct rd_kafka_metadata *metadata = NULL;
-    rd_kafka_topic_t *handle = rd_kafka_topic_new(consumer->client, topic, NULL);
+    rd_kafka_topic_t *handle = rd_kafka_topic_new(consumer->member->client, topic, NULL);
     bool any = true; /* in doubt: earliest, which loses nothing */
 
     if (handle == NULL)
         return true;
-    if (rd_kafka_metadata(consumer->client, 0, handle, &metadata, ASK_MS) == 0) {
+    if (rd_kafka_metadata(consumer->member->client, 0, handle, &metadata, ASK_MS) == 0) {
         rd_kafka_topic_partition_list_t *all = rd_kafka_topic_partition_list_new(16);
         for (int i = 0; metadata->topic_cnt == 1 && i < metadata->topics[0].partition_cnt; i++)
             rd_kafka_topic_partition_list_add(all, topic, metadata->topics[0].partitions[i].id);
-        if (rd_kafka_committed(consumer->client, all, ASK_MS) == 0) {
+        if (rd_kafka_committed(consumer->member->client, all, ASK_MS) == 0) {
             any = false;
             for (int i = 0; i < all->cnt; i++)
                 any |= all->elems[i].offset >= 0;
@@ -95,15 +102,15 @@ static int64_t initial_offset(struct consumer *consumer, const rd_kafka_topic_pa
     int64_t low = 0, high = 0;
 
     if (!consumer->options.latest || group_has_offsets(consumer, at->topic) ||
-        rd_kafka_query_watermark_offsets(consumer->client, at->topic, at->partition, &low, &high,
-                                         ASK_MS) != 0)
+        rd_kafka_query_watermark_offsets(consumer->member->client, at->topic, at->partition, &low,
+                                         &high, ASK_MS) != 0)
         return RD_KAFKA_OFFSET_BEGINNING;
     return high;
 }
 
 static void on_assign(struct consumer *consumer, rd_kafka_topic_partition_list_t *partitions)
 {
-    rd_kafka_resp_err_t code = rd_kafka_committed(consumer->client, partitions, ASK_MS);
+    rd_kafka_resp_err_t code = rd_kafka_committed(consumer->member->client, partitions, ASK_MS);
 
     if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
         kafka_health_ok(&consumer->health); /* who answers lets us in */
@@ -125,24 +132,24 @@ static void on_assign(struct consumer *consumer, rd_kafka_topic_partition_list_t
             position.offset = -1;
         consumer->options.assigned(consumer->options.context, &position, resumed);
     }
-    rd_kafka_error_t *failed = rd_kafka_incremental_assign(consumer->client, partitions);
+    rd_kafka_error_t *failed = rd_kafka_incremental_assign(consumer->member->client, partitions);
     if (failed != NULL) {
         LOG_ERROR("Could not take over partitions",
                   LOG_STR("reason", rd_kafka_error_string(failed)));
         rd_kafka_error_destroy(failed);
     }
     if (consumer->paused)
-        rd_kafka_pause_partitions(consumer->client, partitions);
+        rd_kafka_pause_partitions(consumer->member->client, partitions);
     consumer->ever = true;
-    rd_kafka_set_log_level(consumer->client, LOG_LEVEL_QUIET);
+    rd_kafka_set_log_level(consumer->member->client, LOG_LEVEL_QUIET);
 }
 
 /* librdkafka keeps a partition paused that was given back so, and would not read it when it is
  * assigned to us once more. */
 static void unassign(struct consumer *consumer, rd_kafka_topic_partition_list_t *partitions)
 {
-    rd_kafka_resume_partitions(consumer->client, partitions);
-    rd_kafka_error_t *failed = rd_kafka_incremental_unassign(consumer->client, partitions);
+    rd_kafka_resume_partitions(consumer->member->client, partitions);
+    rd_kafka_error_t *failed = rd_kafka_incremental_unassign(consumer->member->client, partitions);
     if (failed != NULL) {
         LOG_WARN("Could not give back partitions",
                  LOG_STR("reason", rd_kafka_error_string(failed)));
@@ -152,7 +159,7 @@ static void unassign(struct consumer *consumer, rd_kafka_topic_partition_list_t 
 
 static void on_revoke(struct consumer *consumer, rd_kafka_topic_partition_list_t *partitions)
 {
-    bool lost = rd_kafka_assignment_lost(consumer->client) || consumer->closing;
+    bool lost = rd_kafka_assignment_lost(consumer->member->client) || consumer->closing;
 
     for (int i = 0; i < partitions->cnt; i++) {
         struct consumer_position at;
@@ -169,7 +176,7 @@ static void on_revoke(struct consumer *consumer, rd_kafka_topic_partition_list_t
     }
     ASSERT(consumer->revoking == NULL);
     consumer->revoking = rd_kafka_topic_partition_list_copy(partitions);
-    rd_kafka_pause_partitions(consumer->client, consumer->revoking);
+    rd_kafka_pause_partitions(consumer->member->client, consumer->revoking);
 }
 
 static void on_rebalance(rd_kafka_t *client, rd_kafka_resp_err_t code,
@@ -213,81 +220,30 @@ static void on_commit(rd_kafka_t *client, rd_kafka_resp_err_t code,
     LOG_WARN("Kafka did not take a commit", LOG_STR("reason", rd_kafka_err2str(code)));
 }
 
-static enum err open_client(struct consumer *consumer, struct error *error)
+static enum err make_member(struct consumer *consumer, struct member **ret_member,
+                            struct error *error)
 {
-    char kbytes[24], bytes[24], reason[256] = "";
-    const struct consumer_options *options = &consumer->options;
-    size_t fetch = options->prefetch_bytes < (1u << 20) ? (1u << 20) : options->prefetch_bytes;
-
-    snprintf(kbytes, sizeof kbytes, "%zu", fetch / 1024);
-    snprintf(bytes, sizeof bytes, "%zu", fetch);
-    const struct kafka_property extra[] = {
-        {"group.id", options->group_id},
-        {"enable.auto.commit", "false"},
-        {"enable.auto.offset.store", "false"},
-        {"auto.offset.reset", "error"},
-        {"isolation.level", "read_committed"},
-        {"enable.partition.eof", "false"},
-        {"queued.max.messages.kbytes", kbytes},
-        {"fetch.max.bytes", bytes},
-        {"fetch.wait.max.ms", "500"}, /* a fetch returns as soon as there is something */
-        {"fetch.queue.backoff.ms", "10"},
-        {"topic.metadata.refresh.interval.ms", "5000"}, /* a topic may be made after us */
-        {"group.protocol", consumer->classic ? "classic" : "consumer"},
-        {"debug", consumer->classic ? NULL : "cgrp"}, /* until it is a member: see kafka_conf.c */
-        {"partition.assignment.strategy", consumer->classic ? "cooperative-sticky" : NULL},
-        {"session.timeout.ms", consumer->classic ? "10000" : NULL},
-        {"heartbeat.interval.ms", consumer->classic ? "3000" : NULL},
-    };
-    rd_kafka_conf_t *conf = NULL;
-
-    enum err err = kafka_conf_make(options->access, extra, sizeof extra / sizeof extra[0],
-                                   &consumer->health, &conf, error);
-    if (err)
-        return err;
-    rd_kafka_conf_set_rebalance_cb(conf, on_rebalance);
-    rd_kafka_conf_set_offset_commit_cb(conf, on_commit);
-    consumer->client = rd_kafka_new(RD_KAFKA_CONSUMER, conf, reason, sizeof reason);
-    if (consumer->client == NULL) {
-        rd_kafka_conf_destroy(conf);
-        return error_set(error, ERR_INVALID, "open Kafka consumer: %s", reason);
-    }
-    kafka_conf_start(consumer->client, options->access);
-    rd_kafka_poll_set_consumer(consumer->client);
-    consumer->queue = rd_kafka_queue_get_consumer(consumer->client);
-    const uint64_t one = 1; /* what an eventfd takes */
-    rd_kafka_queue_io_event_enable(consumer->queue, consumer->fd, &one, sizeof one);
-    return OK;
+    const struct member_options options = {.consumer = &consumer->options,
+                                           .health = &consumer->health,
+                                           .classic = consumer->classic,
+                                           .on_rebalance = on_rebalance,
+                                           .on_commit = on_commit};
+    return member_make(&options, ret_member, error);
 }
 
-static enum err subscribe(struct consumer *consumer, struct error *error)
+static enum err join(struct consumer *consumer, struct error *error)
 {
-    const struct consumer_options *options = &consumer->options;
-    rd_kafka_topic_partition_list_t *list =
-        rd_kafka_topic_partition_list_new((int)options->topic_count);
-
-    for (size_t i = 0; i < options->topic_count; i++)
-        rd_kafka_topic_partition_list_add(list, options->topics[i], RD_KAFKA_PARTITION_UA);
-    rd_kafka_resp_err_t code = rd_kafka_subscribe(consumer->client, list);
-    rd_kafka_topic_partition_list_destroy(list);
-    if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
-        return error_set(error, ERR_INVALID, "subscribe as group '%s': %s", options->group_id,
-                         rd_kafka_err2str(code));
-    return OK;
+    return member_join(consumer->member, &consumer->options, consumer->fd, error);
 }
 
-static void close_client(struct consumer *consumer)
+/* What it had comes back as lost(). */
+static void leave(struct consumer *consumer)
 {
-    if (consumer->client == NULL)
+    if (consumer->member == NULL)
         return;
     consumer->closing = true;
     consumer_let_go(consumer);
-    rd_kafka_consumer_close(consumer->client);
-    if (consumer->queue != NULL)
-        rd_kafka_queue_destroy(consumer->queue);
-    rd_kafka_destroy(consumer->client);
-    consumer->client = NULL;
-    consumer->queue = NULL;
+    member_leave(&consumer->member);
     consumer->closing = false;
 }
 
@@ -302,14 +258,15 @@ enum err consumer_open(const struct consumer_options *options, struct consumer *
     consumer->options = *options;
     kafka_health_init(&consumer->health);
     consumer->files_stamp = kafka_access_stamp(options->access);
+    consumer->certificates_stamp = kafka_access_certificates_stamp(options->access);
     consumer->fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     enum err err = OK;
     if (consumer->fd < 0)
         err = error_set_errno(error, ERR_IO, "eventfd");
     if (!err)
-        err = open_client(consumer, error);
+        err = make_member(consumer, &consumer->member, error);
     if (!err)
-        err = subscribe(consumer, error);
+        err = join(consumer, error);
     if (err) {
         consumer_close(&consumer);
         return err;
@@ -324,7 +281,8 @@ void consumer_close(struct consumer **consumer)
     if (gone == NULL)
         return;
 
-    close_client(gone);
+    leave(gone);
+    member_leave(&gone->next);
     if (gone->fd >= 0)
         close(gone->fd);
     kafka_health_fini(&gone->health);
@@ -348,11 +306,11 @@ static enum err assign_anew(struct consumer *consumer, const struct consumer_pos
     const char *topic = consumer->options.topics[at->topic];
 
     rd_kafka_topic_partition_list_add(list, topic, at->partition)->offset = at->offset;
-    rd_kafka_error_t *failed = rd_kafka_incremental_unassign(consumer->client, list);
+    rd_kafka_error_t *failed = rd_kafka_incremental_unassign(consumer->member->client, list);
     if (failed == NULL)
-        failed = rd_kafka_incremental_assign(consumer->client, list);
+        failed = rd_kafka_incremental_assign(consumer->member->client, list);
     if (failed == NULL && consumer->paused)
-        rd_kafka_pause_partitions(consumer->client, list);
+        rd_kafka_pause_partitions(consumer->member->client, list);
     rd_kafka_topic_partition_list_destroy(list);
     if (failed == NULL)
         return OK;
@@ -371,8 +329,8 @@ static void on_offset_gone(struct consumer *consumer, const rd_kafka_message_t *
 
     if (!topic_index(consumer, topic, &at.topic))
         return;
-    if (rd_kafka_query_watermark_offsets(consumer->client, topic, message->partition, &low, &high,
-                                         ASK_MS) != 0)
+    if (rd_kafka_query_watermark_offsets(consumer->member->client, topic, message->partition, &low,
+                                         &high, ASK_MS) != 0)
         low = RD_KAFKA_OFFSET_BEGINNING;
     at.offset = low;
     if (assign_anew(consumer, &at, &error)) {
@@ -423,12 +381,12 @@ static void notice_fatal(struct consumer *consumer)
         return;
     }
     LOG_INFO("The broker does not have the new group protocol; using the classic one");
-    close_client(consumer);
+    leave(consumer);
     pthread_mutex_lock(&consumer->health.lock);
     consumer->health.fatal = false; /* what the old one said while it ended */
     pthread_mutex_unlock(&consumer->health.lock);
     consumer->classic = true;
-    if (open_client(consumer, &error) || subscribe(consumer, &error)) {
+    if (make_member(consumer, &consumer->member, &error) || join(consumer, &error)) {
         LOG_ERROR("Could not open a classic consumer", LOG_STR("error", error.text));
         consumer->dead = true;
     }
@@ -441,37 +399,76 @@ void consumer_clear(struct consumer *consumer)
     (void)cleared; /* nothing to clear is fine */
 }
 
-/* A password that has changed is for the connections to come. To take over a certificate, a client
- * would have to leave the group. */
+/* A client for new certificates or a new client secret, which is made before the group is left:
+ * what can't be used leaves the old one at work. */
+static enum err make_next(struct consumer *consumer, struct error *error)
+{
+    struct member *next = NULL;
+
+    enum err err = make_member(consumer, &next, error);
+    if (err)
+        return err;
+    member_leave(&consumer->next); /* it never joined */
+    consumer->next = next;
+    return OK;
+}
+
+/* A password that has changed is for the connections to come, and needs no other client. */
 static void follow_files(struct consumer *consumer)
 {
+    const struct kafka_access *access = consumer->options.access;
+    enum err err = ERR_NOTFOUND;
     struct error error = {0};
 
     if (clock_mono_ms() < consumer->files_at_ms)
         return;
     consumer->files_at_ms = clock_mono_ms() + FILES_MS;
-    uint32_t stamp = kafka_access_stamp(consumer->options.access);
+    uint32_t stamp = kafka_access_stamp(access); /* before they are read */
+    uint32_t certificates = kafka_access_certificates_stamp(access);
     if (stamp == consumer->files_stamp)
         return;
-    enum err err = kafka_conf_login_again(consumer->client, consumer->options.access, &error);
-    if (err == ERR_NOTFOUND) {
-        LOG_WARN("Credentials for Kafka have changed; the next start of this process reads them");
-    } else if (err) {
+    if (certificates == consumer->certificates_stamp)
+        err = kafka_conf_login_again(consumer->member->client, access, &error);
+    if (err == ERR_NOTFOUND)
+        err = make_next(consumer, &error);
+    metric_add(metrics_series(&reloads_desc, err ? "failed" : "ok"), 1);
+    if (err) {
         LOG_ERROR("Kept the old credentials for Kafka", LOG_STR("error", error.text));
         return;
-    } else {
-        LOG_INFO("Read the credentials for Kafka again");
     }
     consumer->files_stamp = stamp;
+    consumer->certificates_stamp = certificates;
+    LOG_INFO("Read the credentials for Kafka again",
+             LOG_STR("for", consumer->next == NULL ? "connections to come" : "a new client"));
+}
+
+bool consumer_is_stale(const struct consumer *consumer)
+{
+    return consumer->next != NULL;
+}
+
+void consumer_renew(struct consumer *consumer)
+{
+    struct error error = {0};
+
+    if (consumer->next == NULL)
+        return;
+    leave(consumer);
+    MOVE(consumer->member, consumer->next);
+    kafka_health_ok(&consumer->health); /* what the old one complained about */
+    if (join(consumer, &error)) {
+        LOG_ERROR("Could not join the group with new credentials", LOG_STR("error", error.text));
+        consumer->dead = true;
+    }
 }
 
 bool consumer_poll(struct consumer *consumer, struct consumer_message *ret_message)
 {
-    if (consumer->client == NULL)
+    if (consumer->member == NULL)
         return false;
     follow_files(consumer);
     for (;;) {
-        rd_kafka_message_t *message = rd_kafka_consumer_poll(consumer->client, 0);
+        rd_kafka_message_t *message = rd_kafka_consumer_poll(consumer->member->client, 0);
         if (message == NULL)
             break;
         struct consumer_position at = {.partition = message->partition, .offset = message->offset};
@@ -488,7 +485,9 @@ bool consumer_poll(struct consumer *consumer, struct consumer_message *ret_messa
             .value = {message->payload, message->len},
             .timestamp_ms = rd_kafka_message_timestamp(message, &type),
             .handle = message,
+            .member = consumer->member,
         };
+        member_hold(consumer->member);
         kafka_health_ok(&consumer->health);
         return true;
     }
@@ -500,7 +499,7 @@ void consumer_release(struct consumer_message *message)
 {
     if (message->handle == NULL)
         return;
-    rd_kafka_message_destroy(message->handle);
+    member_give_back(message->member, message->handle);
     *message = (struct consumer_message){0};
 }
 
@@ -536,8 +535,9 @@ static enum err commit_and_wait(struct consumer *consumer,
                                 const rd_kafka_topic_partition_list_t *list, uint32_t wait_ms,
                                 struct error *error)
 {
-    rd_kafka_queue_t *queue = rd_kafka_queue_new(consumer->client);
-    rd_kafka_resp_err_t code = rd_kafka_commit_queue(consumer->client, list, queue, NULL, NULL);
+    rd_kafka_queue_t *queue = rd_kafka_queue_new(consumer->member->client);
+    rd_kafka_resp_err_t code =
+        rd_kafka_commit_queue(consumer->member->client, list, queue, NULL, NULL);
     rd_kafka_event_t *event =
         code == RD_KAFKA_RESP_ERR_NO_ERROR ? rd_kafka_queue_poll(queue, (int)wait_ms) : NULL;
 
@@ -563,12 +563,12 @@ enum err consumer_commit(struct consumer *consumer, const struct consumer_positi
         rd_kafka_topic_partition_list_add(list, consumer->options.topics[positions[i].topic],
                                           positions[i].partition)
             ->offset = positions[i].offset;
-    if (consumer->client == NULL) {
+    if (consumer->member == NULL) {
         err = error_set(error, ERR_CLOSED, "commit: no client");
     } else if (wait_ms > 0) {
         err = commit_and_wait(consumer, list, wait_ms, error);
     } else {
-        rd_kafka_resp_err_t code = rd_kafka_commit(consumer->client, list, 1);
+        rd_kafka_resp_err_t code = rd_kafka_commit(consumer->member->client, list, 1);
         if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
             err = error_set(error, ERR_AGAIN, "commit: %s", rd_kafka_err2str(code));
     }
@@ -583,15 +583,15 @@ void consumer_pause(struct consumer *consumer, bool paused)
     if (consumer->paused == paused)
         return;
     consumer->paused = paused;
-    if (consumer->client == NULL || rd_kafka_assignment(consumer->client, &list) != 0)
+    if (consumer->member == NULL || rd_kafka_assignment(consumer->member->client, &list) != 0)
         return;
     if (paused)
-        rd_kafka_pause_partitions(consumer->client, list);
+        rd_kafka_pause_partitions(consumer->member->client, list);
     else
-        rd_kafka_resume_partitions(consumer->client, list);
+        rd_kafka_resume_partitions(consumer->member->client, list);
     rd_kafka_topic_partition_list_destroy(list);
     if (!paused && consumer->revoking != NULL)
-        rd_kafka_pause_partitions(consumer->client, consumer->revoking);
+        rd_kafka_pause_partitions(consumer->member->client, consumer->revoking);
 }
 
 enum err consumer_seek(struct consumer *consumer, const struct consumer_position *at,
@@ -601,7 +601,7 @@ enum err consumer_seek(struct consumer *consumer, const struct consumer_position
     const char *topic = consumer->options.topics[at->topic];
 
     rd_kafka_topic_partition_list_add(list, topic, at->partition)->offset = at->offset;
-    rd_kafka_error_t *failed = rd_kafka_seek_partitions(consumer->client, list, ASK_MS);
+    rd_kafka_error_t *failed = rd_kafka_seek_partitions(consumer->member->client, list, ASK_MS);
     rd_kafka_resp_err_t code = failed != NULL ? rd_kafka_error_code(failed) : list->elems[0].err;
     if (failed != NULL)
         rd_kafka_error_destroy(failed);

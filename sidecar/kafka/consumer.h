@@ -26,6 +26,7 @@
 #define CONSUMER_TOPICS_MAX 32
 
 struct consumer;
+struct member;
 
 /* A partition, with an offset where one is meant. Topics are numbered as in the options. */
 struct consumer_position {
@@ -75,6 +76,7 @@ struct consumer_message {
     struct bytes key, value;
     int64_t timestamp_ms; /* -1: none */
     void *handle;
+    struct member *member; /* of whom it came */
 };
 
 /* The next message, if there is one; false: not now. Never waits. Must be called at least every
@@ -105,6 +107,12 @@ NODISCARD enum err consumer_seek(struct consumer *consumer, const struct consume
 
 /* Ends the revocation that revoking() began. */
 void consumer_let_go(struct consumer *consumer);
+
+/* Files of credentials have changed which are read when a client is made. Another one is there; it
+ * takes the old one's place, with lost() for all partitions, when consumer_renew() says so: finish
+ * what is under way and commit before. What is held then stays valid until it is released. */
+bool consumer_is_stale(const struct consumer *consumer);
+void consumer_renew(struct consumer *consumer);
 
 /* The client can't go on: release its messages, close it and open another. */
 bool consumer_is_dead(const struct consumer *consumer);

@@ -96,13 +96,14 @@ enum err kafka_access_make(const struct pipeline *pipeline, const char *secrets_
     return err;
 }
 
+uint32_t kafka_access_certificates_stamp(const struct kafka_access *access)
+{
+    return file_stamp(file_stamp(file_stamp(0, access->ca_file), access->certificate_file),
+                      access->key_file);
+}
+
 uint32_t kafka_access_stamp(const struct kafka_access *access)
 {
-    const char *const files[] = {access->ca_file, access->certificate_file, access->key_file,
-                                 access->user_file, access->password_file};
-    uint32_t stamp = 0;
-
-    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++)
-        stamp = file_stamp(stamp, files[i]);
-    return stamp;
+    return file_stamp(file_stamp(kafka_access_certificates_stamp(access), access->user_file),
+                      access->password_file);
 }

@@ -18,4 +18,7 @@ NODISCARD enum err kafka_access_make(const struct pipeline *pipeline, const char
 /* A number that is another one once any of the files has changed: then a new client is due. */
 uint32_t kafka_access_stamp(const struct kafka_access *access);
 
+/* The same for those of TLS only. */
+uint32_t kafka_access_certificates_stamp(const struct kafka_access *access);
+
 #endif

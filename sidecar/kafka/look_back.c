@@ -3,6 +3,7 @@
 #include "sidecar/kafka/look_back.h"
 
 #include "common/clock.h"
+#include "sidecar/kafka/kafka_access.h"
 
 #include <stdlib.h>
 
@@ -24,6 +25,7 @@ struct look_back {
     struct kafka_health health;
     rd_kafka_t *client; /* NULL: never asked */
     rd_kafka_queue_t *messages, *dates;
+    uint32_t files_stamp; /* of the credentials that the client has read */
     struct question *questions;
 };
 
@@ -51,6 +53,7 @@ static enum err open_client(struct look_back *look_back, struct error *error)
     rd_kafka_conf_t *conf = NULL;
     char reason[256] = "";
 
+    look_back->files_stamp = kafka_access_stamp(look_back->options.access);
     enum err err = kafka_conf_make(look_back->options.access, extra, sizeof extra / sizeof extra[0],
                                    &look_back->health, &conf, error);
     if (err)
@@ -64,6 +67,16 @@ static enum err open_client(struct look_back *look_back, struct error *error)
     look_back->messages = rd_kafka_queue_new(look_back->client);
     look_back->dates = rd_kafka_queue_new(look_back->client);
     return OK;
+}
+
+static void close_client(struct look_back *look_back)
+{
+    if (look_back->client == NULL)
+        return;
+    rd_kafka_queue_destroy(look_back->messages);
+    rd_kafka_queue_destroy(look_back->dates);
+    rd_kafka_destroy(look_back->client);
+    look_back->client = NULL;
 }
 
 /* ---- questions */
@@ -126,6 +139,9 @@ static void ask_date(struct look_back *look_back, const struct question *questio
 enum err look_back_ask(struct look_back *look_back, void *whose, const char *topic,
                        int32_t partition, int64_t since_ms, int64_t until, struct error *error)
 {
+    if (look_back->questions == NULL &&
+        look_back->files_stamp != kafka_access_stamp(look_back->options.access))
+        close_client(look_back); /* its credentials are not those of today */
     enum err err = look_back->client != NULL ? OK : open_client(look_back, error);
     if (err)
         return err;
@@ -263,11 +279,7 @@ void look_back_destroy(struct look_back **look_back)
 
     while (gone->questions != NULL)
         take_out(gone, gone->questions);
-    if (gone->client != NULL) {
-        rd_kafka_queue_destroy(gone->messages);
-        rd_kafka_queue_destroy(gone->dates);
-        rd_kafka_destroy(gone->client);
-    }
+    close_client(gone);
     kafka_health_fini(&gone->health);
     free(gone);
     *look_back = NULL;

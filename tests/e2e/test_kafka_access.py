@@ -116,6 +116,23 @@ def test_a_gateway_takes_over_a_password_that_is_put_right(broker):
         one.close()
 
 
+def test_a_gateway_takes_over_a_certificate_that_is_put_right(broker):
+    one = Edge(broker, "gateway-mtls", [{"name": "traces"}], bootstrapServers=[broker.address("MTLS")],
+               tls=tls(certificateSecret={"name": "own"}, keySecret={"name": "own"}))
+    certificate, key = broker.authority.issue("gateway")
+    again, again_key = broker.authority.issue("gateway")
+    other, other_key = Authority(one.dir, "other").issue("stranger")
+    try:
+        write_secret(one.secrets, "tls", ca_crt=(broker.dir / "ca.crt").read_text())
+        write_secret(one.secrets, "own", tls_crt=other, tls_key=other_key)
+        check_gateway(one, "ertificate", lambda: write_secret(one.secrets, "own", tls_crt=certificate, tls_key=key))
+        write_secret(one.secrets, "own", tls_key=again_key, tls_crt=again)
+        until("it has come back again", 60, lambda: (one.dir / "log").read_text().count("came back with new") == 2)
+        until("the gateway has its partitions again", 60, lambda: one.process.state()["intake"]["partitions"] == 3)
+    finally:
+        one.close()
+
+
 def test_a_gateway_logs_in_with_tokens(broker):
     endpoint = TokenEndpoint()
     endpoint.refuse = True

@@ -6,6 +6,7 @@
 
 #include "common/clock.h"
 #include "common/contract/names.h"
+#include "common/metrics.h"
 #include "sidecar/gateway/dead_letters.h"
 #include "sidecar/gateway/intake.h"
 #include "sidecar/net/net_loop.h"
@@ -16,6 +17,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 enum { PARTITIONS = 2, HELD_MAX = 256, DEADLINE_MS = 60000 };
 
@@ -76,7 +79,7 @@ static void on_wake(void *context)
     (void)context; /* polled all the time */
 }
 
-static void open_member(struct member *member)
+static void prepare_member(struct member *member)
 {
     memset(member, 0, sizeof *member);
     member->servers[0] = kafka.bootstrap;
@@ -96,16 +99,42 @@ static void open_member(struct member *member)
         .name = "p", .namespace = "ns", .kafka = &member->kafka, .topics = &member->topic};
     member->access =
         (struct kafka_access){.bootstrap_servers = kafka.bootstrap, .client_id = "letters"};
+}
+
+static void start_member(struct member *member, const char *secrets_dir)
+{
     const struct dead_letters_options letters = {.access = &member->access, .source = "ns/p/g"};
     assert_ok(dead_letters_open(&letters, &member->dead_letters, NULL));
     const struct intake_options options = {.loop = loop,
                                            .pipeline = &member->pipeline,
                                            .gateway = &member->gateway,
+                                           .secrets_dir = secrets_dir,
                                            .dead_letters = member->dead_letters,
                                            .deliver = on_deliver,
                                            .wake = on_wake,
                                            .context = member};
     assert_ok(intake_kafka_open(&options, &member->intake, NULL));
+}
+
+static void open_member(struct member *member)
+{
+    prepare_member(member);
+    start_member(member, NULL);
+}
+
+/* Names a certificate without using it: the mock cluster has no TLS. */
+static void open_member_with_files(struct member *member, const char *dir)
+{
+    static struct pipeline_pair plain = {"security.protocol", "plaintext"};
+    static const struct pipeline_tls_client tls = {
+        .enabled = true,
+        .certificate_secret = {.name = "own", .key = "tls.crt"},
+        .key_secret = {.name = "own", .key = "tls.key"}};
+
+    prepare_member(member);
+    member->kafka.tls = tls;
+    member->kafka.properties = (struct pipeline_map){&plain, 1};
+    start_member(member, dir);
 }
 
 static void close_member(struct member *member)
@@ -351,6 +380,79 @@ static void test_commits_past_what_it_can_not_read_once_that_is_a_dead_letter(vo
     assert_int_equal(letters, 1);
 }
 
+static void write_file(const char *dir, const char *name, const char *text)
+{
+    char path[128];
+
+    snprintf(path, sizeof path, "%s/own/%s", dir, name);
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    assert_true(fputs(text, file) >= 0);
+    assert_int_equal(fclose(file), 0);
+}
+
+static void remove_files(const char *dir)
+{
+    static const char *const names[] = {"own/tls.crt", "own/tls.key", "own", "."};
+    char path[128];
+
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        snprintf(path, sizeof path, "%s/%s", dir, names[i]);
+        assert_int_equal(i < 2 ? unlink(path) : rmdir(i == 2 ? path : dir), 0);
+    }
+}
+
+static double renewals(void)
+{
+    static const struct metric_desc desc = {.name =
+                                                "surgetank_gateway_kafka_credential_reloads_total",
+                                            .kind = METRIC_COUNTER,
+                                            .labels = {"result"}};
+    return metric_value(metrics_series(&desc, "ok"));
+}
+
+static void test_comes_back_with_a_new_certificate_once_all_is_through(void **state)
+{
+    (void)state;
+    struct member member;
+    char dir[] = "/tmp/surgetank-intake-XXXXXX", own[64];
+    uint64_t until_ms = clock_mono_ms() + DEADLINE_MS;
+
+    assert_non_null(mkdtemp(dir));
+    snprintf(own, sizeof own, "%s/own", dir);
+    assert_int_equal(mkdir(own, 0700), 0);
+    write_file(dir, "tls.crt", "one");
+    write_file(dir, "tls.key", "one");
+    for (uint64_t i = 0; i < 4; i++)
+        put(0, i, NULL, NULL);
+    open_member_with_files(&member, dir);
+    await_parcels(&member, 4);
+    finish(&member, 0);
+
+    double before = renewals();
+    write_file(dir, "tls.crt", "another");
+    while (renewals() == before) {
+        assert_true(clock_mono_ms() < until_ms);
+        poll_member(&member);
+    }
+    poll_for(&member, 200); /* it waits for the others */
+    assert_int_equal(state_of(&member).partitions, PARTITIONS);
+    for (unsigned i = 1; i < 4; i++)
+        finish(&member, i);
+    while (state_of(&member).partitions != 0) {
+        assert_true(clock_mono_ms() < until_ms);
+        poll_member(&member);
+    }
+    assert_int_equal(committed(0), 4); /* before it left */
+    put(0, 4, NULL, NULL);
+    await_parcels(&member, 5);
+    assert_int_equal(member.numbers[4], 4);
+    finish(&member, 4);
+    close_member(&member);
+    assert_int_equal(committed(0), 5);
+    remove_files(dir);
+}
+
 static void test_says_why_dead_letters_wait(void **state)
 {
     (void)state;
@@ -460,6 +562,7 @@ int main(void)
         T(test_knows_the_first_try_of_a_repeat_that_was_read_by_another_member),
         T(test_takes_nothing_for_a_repeat_of_what_its_group_left_out),
         T(test_commits_past_what_it_can_not_read_once_that_is_a_dead_letter),
+        T(test_comes_back_with_a_new_certificate_once_all_is_through),
         T(test_says_why_dead_letters_wait),
         T(test_counts_what_retention_took_and_goes_on_at_the_earliest),
         T(test_delivers_first_what_it_has_of_a_partition_that_is_asked_back),
