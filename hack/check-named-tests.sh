@@ -4,6 +4,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 mapfile -t pages < <(find docs README.md ARCHITECTURE.md -name '*.md')
 missing=0
+# shellcheck disable=SC2016
 while IFS= read -r name; do
     case $name in
     */*) [ -e "$name" ] && continue ;;
@@ -11,6 +12,5 @@ while IFS= read -r name; do
     esac
     grep -nF "\`$name\`" "${pages[@]}" | cut -d: -f1,2 | sed "s|\$|: there is no test '$name'|"
     missing=1
-# shellcheck disable=SC2016
 done < <(grep -ohE '`(tests/[a-z0-9_/.]+\.(py|c)|test_[a-z0-9_]+)`' "${pages[@]}" | tr -d '`' | sort -u)
 exit $missing
