@@ -1,10 +1,10 @@
 /* lines_next() runs stages from the last to the first, until one has something to show:
  *
- *   cutter         chunk, held       -> piece         up to \n, or piece_max bytes of more
- *   read_content   piece             -> now           by the format
- *   use_content    now, track.partial -> ready, shown  joins parts, cuts what is too long
- *   use_line       ready, track.group -> shown         asks the rules
- *   flush          what is overdue, or at the end all of it
+ *   cutter             chunk, held        -> piece         up to \n, or piece_max bytes of more
+ *   read_content       piece              -> now           by the format
+ *   lines_use_content  now, track.partial -> ready, shown  joins parts, cuts what is too long
+ *   lines_use_line     ready, track.group -> shown         asks the rules
+ *   flush              what is overdue, or at the end all of it
  *
  * A stage that runs out of memory has changed nothing and is run again. A record that is shown
  * stops all of them; what it stands for is only let go of by lines_take(). So the mark is right at
@@ -12,13 +12,9 @@
  *
  * A physical line longer than piece_max is read in pieces, of which the first has the head and
  * decides what it is; `inside` then stands for its middle. */
-#include "sidecar/lines/lines.h"
+#include "sidecar/lines/lines_internal.h"
 
 #include "common/assert.h"
-#include "sidecar/lines/content.h"
-#include "sidecar/lines/cutter.h"
-#include "sidecar/lines/multiline.h"
-#include "sidecar/otlp/utf8.h"
 
 #include <stdlib.h>
 
@@ -26,71 +22,9 @@ enum {
     UTF8_MAX = 4, /* a piece shows whether a line that fills a record is cut inside a character */
     CRI_HEAD_MAX = 256,
     DOCKER_LINE_MAX = 132 << 10, /* 16 KiB of content with each byte escaped, and attributes */
-    KEPT_BYTES = 4 << 10,        /* of a buffer that is empty */
-};
-
-struct group {
-    bool open;
-    struct buf text;
-    struct multiline_state state;
-    uint64_t start, end, time_ns, touched_ms;
-    unsigned lines, severity;
-};
-
-/* One stream. */
-struct track {
-    struct lines_emitted emitted;
-    struct group group;
-
-    bool open; /* the start of a line waits in `partial`, which may be empty */
-    unsigned parts;
-    struct buf partial;
-    struct lines_emitted after; /* what `emitted` is once `partial` is */
-    uint64_t start, time_ns, touched_ms;
-    unsigned severity;
-};
-
-/* What the physical line at hand says. */
-struct now {
-    bool busy, ended, invalid;
-    bool passed;            /* it has been emitted before */
-    struct content content; /* its text is what is still to be used */
-    uint64_t at, end;       /* end: of what was read of it */
-    uint64_t used;          /* bytes of the content before the text */
-    uint64_t drop;          /* of it, that were emitted before */
-};
-
-struct lines {
-    struct lines_options options;
-    uint64_t now_ms;
-    uint64_t expire_ms; /* 0: nothing is overdue */
-    struct cutter cutter;
-    struct piece piece;
-    struct buf scratch;
-    struct now now;
-    struct track tracks[LINES_STREAMS];
-    struct line ready; /* a whole line, for the rules */
-    struct line shown;
-    size_t shown_bytes; /* of now.content.text that go with it */
-    struct lines_emitted shown_after;
-    enum multiline_step decision;
-
-    bool offsets_are_content; /* no heads, no escapes: reading can go on inside a line */
-    bool is_cut;              /* `piece` is to be read */
-    bool inside;              /* the physical line goes on */
-    bool is_ready, is_decided;
-    bool is_shown, shows_group, shows_long;
-    bool finished;
 };
 
 /* ---- memory */
-
-static void empty(struct buf *buf)
-{
-    if (buf->cap > KEPT_BYTES)
-        buf_fini(buf);
-    buf_clear(buf);
-}
 
 enum err lines_create(const struct lines_options *options, const struct lines_mark *mark,
                       struct lines **ret_lines, struct error *error)
@@ -234,35 +168,13 @@ static enum err read_content(struct lines *lines)
 
 /* ---- records */
 
-static struct bytes without_return(struct bytes text)
-{
-    if (text.len > 0 && text.data[text.len - 1] == '\r')
-        text.len--;
-    return text;
-}
-
-static void show(struct lines *lines, const struct line *line, const struct lines_emitted *after)
+void lines_show(struct lines *lines, const struct line *line, const struct lines_emitted *after)
 {
     lines->shown = *line;
     lines->shown_after = *after;
     lines->shown_bytes = 0;
     lines->shows_group = lines->shows_long = false;
     lines->is_shown = true;
-}
-
-static void show_group(struct lines *lines, enum lines_stream stream)
-{
-    const struct group *group = &lines->tracks[stream].group;
-
-    show(lines,
-         &(struct line){.body = buf_bytes(&group->text),
-                        .time_ns = group->time_ns,
-                        .start = group->start,
-                        .end = group->end,
-                        .stream = stream,
-                        .severity = group->severity},
-         &(struct lines_emitted){.to = group->end});
-    lines->shows_group = true;
 }
 
 void lines_take(struct lines *lines)
@@ -275,7 +187,7 @@ void lines_take(struct lines *lines)
     if (lines->shows_group) {
         lines->options.counts->grouped += track->group.lines > 1;
         track->group.open = false;
-        empty(&track->group.text);
+        lines_empty(&track->group.text);
         return;
     }
     lines->options.counts->cut += lines->shown.part == 1;
@@ -284,220 +196,7 @@ void lines_take(struct lines *lines)
     lines->now.content.text.len -= lines->shown_bytes;
     lines->now.used += lines->shown_bytes;
     track->open = false;
-    empty(&track->partial);
-}
-
-/* ---- parts joined, long lines cut */
-
-/* What has been emitted once `bytes` more of the line at hand are. */
-static struct lines_emitted point(const struct lines *lines, size_t bytes)
-{
-    const struct now *now = &lines->now;
-
-    if (now->ended && bytes == now->content.text.len)
-        return (struct lines_emitted){.to = now->end};
-    if (lines->offsets_are_content)
-        return (struct lines_emitted){.to = now->at + now->used + bytes};
-    return (struct lines_emitted){.to = now->at, .within = now->used + bytes};
-}
-
-/* The record that the line at hand, or its next part, will be; `body` is left out. */
-static struct line line_of_now(const struct lines *lines)
-{
-    const struct now *now = &lines->now;
-    const struct track *track = &lines->tracks[now->content.stream];
-    bool at_start = !track->open && track->emitted.part == 0;
-
-    return (struct line){
-        .time_ns = track->open               ? track->time_ns
-                   : track->emitted.part > 0 ? track->emitted.time_ns
-                                             : now->content.time_ns,
-        .start =
-            track->open ? track->start : now->at + (lines->offsets_are_content ? now->used : 0),
-        .end = now->end,
-        .part = track->emitted.part > 0 ? track->emitted.part + 1 : 0,
-        .stream = now->content.stream,
-        .severity = at_start ? now->content.severity : track->severity,
-        .invalid = now->invalid,
-    };
-}
-
-static enum err add_to_partial(struct lines *lines, struct bytes text)
-{
-    struct track *track = &lines->tracks[lines->now.content.stream];
-    struct line line = line_of_now(lines);
-
-    if (buf_append(&track->partial, text))
-        return ERR_NOMEM;
-    track->parts = track->open ? track->parts + 1 : 1;
-    track->open = true;
-    track->start = line.start;
-    track->time_ns = line.time_ns;
-    track->severity = line.severity;
-    track->after = point(lines, text.len);
-    track->after.part = track->emitted.part + 1;
-    track->after.time_ns = line.time_ns;
-    track->touched_ms = lines->now_ms;
-    lines->now.content.text.data += text.len;
-    lines->now.content.text.len -= text.len;
-    lines->now.used += text.len;
-    return OK;
-}
-
-/* How much of the text fills a record to its limit: no more than `room`, no sequence broken if that
- * can be had. */
-static size_t fitting(struct bytes text, size_t room)
-{
-    for (size_t back = 0; back < 4 && back < room; back++)
-        if ((text.data[room - back] & 0xc0) != 0x80)
-            return room - back;
-    return room;
-}
-
-/* The next part of a line that is too long. It goes past the rules; what they hold goes first. */
-static enum err cut_line(struct lines *lines, struct track *track, size_t room)
-{
-    struct bytes text = {lines->now.content.text.data, fitting(lines->now.content.text, room)};
-    struct line line = line_of_now(lines);
-    struct lines_emitted after = point(lines, text.len);
-
-    if (track->group.open) {
-        show_group(lines, line.stream);
-        return OK;
-    }
-    line.part = after.part = track->emitted.part + 1;
-    after.time_ns = line.time_ns;
-    if (!track->open) {
-        line.body = text;
-        line.end = line.start + text.len;
-        show(lines, &line, &after);
-        lines->shown_bytes = text.len;
-        lines->shows_long = true;
-        return OK;
-    }
-    enum err err = add_to_partial(lines, text);
-    if (err)
-        return err;
-    line.body = buf_bytes(&track->partial);
-    show(lines, &line, &after);
-    lines->shows_long = true;
-    return OK;
-}
-
-/* The line at hand ends with what is left of its text. */
-static enum err end_line(struct lines *lines, struct track *track)
-{
-    struct line line = line_of_now(lines);
-    bool past_rules = line.part > 0 || (line.invalid && !lines->offsets_are_content);
-
-    if (past_rules && track->group.open) {
-        show_group(lines, line.stream);
-        return OK;
-    }
-    line.body = lines->now.content.text;
-    if (track->open) {
-        enum err err = add_to_partial(lines, lines->now.content.text);
-        if (err)
-            return err;
-        line.body = buf_bytes(&track->partial);
-        lines->options.counts->joined += line.part == 0;
-    }
-    line.body = without_return(line.body);
-    lines->now.busy = false;
-    lines->options.counts->lines++;
-    lines->options.counts->empty += line.part == 0 && line.body.len == 0;
-    if (line.part > 0 && line.body.len == 0) { /* the cut was at its very end */
-        track->emitted = (struct lines_emitted){.to = line.end};
-        track->open = false;
-        empty(&track->partial);
-    } else if (past_rules || lines->options.multiline == NULL) {
-        show(lines, &line, &(struct lines_emitted){.to = line.end});
-    } else {
-        lines->ready = line;
-        lines->is_ready = true;
-    }
-    return OK;
-}
-
-static enum err use_content(struct lines *lines)
-{
-    struct now *now = &lines->now;
-    struct track *track = &lines->tracks[now->content.stream];
-    size_t room = lines->options.line_max - track->partial.len;
-
-    if (now->content.text.len > room)
-        return cut_line(lines, track, room);
-    if (now->ended && !now->content.partial)
-        return end_line(lines, track);
-    enum err err = add_to_partial(lines, now->content.text);
-    now->busy = err != OK;
-    return err;
-}
-
-/* ---- groups */
-
-static enum err add_to_group(struct lines *lines, struct track *track)
-{
-    struct group *group = &track->group;
-    const struct line *line = &lines->ready;
-
-    if (buf_reserve(&group->text, line->body.len + 1))
-        return ERR_NOMEM;
-    if (!group->open) {
-        group->open = true;
-        group->lines = 0;
-        group->start = line->start;
-        group->time_ns = line->time_ns;
-        group->severity = line->severity;
-    } else {
-        group->text.data[group->text.len++] = '\n';
-    }
-    if (line->body.len > 0)
-        memcpy(group->text.data + group->text.len, line->body.data, line->body.len);
-    group->text.len += line->body.len;
-    group->lines++;
-    group->end = line->end;
-    group->touched_ms = lines->now_ms;
-
-    lines->is_ready = false;
-    track->open = false;
-    empty(&track->partial);
-    return OK;
-}
-
-static bool group_is_full(const struct lines *lines, const struct group *group)
-{
-    return group->lines == LINES_GROUP_LINES_MAX ||
-           group->text.len + 1 + lines->ready.body.len > lines->options.line_max;
-}
-
-static enum err use_line(struct lines *lines)
-{
-    const struct line *line = &lines->ready;
-    struct track *track = &lines->tracks[line->stream];
-    struct group *group = &track->group;
-
-    if (!lines->is_decided)
-        lines->decision = multiline_step(lines->options.multiline, &group->state, line->body);
-    lines->is_decided = true;
-
-    bool goes_on = lines->decision == MULTILINE_GOES_ON || lines->decision == MULTILINE_ENDS;
-    if (group->open && (!goes_on || group_is_full(lines, group))) {
-        show_group(lines, line->stream);
-        return OK;
-    }
-    if (lines->decision == MULTILINE_ALONE) {
-        show(lines, line, &(struct lines_emitted){.to = line->end});
-        lines->is_ready = false;
-    } else {
-        enum err err = add_to_group(lines, track);
-        if (err)
-            return err;
-        if (lines->decision == MULTILINE_ENDS)
-            show_group(lines, lines->ready.stream);
-    }
-    lines->is_decided = false;
-    return OK;
+    lines_empty(&track->partial);
 }
 
 /* ---- what has waited for long enough */
@@ -512,7 +211,7 @@ static void show_partial(struct lines *lines, struct track *track, enum lines_st
                         .stream = stream,
                         .severity = track->severity};
 
-    show(lines, &line, &track->after);
+    lines_show(lines, &line, &track->after);
 }
 
 static enum err flush(struct lines *lines)
@@ -525,7 +224,7 @@ static enum err flush(struct lines *lines)
         if (track->group.open &&
             (partial_is_over || is_over(lines, track->group.touched_ms, LINES_GROUP_WAIT_MS))) {
             track->group.state = (struct multiline_state){0};
-            show_group(lines, (enum lines_stream)i);
+            lines_show_group(lines, (enum lines_stream)i);
             return OK;
         }
         if (partial_is_over) {
@@ -566,9 +265,9 @@ enum err lines_next(struct lines *lines, struct line *ret_line)
     while (!lines->is_shown) {
         enum err err;
         if (lines->is_ready)
-            err = use_line(lines);
+            err = lines_use_line(lines);
         else if (lines->now.busy)
-            err = use_content(lines);
+            err = lines_use_content(lines);
         else if (lines->is_cut)
             err = read_content(lines);
         else
