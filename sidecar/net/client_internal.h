@@ -1,6 +1,7 @@
 /* client_internal: what the files of the gRPC client share. Nobody outside sidecar/net includes it.
  *
  *   grpc_client.c  calls: queue, deadlines, how they end; finding and connecting to the server
+ *   grpc_answer.c  what a call keeps of its answer
  *   grpc_conn.c    one connection: HTTP/2 streams, GOAWAY, PING
  *
  * A call is in the client's queue (conn NULL) or in its connection's list. One that has ended while
@@ -121,6 +122,15 @@ void call_release(struct grpc_call *call);
 void client_connected(struct grpc_client *client);
 void client_connect_failed(struct grpc_client *client, enum grpc_outcome outcome,
                            const struct error *error);
+
+/* ---- grpc_answer.c */
+
+/* Header fields and trailers; those that we don't know mean nothing. */
+void call_take_header(struct grpc_call *call, struct bytes name, struct bytes value);
+void call_take_data(struct grpc_call *call, struct bytes data);
+
+/* Forgets what has come and what was sent: the call goes out from its beginning. */
+void call_start_over(struct grpc_call *call);
 
 /* ---- grpc_conn.c */
 

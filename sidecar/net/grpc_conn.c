@@ -8,7 +8,6 @@
 #include "sidecar/net/client_internal.h"
 
 #include "common/assert.h"
-#include "common/base64.h"
 #include "sidecar/net/http2.h"
 
 #include <errno.h>
@@ -22,7 +21,6 @@
 enum {
     READ_SIZE = 64 * 1024,
     READS_A_ROUND = 8,
-    TEXT_MAX = 8 * 1024,   /* of grpc-message and of the details, decoded */
     FIELDS = 10,           /* of a request, before its metadata */
     STREAMS_UNKNOWN = 100, /* allowed before the server has said how many */
     WINDOW = 8 << 20,      /* for replies of all streams together */
@@ -35,75 +33,6 @@ static struct grpc_call *call_of(nghttp2_session *session, int32_t stream_id)
 
 /* ---- receiving: nghttp2's callbacks */
 
-static unsigned parse_number(struct bytes text, unsigned limit)
-{
-    uint64_t number = 0;
-    for (size_t i = 0; i < text.len; i++) {
-        if (text.data[i] < '0' || text.data[i] > '9')
-            return limit;
-        number = number * 10 + (unsigned)(text.data[i] - '0');
-        if (number >= limit)
-            return limit;
-    }
-    return (unsigned)number;
-}
-
-/* A text that can't be had is left out: the status says enough. */
-static void take_text(struct buf *into, struct bytes value,
-                      enum err (*decode)(struct bytes text, struct buf *out))
-{
-    buf_clear(into);
-    into->max = TEXT_MAX;
-    if (decode(value, into) != OK && decode == base64_decode)
-        buf_clear(into);
-}
-
-static unsigned parse_encodings(struct bytes list)
-{
-    unsigned found = 1u << COMPRESSION_NONE;
-
-    while (list.len > 0) {
-        const uint8_t *comma = memchr(list.data, ',', list.len);
-        struct bytes name = {list.data, comma == NULL ? list.len : (size_t)(comma - list.data)};
-        enum compression compression = COMPRESSION_NONE;
-        size_t skip = name.len + (comma != NULL);
-        while (name.len > 0 && name.data[0] == ' ')
-            name = (struct bytes){name.data + 1, name.len - 1};
-        while (name.len > 0 && name.data[name.len - 1] == ' ')
-            name.len--;
-        if (compression_parse(name, &compression) == OK)
-            found |= 1u << compression;
-        list = (struct bytes){list.data + skip, list.len - skip};
-    }
-    return found;
-}
-
-static void take_header(struct grpc_call *call, struct bytes name, struct bytes value)
-{
-    enum { STATUS_BEYOND = 1000, SECONDS_MAX = UINT32_MAX / 1000 };
-
-    if (bytes_equal(name, BYTES_LITERAL(":status"))) {
-        call->http_status = parse_number(value, STATUS_BEYOND);
-    } else if (bytes_equal(name, BYTES_LITERAL("grpc-status"))) {
-        call->grpc_status = (int)parse_number(value, STATUS_BEYOND);
-        if (call->grpc_status > GRPC_UNAUTHENTICATED || value.len == 0)
-            call->grpc_status = GRPC_UNKNOWN;
-    } else if (bytes_equal(name, BYTES_LITERAL("grpc-message"))) {
-        take_text(&call->message, value, grpc_percent_decode);
-    } else if (bytes_equal(name, BYTES_LITERAL("grpc-status-details-bin"))) {
-        take_text(&call->details, value, base64_decode);
-    } else if (bytes_equal(name, BYTES_LITERAL("grpc-encoding"))) {
-        if (compression_parse(value, &call->encoding))
-            call->encoding = COMPRESSION_NONE; /* a compressed reply is then one we can't read */
-    } else if (bytes_equal(name, BYTES_LITERAL("grpc-accept-encoding"))) {
-        call->accepts |= parse_encodings(value); /* may come in several fields */
-    } else if (bytes_equal(name, BYTES_LITERAL("retry-after"))) {
-        unsigned seconds = parse_number(value, SECONDS_MAX);
-        call->has_retry_after = value.len > 0 && seconds < SECONDS_MAX; /* not as a date */
-        call->retry_after_ms = call->has_retry_after ? seconds * 1000 : 0;
-    }
-}
-
 static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const uint8_t *name,
                      size_t name_len, const uint8_t *value, size_t value_len, uint8_t flags,
                      void *user_data)
@@ -113,7 +42,7 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
     (void)flags;
     (void)user_data;
     if (call != NULL && !call->finished)
-        take_header(call, (struct bytes){name, name_len}, (struct bytes){value, value_len});
+        call_take_header(call, (struct bytes){name, name_len}, (struct bytes){value, value_len});
     return 0;
 }
 
@@ -124,13 +53,8 @@ static int on_data(nghttp2_session *session, uint8_t flags, int32_t stream_id, c
 
     (void)flags;
     (void)user_data;
-    if (call == NULL || call->finished || call->oversize)
-        return 0;
-    call->body.max = call->client->options.reply_max + GRPC_PREFIX_SIZE;
-    if (buf_append(&call->body, (struct bytes){data, len})) {
-        call->oversize = true; /* the status may still come, and counts for more than the reply */
-        buf_clear(&call->body);
-    }
+    if (call != NULL && !call->finished)
+        call_take_data(call, (struct bytes){data, len});
     return 0;
 }
 
@@ -276,20 +200,6 @@ bool grpc_conn_has_room(const struct grpc_conn *conn)
     return conn->calls.count < streams;
 }
 
-static void start_over(struct grpc_call *call)
-{
-    call->sent = call->part = call->part_at = call->prefix_at = 0;
-    call->http_status = 0;
-    call->grpc_status = -1;
-    call->ended = call->oversize = call->has_retry_after = false;
-    call->retry_after_ms = 0;
-    call->accepts = 0;
-    call->encoding = COMPRESSION_NONE;
-    buf_clear(&call->message);
-    buf_clear(&call->details);
-    buf_clear(&call->body);
-}
-
 bool grpc_conn_send(struct grpc_conn *conn, struct grpc_call *call)
 {
     const struct grpc_call_params *params = &call->params;
@@ -321,7 +231,7 @@ bool grpc_conn_send(struct grpc_conn *conn, struct grpc_call *call)
     for (size_t i = 0; i < params->metadata_count; i++)
         fields[count++] = http2_field(params->metadata[i].name, params->metadata[i].value);
 
-    start_over(call);
+    call_start_over(call);
     int32_t stream_id = nghttp2_submit_request(conn->session, NULL, fields, count, &provider, call);
     if (stream_id < 0) {
         conn->draining = true; /* no stream numbers left, or GOAWAY */

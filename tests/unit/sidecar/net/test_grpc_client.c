@@ -176,6 +176,8 @@ static void test_carries_a_call_there_and_its_reply_back(void **state)
     finish_calls();
     expect(0, GRPC_CALL_ANSWERED, GRPC_OK);
     assert_int_equal(f.outcomes[0].result.http_status, 200);
+    assert_true((f.outcomes[0].result.accepts & 1u << COMPRESSION_GZIP) != 0);
+    assert_true((f.outcomes[0].result.accepts & 1u << COMPRESSION_ZSTD) != 0);
     assert_int_equal(f.outcomes[0].body_len, 4);
     assert_memory_equal(f.outcomes[0].body, "pong", 4);
     assert_int_equal(f.last_message_len, 4);
