@@ -488,14 +488,16 @@ enum { LINES = 50 };
 
 static void see_line(void *context, const struct mock_message *message)
 {
-    unsigned *seen = context, number = 0;
+    unsigned *seen = context;
+    double seconds = 0;
     char text[256] = "";
 
     assert_true(message->value.len < sizeof text);
     memcpy(text, message->value.data, message->value.len);
-    assert_int_equal(sscanf(text, "{\"@timestamp\":0.%06u,\"log\":\"", &number), 1);
-    assert_true(number < LINES);
-    seen[number]++;
+    if (sscanf(text, "{\"@timestamp\":%lf,\"log\":\"", &seconds) != 1 || seconds < 1 ||
+        seconds > LINES)
+        fail_msg("%s", text);
+    seen[(unsigned)seconds - 1]++;
 }
 
 static void test_writes_a_document_for_each_record(void **state)
@@ -507,7 +509,7 @@ static void test_writes_a_document_for_each_record(void **state)
     topics[0].encoding = PIPELINE_ENCODING_FLUENTBIT_JSON;
     open_edge(&edge);
     for (unsigned i = 0; i < LINES; i++) {
-        edge.next = 1000u * i; /* nanoseconds, and microseconds come out */
+        edge.next = UINT64_C(1000000000) * (i + 1); /* nanoseconds, and seconds come out */
         assert_true(append(&edge, 1, 10));
     }
     await_empty(&edge);
