@@ -10,7 +10,8 @@ line, memory its peak. Every line has a number, and each that comes out of Kafka
 
 With --peers the Collector's file-log receiver follows the same files, with its container parser and metadata from the
 path (hack/bed/build otelcol-logs); and Fluent Bit, if FLUENT_BIT names its program: tail with the cri parser and storage
-on disk, JSON with zstd, without metadata. Figures are medians of the runs, which take turns; the peers' also as ratios.
+on disk, JSON with zstd, without metadata; an edge that writes the same JSON stands beside it. Figures are medians of the
+runs, which take turns; the others' also as ratios.
 """
 
 import argparse
@@ -53,6 +54,11 @@ def write_logs(root, lines, pods):
 
 
 class Edge(bench.Edge):
+    def __init__(self, encoding="otlp_proto"):
+        self.encoding = encoding
+        if encoding != "otlp_proto":
+            self.name = f"{self.name}, {encoding}"
+
     def prepare(self, directory, bootstrap, topic):
         command = super().prepare(directory, bootstrap, {"logs": topic})
         file = directory / "pipeline.yaml"
@@ -61,6 +67,10 @@ class Edge(bench.Edge):
             "mode": "DaemonSet",
             "receivers": {"containerLogs": {"enabled": True, "startAt": "beginning"}},
         }
+        document["spec"]["topics"][0]["encoding"] = self.encoding
+        if self.encoding == "fluentbit_json":  # which no gateway reads
+            document["spec"]["topics"].append({"name": "unread", "signal": "traces", "topic": f"{topic}-unread"})
+            document["spec"]["gateways"][0]["from"] = ["unread"]
         file.write_text(yaml.safe_dump(document))
         return command
 
@@ -162,6 +172,7 @@ def peers():
     else:
         print("no Collector with a file-log receiver: hack/bed/build otelcol-logs", flush=True)
     if "FLUENT_BIT" in os.environ:
+        yield Edge("fluentbit_json")
         yield FluentBit()
 
 
