@@ -32,6 +32,7 @@ void outgoing_work_fini(struct outgoing_work *work)
     otlp_slices_fini(&work->parts);
     buf_fini(&work->gathered);
     buf_fini(&work->text);
+    fluentbit_resource_fini(&work->resource);
 }
 
 uint32_t outgoing_plan_id(const struct produce_topic *topics, size_t topic_count)
@@ -342,7 +343,8 @@ enum err outgoing_encode(struct message *message, struct outgoing_work *work, si
         return OK;
     buf_clear(&work->text);
     enum err err = fluentbit_json_write(message->resource, message->value,
-                                        message->outgoing->frame->accepted_ns, &work->text, error);
+                                        message->outgoing->frame->accepted_ns, &work->resource,
+                                        &work->text, error);
     if (err)
         return err;
     message->owned = malloc(work->text.len);

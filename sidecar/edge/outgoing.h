@@ -22,6 +22,7 @@
 #include "common/buf.h"
 #include "common/error.h"
 #include "sidecar/edge/produce_topic.h"
+#include "sidecar/otlp/fluentbit_resource.h"
 #include "sidecar/otlp/slices.h"
 #include "sidecar/spool/reader.h"
 
@@ -83,6 +84,7 @@ struct outgoing {
 struct outgoing_work {
     struct otlp_slices groups, parts;
     struct buf gathered, text;
+    struct fluentbit_resource resource;
 };
 void outgoing_work_fini(struct outgoing_work *work);
 

@@ -30,19 +30,21 @@
 #include "common/buf.h"
 #include "common/bytes.h"
 #include "common/error.h"
+#include "sidecar/otlp/fluentbit_resource.h"
 
-/* Takes a LogRecord and the ResourceLogs that it is in, as views of the request. Anything but OK
- * ends the listing and is returned. */
-typedef enum err fluentbit_record_fn(void *user, struct bytes resource_logs, struct bytes record,
+/* Takes a LogRecord and the Resource that it is of, as views of the request. Anything but OK ends
+ * the listing and is returned. */
+typedef enum err fluentbit_record_fn(void *user, struct bytes resource, struct bytes record,
                                      struct error *error);
 
 /* Lists the records of a request of logs, in their order. ERR_INVALID: malformed. */
 NODISCARD enum err fluentbit_records(struct bytes request, fluentbit_record_fn *visit, void *user,
                                      struct error *error);
 
-/* Appends the document to `out`. ERR_INVALID: malformed, or nested deeper than OTLP_DEPTH_MAX.
- * ERR_FULL, ERR_NOMEM. */
-NODISCARD enum err fluentbit_json_write(struct bytes resource_logs, struct bytes record,
-                                        uint64_t accepted_ns, struct buf *out, struct error *error);
+/* Appends the document to `out`. `made` keeps what records of one resource share. ERR_INVALID:
+ * malformed, or nested deeper than OTLP_DEPTH_MAX. ERR_FULL, ERR_NOMEM. */
+NODISCARD enum err fluentbit_json_write(struct bytes resource, struct bytes record,
+                                        uint64_t accepted_ns, struct fluentbit_resource *made,
+                                        struct buf *out, struct error *error);
 
 #endif

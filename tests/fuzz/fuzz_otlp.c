@@ -152,11 +152,12 @@ static void to_json_and_back(enum signal signal, struct bytes request, bool vali
 static enum err take_record(void *user, struct bytes resource, struct bytes record,
                             struct error *error)
 {
+    AUTO(fluentbit_resource_fini) struct fluentbit_resource made = {0};
     AUTO(buf_fini) struct buf text = {0};
     AUTO(json_free) struct json *json = NULL;
     struct parts *parts = user;
 
-    enum err err = fluentbit_json_write(resource, record, 1, &text, error);
+    enum err err = fluentbit_json_write(resource, record, 1, &made, &text, error);
     ASSERT(err == OK || (!parts->valid && err == ERR_INVALID));
     parts->items++;
     if (!parts->valid)

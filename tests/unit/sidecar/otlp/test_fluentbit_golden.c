@@ -50,10 +50,11 @@ static void assert_same_time(const struct json *theirs, const struct json *ours)
 static enum err compare(void *user, struct bytes resource, struct bytes record, struct error *error)
 {
     AUTO(buf_fini) struct buf text = {0};
+    AUTO(fluentbit_resource_fini) struct fluentbit_resource made = {0};
     struct theirs *theirs = user;
     size_t len = strcspn(theirs->at, "\n");
 
-    assert_ok(fluentbit_json_write(resource, record, 0, &text, error));
+    assert_ok(fluentbit_json_write(resource, record, 0, &made, &text, error));
     AUTO(json_free) struct json *want = parse((struct bytes){(const uint8_t *)theirs->at, len});
     AUTO(json_free) struct json *got = parse(buf_bytes(&text));
     for (const struct json *at = json_first(want); at != NULL; at = json_next(at)) {

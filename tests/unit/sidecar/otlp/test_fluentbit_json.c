@@ -5,6 +5,7 @@
 #include "tests/support/test.h"
 
 #include "common/json.h"
+#include "sidecar/otlp/any_json.h"
 #include "sidecar/otlp/fluentbit_json.h"
 #include "sidecar/otlp/otlp_json.h"
 #include "sidecar/otlp/walk.h"
@@ -18,16 +19,24 @@
 
 struct documents {
     struct buf text; /* one below the other */
+    struct fluentbit_resource made;
     unsigned count;
     bool parse;
 };
+
+static void forget(struct documents *documents)
+{
+    buf_fini(&documents->text);
+    fluentbit_resource_fini(&documents->made);
+}
 
 static enum err write(void *user, struct bytes resource, struct bytes record, struct error *error)
 {
     struct documents *documents = user;
     size_t from = documents->text.len;
 
-    enum err err = fluentbit_json_write(resource, record, ACCEPTED_NS, &documents->text, error);
+    enum err err = fluentbit_json_write(resource, record, ACCEPTED_NS, &documents->made,
+                                        &documents->text, error);
     if (err)
         return err;
     if (documents->parse) {
@@ -49,7 +58,7 @@ static void assert_becomes(const char *otlp, const char *want)
     assert_ok(otlp_json_read(SIGNAL_LOGS, bytes_from(otlp), NULL, &request, NULL));
     assert_ok(fluentbit_records(buf_bytes(&request), write, &documents, NULL));
     assert_string_equal(buf_text(&documents.text), want);
-    buf_fini(&documents.text);
+    forget(&documents);
 }
 
 static void test_writes_a_containers_line_as_fluent_bit_with_its_kubernetes_filter(void **state)
@@ -121,6 +130,48 @@ static void test_lets_the_last_of_two_members_of_one_list_count(void **state)
         "{\"@timestamp\":5.0,\"b\":{\"a\":1},\"a\":\"second\",\"c\":2}\n");
 }
 
+static void test_tells_each_record_of_its_own_resource(void **state)
+{
+    (void)state;
+    assert_becomes(
+        "{\"resourceLogs\":[{\"resource\":{\"attributes\":["
+        "{\"key\":\"k8s.pod.annotation.a\",\"value\":{\"stringValue\":\"1\"}},"
+        "{\"key\":\"k8s.pod.ip\",\"value\":{\"stringValue\":\"10.0.0.1\"}}]},"
+        "\"scopeLogs\":[{\"logRecords\":[{\"timeUnixNano\":\"5000000000\"},{\"timeUnixNano\":"
+        "\"6000000000\"}]}]},"
+        "{\"scopeLogs\":[{\"logRecords\":[{\"timeUnixNano\":\"7000000000\"}]}]},"
+        "{\"resource\":{\"attributes\":[{\"key\":\"k8s.pod.label.l\",\"value\":{\"intValue\":1}}]},"
+        "\"scopeLogs\":[{\"logRecords\":[{\"timeUnixNano\":\"8000000000\"}]}]}]}",
+        "{\"@timestamp\":5.0,\"log\":null,\"kubernetes\":{\"pod_ip\":\"10.0.0.1\",\"annotations\":{"
+        "\"a\":\"1\"}}}\n"
+        "{\"@timestamp\":6.0,\"log\":null,\"kubernetes\":{\"pod_ip\":\"10.0.0.1\",\"annotations\":{"
+        "\"a\":\"1\"}}}\n"
+        "{\"@timestamp\":7.0,\"log\":null}\n"
+        "{\"@timestamp\":8.0,\"log\":null,\"kubernetes\":{\"labels\":{\"l\":1}}}\n");
+}
+
+/* Every character at every place of eight: strings are looked at in blocks. */
+static void test_finds_what_must_be_escaped_wherever_it_is(void **state)
+{
+    (void)state;
+
+    for (unsigned c = 0; c < 256; c++) {
+        for (unsigned place = 0; place < 17; place++) {
+            AUTO(buf_fini) struct buf out = {0};
+            AUTO(json_free) struct json *json = NULL;
+            uint8_t text[17];
+            memset(text, '~', sizeof text);
+            text[place] = (uint8_t)c;
+            assert_ok(any_json_string(&out, (struct bytes){text, sizeof text}));
+            bool plain = c >= 0x20 && c < 0x80 && c != '"' && c != '\\';
+            assert_int_equal(out.len == sizeof text + 2, plain);
+            assert_ok(json_parse(buf_bytes(&out), out.len, &json, NULL));
+            if (c > 0 && c < 0x80)
+                assert_memory_equal(json_string(json, ""), text, sizeof text);
+        }
+    }
+}
+
 /* A map with `members` members, and as many attributes of which the last has a name of the map's.
  */
 static void write_wide(unsigned members, struct documents *documents)
@@ -145,10 +196,10 @@ static void test_does_not_compare_names_for_minutes(void **state)
 
     write_wide(300, &few);
     assert_null(strstr(buf_text(&few.text), "\"attributes\""));
-    buf_fini(&few.text);
+    forget(&few);
     write_wide(20000, &many);
     assert_non_null(strstr(buf_text(&many.text), "\"k19999\":19999,\"attributes\":{\"k0\":0,"));
-    buf_fini(&many.text);
+    forget(&many);
 }
 
 static void test_lets_the_first_of_two_members_with_one_name_count(void **state)
@@ -181,7 +232,7 @@ static void test_makes_valid_json_of_each_record_of_any_request(void **state)
         assert_ok(otlp_count(SIGNAL_LOGS, buf_bytes(&request), &summary, NULL));
         assert_ok(fluentbit_records(buf_bytes(&request), write, &documents, NULL));
         assert_int_equal(documents.count, summary.items);
-        buf_fini(&documents.text);
+        forget(&documents);
     }
 }
 
@@ -198,7 +249,7 @@ static void test_says_so_whichever_allocation_fails(void **state)
         enum err err = fluentbit_records(buf_bytes(&request), write, &documents, NULL);
         bool failed = fault_alloc_has_failed();
         fault_alloc_fail_at(0);
-        buf_fini(&documents.text);
+        forget(&documents);
         assert_int_equal(err, failed ? ERR_NOMEM : OK);
         if (!failed)
             return;
@@ -213,6 +264,8 @@ int main(void)
         cmocka_unit_test(test_lets_the_first_of_two_members_with_one_name_count),
         cmocka_unit_test(test_leaves_the_time_to_a_record_that_tells_its_own),
         cmocka_unit_test(test_lets_the_last_of_two_members_of_one_list_count),
+        cmocka_unit_test(test_tells_each_record_of_its_own_resource),
+        cmocka_unit_test(test_finds_what_must_be_escaped_wherever_it_is),
         cmocka_unit_test(test_does_not_compare_names_for_minutes),
         cmocka_unit_test(test_makes_valid_json_of_each_record_of_any_request),
         cmocka_unit_test(test_says_so_whichever_allocation_fails),
