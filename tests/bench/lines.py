@@ -28,7 +28,7 @@ import tempfile
 import time
 
 import yaml
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 import edge as bench
 
@@ -203,6 +203,18 @@ def in_its_own_mounts(logs, command):
     return ["unshare", "--mount", "--propagation", "private", "sh", "-c", script, str(logs), *command]
 
 
+def wait_for_leaders(topics, topic):
+    """A topic is made a moment before its partitions can be asked."""
+    end = time.monotonic() + PATIENCE
+    while True:
+        try:
+            return topics.messages([topic])
+        except KafkaException:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.2)
+
+
 def watch(subject, process, topics, topic, arrivals, lines):
     """Until all lines are there, or nothing comes any more; CPU seconds until then."""
     end = time.monotonic() + PATIENCE
@@ -220,6 +232,7 @@ def measure(subject, options, bootstrap, topics, logs):
     directory = pathlib.Path(tempfile.mkdtemp(prefix="surgetank-bench-", dir=options.directory))
     topic = f"bench-{time.time_ns()}-lines"
     topics.make([topic])
+    wait_for_leaders(topics, topic)
     command = in_its_own_mounts(logs, subject.prepare(directory, bootstrap, topic))
     arrivals = Arrivals(bootstrap, topic, options.lines)
     begin = time.time()
