@@ -11,7 +11,7 @@ enum {
     EVERY_MS = 1000, /* under load what is given back is soon wanted again: 1 ms of CPU each time */
     WORTH_BYTES = 6 << 20,
     TRIM_BYTES = 8 << 20, /* free() leaves that much to memory_keep(), which does it less often */
-    MMAP_BYTES = 4 << 20, /* larger blocks are mapped, and given back, each by itself */
+    MMAP_BYTES = 1 << 20, /* such blocks, bodies of large requests, are mapped, each by itself */
 };
 
 void memory_setup(void)

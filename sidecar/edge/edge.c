@@ -73,16 +73,17 @@ static enum err no_memory(struct error *error)
 
 /* ---- who may hold how much
  *
- * Of memoryLimit: bodies that are being received or wait for the spool 4/32, what waits for the
- * disk 3/32 (and half of that when requests come in turn), what is on its way to Kafka 2/32, which
- * is held twice, as a frame and as messages, connections and the beginnings of bodies that wait
- * 4/32. All full at once, with what the process itself needs, stays below half of 128Mi, for
- * requests up to 1 MiB. Larger ones make the workers need more for a moment, which is what the rest
- * is for. */
+ * Of memoryLimit: bodies that are being received or wait for the spool 4/64, what waits for the
+ * disk 4/64 (half of that when requests come in turn), what is on its way to Kafka 3/64, which is
+ * held three times for a moment, as a frame, as messages and compressed; connections and the
+ * beginnings of bodies that wait 8/64. All full at once, with what the process itself needs and
+ * what malloc() keeps, stays below 64 MB of 128Mi for requests up to 1 MiB:
+ * tests/integration/test_edge_memory.c. Larger ones make the workers need more for a moment, which
+ * is what the rest is for. */
 
 static size_t bodies_max(const struct pipeline_edge *wanted)
 {
-    return (size_t)wanted->memory_limit_bytes / 8;
+    return (size_t)wanted->memory_limit_bytes / 16;
 }
 
 static size_t scratch_max(const struct pipeline_edge *wanted)
@@ -100,12 +101,12 @@ static size_t scratch_max(const struct pipeline_edge *wanted)
 
 static size_t pending_max(const struct pipeline_edge *wanted)
 {
-    return (size_t)wanted->memory_limit_bytes * 3 / 32;
+    return (size_t)wanted->memory_limit_bytes / 16;
 }
 
 static size_t in_flight_max(const struct pipeline_edge *wanted)
 {
-    return (size_t)wanted->memory_limit_bytes / 16;
+    return (size_t)wanted->memory_limit_bytes * 3 / 64;
 }
 
 /* ---- what the document says, as the stages want it */

@@ -1,10 +1,10 @@
 /* A body is charged to the budget before it is read, by the length that the peer announces
- * (content-length, the prefix of a gRPC message) or, if it does not, by UNKNOWN_SIZE. Its block of
- * memory is made for an announced length up to TRUSTED_SIZE, so that ordinary bodies are never
- * copied; above that it grows with what has really arrived, so that memory follows bytes. What was
- * not foreseen comes from scratch, as does what is decompressed: handlers work on one body a
- * thread, so that is little, and it is not waited for, since they hold something already.
- * A server that has had nothing to do for a while gives back what it keeps for the next request.
+ * (content-length, the prefix of a gRPC message) or, if it does not, by UNKNOWN_SIZE. Its block is
+ * made for all of it, so that it is never copied: of a large one, which is mapped by itself, what
+ * has not arrived takes no memory. What was not foreseen comes from scratch, as does what is
+ * decompressed: handlers work on one body a thread, so that is little, and it is not waited for,
+ * since they hold something already. A server that has had nothing to do for a while gives back
+ * what it keeps for the next request.
  */
 #include "sidecar/net/server_internal.h"
 
@@ -15,7 +15,6 @@
 #include <strings.h>
 
 enum {
-    TRUSTED_SIZE = 256 << 10,
     UNKNOWN_SIZE = 1 << 20,
     DECOMPRESS_STEP = 256 * 1024,
     SPARE_MAX = 512,       /* requests kept by a server */
@@ -399,14 +398,8 @@ bool request_stop_waiting(struct net_request *request)
 static size_t size_to_take(const struct net_request *request, size_t need)
 {
     size_t body_max = request->server->options.body_max;
-    size_t trusted = request->body.len * 4;
-    size_t size = request->body.len * 2;
+    size_t size = request->body_expected >= need ? request->body_expected : need * 2;
 
-    if (request->body_expected >= need) {
-        if (trusted < TRUSTED_SIZE)
-            trusted = TRUSTED_SIZE;
-        size = request->body_expected < trusted ? request->body_expected : trusted;
-    }
     if (size > body_max)
         size = body_max;
     if (request->admission != ADMISSION_DONE && size > FIRST_WINDOW)
