@@ -1,11 +1,12 @@
 /* Promise: a consumer that takes new credentials over loses nothing: what was handed out before
  * stays valid until it is given back, and what was not committed comes again. On librdkafka's mock
  * cluster. */
-// link: tests/support/mock_kafka.c
+// link: tests/support/mock_kafka.c tests/support/kafka_peer.c
 #include "tests/support/test.h"
 
 #include "common/clock.h"
 #include "sidecar/kafka/consumer.h"
+#include "tests/support/kafka_peer.h"
 #include "tests/support/mock_kafka.h"
 
 #include <stdio.h>
@@ -52,23 +53,6 @@ static void on_commit_failed(void *context)
     (void)context;
 }
 
-static void put(const char *text)
-{
-    char why[256];
-    rd_kafka_conf_t *conf = rd_kafka_conf_new();
-
-    assert_int_equal(rd_kafka_conf_set(conf, "bootstrap.servers", kafka.bootstrap, why, sizeof why),
-                     0);
-    rd_kafka_conf_set_log_cb(conf, NULL);
-    rd_kafka_t *client = rd_kafka_new(RD_KAFKA_PRODUCER, conf, why, sizeof why);
-    assert_int_equal(rd_kafka_producev(client, RD_KAFKA_V_TOPIC("t"), RD_KAFKA_V_PARTITION(0),
-                                       RD_KAFKA_V_VALUE((void *)(uintptr_t)text, strlen(text)),
-                                       RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_END),
-                     0);
-    assert_int_equal(rd_kafka_flush(client, DEADLINE_MS), 0);
-    rd_kafka_destroy(client);
-}
-
 static struct consumer_message next(struct consumer *consumer)
 {
     uint64_t until_ms = clock_mono_ms() + DEADLINE_MS;
@@ -76,7 +60,7 @@ static struct consumer_message next(struct consumer *consumer)
 
     while (!consumer_poll(consumer, &message)) {
         assert_true(clock_mono_ms() < until_ms);
-        usleep(1000);
+        peer_wait(1);
     }
     return message;
 }
@@ -112,8 +96,7 @@ static void test_keeps_what_it_handed_out_and_reads_on_from_the_commit(void **st
 
     assert_int_equal(close(mkstemp(path)), 0);
     assert_ok(consumer_open(&options, &consumer, NULL));
-    put("one");
-    put("two");
+    peer_produce(kafka.bootstrap, "t", 0, 2, 0);
     struct consumer_message one = next(consumer), two = next(consumer);
     struct consumer_position at = two.at; /* behind the first */
     assert_ok(consumer_commit(consumer, &at, 1, DEADLINE_MS, NULL));
@@ -124,7 +107,7 @@ static void test_keeps_what_it_handed_out_and_reads_on_from_the_commit(void **st
         struct consumer_message none;
         assert_true(clock_mono_ms() < until_ms);
         assert_false(consumer_poll(consumer, &none));
-        usleep(1000);
+        peer_wait(1);
     }
     assert_int_equal(lost, 0);
     consumer_renew(consumer);
@@ -132,12 +115,12 @@ static void test_keeps_what_it_handed_out_and_reads_on_from_the_commit(void **st
     assert_false(consumer_is_stale(consumer));
 
     struct consumer_message again = next(consumer);
-    assert_true(bytes_equal(again.value, BYTES_LITERAL("two")));
-    assert_true(bytes_equal(one.value, BYTES_LITERAL("one")));
-    assert_true(bytes_equal(two.value, BYTES_LITERAL("two")));
+    assert_int_equal(again.at.offset, 1);
+    assert_int_equal(one.at.offset, 0);
+    assert_true(bytes_equal(two.value, again.value)); /* still to be read */
     consumer_release(&one);
     consumer_release(&again);
-    assert_true(bytes_equal(two.value, BYTES_LITERAL("two")));
+    assert_int_equal(two.value.len, 10);
     consumer_release(&two); /* the last of the client that left */
     consumer_close(&consumer);
     assert_int_equal(unlink(path), 0);
