@@ -5,11 +5,11 @@
 #include "common/clock.h"
 #include "common/contract/names.h"
 #include "common/log.h"
-#include "common/metrics.h"
 #include "common/num.h"
 #include "sidecar/gateway/assigned.h"
 #include "sidecar/gateway/dead_letters.h"
 #include "sidecar/gateway/intake.h"
+#include "sidecar/gateway/intake_counts.h"
 #include "sidecar/kafka/kafka_access.h"
 #include "sidecar/kafka/look_back.h"
 #include "sidecar/net/net_loop.h"
@@ -49,40 +49,8 @@ struct intake_kafka {
     struct message *under_way;
     bool stopped;
     struct intake_state state;
-    struct metric *messages, *items, *repeats, *undecodable, *missed;
-    struct metric *looked_back, *looked_back_partly;
+    struct intake_counts counts;
 };
-
-static const struct metric_desc messages_desc = {.name =
-                                                     "surgetank_gateway_consumed_messages_total",
-                                                 .kind = METRIC_COUNTER,
-                                                 .help = "Messages read.",
-                                                 .labels = {"gateway"}};
-static const struct metric_desc items_desc = {.name = "surgetank_gateway_consumed_items_total",
-                                              .kind = METRIC_COUNTER,
-                                              .help = "Items in the messages read.",
-                                              .labels = {"gateway"}};
-static const struct metric_desc repeats_desc = {
-    .name = "surgetank_gateway_repeats_total",
-    .kind = METRIC_COUNTER,
-    .help = "Items of messages that were read before and left out.",
-    .labels = {"gateway"}};
-static const struct metric_desc undecodable_desc = {
-    .name = "surgetank_gateway_undecodable_messages_total",
-    .kind = METRIC_COUNTER,
-    .help = "Messages that are no OTLP of their topic's signal; they are dead letters.",
-    .labels = {"gateway"}};
-static const struct metric_desc missed_desc = {
-    .name = "surgetank_gateway_lost_to_retention_messages_total",
-    .kind = METRIC_COUNTER,
-    .help = "Messages that the topic's retention deleted before they were read.",
-    .labels = {"gateway"}};
-
-static const struct metric_desc look_backs_desc = {
-    .name = "surgetank_gateway_look_backs_total",
-    .kind = METRIC_COUNTER,
-    .help = "Looks at what a partition held before it was taken over, for repeats of it.",
-    .labels = {"gateway", "outcome"}};
 
 /* ---- partitions */
 
@@ -153,7 +121,7 @@ static void on_reset(void *context, const struct consumer_position *at, int64_t 
     struct intake_kafka *intake = context;
 
     intake->state.missed += (uint64_t)missed;
-    metric_add(intake->missed, (double)missed);
+    metric_add(intake->counts.missed, (double)missed);
     on_assigned(context, at, true);
 }
 
@@ -298,7 +266,7 @@ static void bury(struct intake_kafka *intake, struct message *message, const cha
 
     origin(&intake->intake, &message->parcel, &letter);
     intake->state.undecodable++;
-    metric_add(intake->undecodable, 1);
+    metric_add(intake->counts.undecodable, 1);
     LOG_WARN("Put an undecodable message into the dead letters",
              LOG_STR("topic", intake->topics[at->topic]), LOG_I64("partition", at->partition),
              LOG_I64("offset", at->offset), LOG_STR("reason", reason));
@@ -314,7 +282,7 @@ static void admit(struct intake_kafka *intake, struct message *message)
 
     if (marked && seen_knows(seen, id)) {
         intake->state.repeats += message->parcel.items;
-        metric_add(intake->repeats, message->parcel.items);
+        metric_add(intake->counts.repeats, message->parcel.items);
         done(&intake->intake, &message->parcel, clock_mono_ms());
         return;
     }
@@ -340,7 +308,7 @@ static void on_ended(void *context, void *whose, bool whole)
     struct partition *partition = whose;
     struct message *held = NULL;
 
-    metric_add(whole ? intake->looked_back : intake->looked_back_partly, 1);
+    metric_add(whole ? intake->counts.looked_back : intake->counts.looked_back_partly, 1);
     seen_join(&partition->seen, &partition->earlier);
     partition->past = PAST_KNOWN;
     while ((held = partition_unhold(partition)) != NULL)
@@ -409,7 +377,7 @@ static void take(struct intake_kafka *intake, const struct consumer_message *fro
     partition->under_way++;
     intake->state.held_bytes += message->bytes;
     intake->state.consumed_messages++;
-    metric_add(intake->messages, 1);
+    metric_add(intake->counts.messages, 1);
 
     err = otlp_walk(message->parcel.signal, from->value, NULL, &summary, &error);
     message->parcel.items = summary.items;
@@ -418,7 +386,7 @@ static void take(struct intake_kafka *intake, const struct consumer_message *fro
         return;
     }
     intake->state.consumed_items += summary.items;
-    metric_add(intake->items, summary.items);
+    metric_add(intake->counts.items, summary.items);
     look_back(intake, message);
     if (partition->past == PAST_ASKED)
         partition_hold(partition, message);
@@ -599,13 +567,7 @@ enum err intake_kafka_open(const struct intake_options *options, struct intake *
     intake->intake.kind = &kind;
     intake->options = *options;
     intake->budget_bytes = (size_t)options->gateway->memory_limit_bytes / 4;
-    intake->messages = metrics_series(&messages_desc, name);
-    intake->items = metrics_series(&items_desc, name);
-    intake->repeats = metrics_series(&repeats_desc, name);
-    intake->undecodable = metrics_series(&undecodable_desc, name);
-    intake->missed = metrics_series(&missed_desc, name);
-    intake->looked_back = metrics_series(&look_backs_desc, name, "whole");
-    intake->looked_back_partly = metrics_series(&look_backs_desc, name, "partly");
+    intake_counts_init(&intake->counts, name);
     const char *client = pipeline_member_id(options->pipeline, options->gateway, &intake->arena);
     enum err err = client == NULL ? error_set(error, ERR_NOMEM, "open intake") : OK;
     if (!err)
