@@ -133,27 +133,25 @@ static enum err put_hex(struct buf *out, struct bytes id)
     return err ? err : buf_append_byte(out, '"');
 }
 
-/* What else the record has. */
+/* What else the record has; of a field that is there twice the last counts. */
 static enum err put_fields(struct document *document, struct bytes record)
 {
-    struct wire_field field;
+    struct wire_field field, last[LOG_EVENT_NAME + 1] = {0};
     enum err err = OK;
 
-    while (!err && wire_next(&record, &field)) {
-        bool some = field.type == WIRE_LEN ? field.payload.len > 0 : field.value != 0;
-        if (!some)
-            continue;
-        if (field.number == LOG_SEVERITY_TEXT && put_own(document, "severity_text", &err))
-            err = any_json_string(document->out, field.payload);
-        else if (field.number == LOG_SEVERITY_NUMBER && put_own(document, "severity_number", &err))
-            err = buf_printf(document->out, "%d", (int)field.value);
-        else if (field.number == LOG_EVENT_NAME && put_own(document, "event_name", &err))
-            err = any_json_string(document->out, field.payload);
-        else if (field.number == LOG_TRACE_ID && put_own(document, "trace_id", &err))
-            err = put_hex(document->out, field.payload);
-        else if (field.number == LOG_SPAN_ID && put_own(document, "span_id", &err))
-            err = put_hex(document->out, field.payload);
-    }
+    while (wire_next(&record, &field))
+        if (field.number <= LOG_EVENT_NAME)
+            last[field.number] = field;
+    if (last[LOG_SEVERITY_NUMBER].value != 0 && put_own(document, "severity_number", &err))
+        err = buf_printf(document->out, "%d", (int)last[LOG_SEVERITY_NUMBER].value);
+    if (last[LOG_SEVERITY_TEXT].payload.len > 0 && put_own(document, "severity_text", &err))
+        err = any_json_string(document->out, last[LOG_SEVERITY_TEXT].payload);
+    if (last[LOG_EVENT_NAME].payload.len > 0 && put_own(document, "event_name", &err))
+        err = any_json_string(document->out, last[LOG_EVENT_NAME].payload);
+    if (last[LOG_TRACE_ID].payload.len > 0 && put_own(document, "trace_id", &err))
+        err = put_hex(document->out, last[LOG_TRACE_ID].payload);
+    if (last[LOG_SPAN_ID].payload.len > 0 && put_own(document, "span_id", &err))
+        err = put_hex(document->out, last[LOG_SPAN_ID].payload);
     return err;
 }
 

@@ -130,6 +130,22 @@ static void test_lets_the_last_of_two_members_of_one_list_count(void **state)
         "{\"@timestamp\":5.0,\"b\":{\"a\":1},\"a\":\"second\",\"c\":2}\n");
 }
 
+/* As protobuf says; severity_text and a body are fields 3 and 5. */
+static void test_lets_the_last_of_a_field_that_is_there_twice_count(void **state)
+{
+    (void)state;
+    struct documents documents = {.parse = true};
+
+    assert_ok(write(&documents, (struct bytes){0},
+                    bytes_from("\x1a\x01"
+                               "a\x2a\x03\n\x01x\x1a\x01"
+                               "b\x2a\x03\n\x01y"),
+                    NULL));
+    assert_string_equal(buf_text(&documents.text), "{\"@timestamp\":1790164513.5,\"log\":\"y\","
+                                                   "\"severity_text\":\"b\"}\n");
+    forget(&documents);
+}
+
 static void test_tells_each_record_of_its_own_resource(void **state)
 {
     (void)state;
@@ -264,6 +280,7 @@ int main(void)
         cmocka_unit_test(test_lets_the_first_of_two_members_with_one_name_count),
         cmocka_unit_test(test_leaves_the_time_to_a_record_that_tells_its_own),
         cmocka_unit_test(test_lets_the_last_of_two_members_of_one_list_count),
+        cmocka_unit_test(test_lets_the_last_of_a_field_that_is_there_twice_count),
         cmocka_unit_test(test_tells_each_record_of_its_own_resource),
         cmocka_unit_test(test_finds_what_must_be_escaped_wherever_it_is),
         cmocka_unit_test(test_does_not_compare_names_for_minutes),
