@@ -101,7 +101,7 @@ static void on_dir(void *context, const char *path)
     finding->gone += err == ERR_NOTFOUND;
     if (err && err != ERR_NOTFOUND && !tail->watch_full) {
         tail->watch_full = true;
-        LOG_WARN("Could not watch a directory; it is looked through now and then instead",
+        LOG_WARN("Could not watch a directory; files are looked for every second instead",
                  LOG_STR("error", error.text));
     }
 }

@@ -10,11 +10,12 @@ import pathlib
 import shutil
 import signal
 import tempfile
+import time
 import urllib.request
 
 import yaml
 
-from cluster import OPERATOR, Failed, apply, condition, get, report
+from cluster import OPERATOR, Failed, apply, condition, get, kubectl, report
 from dataplane import ROOT, get as ask
 
 SAMPLE = ROOT / "manifests" / "samples" / "shop.yaml"
@@ -122,6 +123,12 @@ class Path:
         """Messages that wait for these gateways; None while that is not known of all."""
         found = [self.gateway(name) for name in names]
         return sum(one["lagMessages"] for one in found) if all(one.get("lagKnown") for one in found) else None
+
+    def touch(self):
+        """Has kubelet look after the pods' ConfigMaps, which it does when something about a pod changes, or within
+        a minute or so."""
+        kubectl("annotate", "pods", "-n", self.namespace, "-l", f"surgetank.dev/pipeline={self.name}", "--overwrite",
+                f"touched={time.monotonic_ns()}")  # fmt: skip
 
     def endpoint(self, protocol):
         """The Service of the edge called `edge`."""
