@@ -4,6 +4,7 @@ away meanwhile, every acknowledged item is stored."""
 import contextlib
 import copy
 import json
+import os
 import time
 
 import pytest
@@ -113,9 +114,7 @@ def test_pods_take_a_change_over_under_load(path):
         for name in ["edge", *GATEWAYS]:
             data = get("configmap", f"{path.name}-{name}", "-n", path.namespace)["data"]
             steps.add((name, data.get("percent")))
-        # kubelet looks after ConfigMaps when something about the pod changes, or within a minute or so
-        kubectl("annotate", "pods", "-n", path.namespace, "-l", f"surgetank.dev/pipeline={path.name}", "--overwrite",
-                f"touched={time.monotonic_ns()}")
+        path.touch()
         time.sleep(2)
         told = [pod.state().get("document", {}) for pod in pods()]
         return all(one.get("generation") == generation and not one["candidate"] for one in told)
@@ -126,6 +125,61 @@ def test_pods_take_a_change_over_under_load(path):
     assert {name for name, percent in steps if percent} >= {"edge", "jaeger"}, steps
     path.document = changed
     check_all_stored(loads, repeats=0, wait=120)
+
+
+def takes(pod, percent):
+    """As common/contract/pipeline_live.h: whether a pod is among the first to take a change."""
+    crc = 0xFFFFFFFF
+    for byte in pod.encode():
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
+    return (crc ^ 0xFFFFFFFF) % 100 < percent
+
+
+def some_but_not_all(path, gateway, percent):
+    """Replaces pods until their names say that some take a change first."""
+
+    def divided():
+        pods = path.ready("gateway", gateway)
+        first = [pod for pod in pods if takes(pod.name, percent)]
+        if len(pods) == 4 and 0 < len(first) < 4:
+            return [pod.name for pod in first]
+        if len(pods) == 4:
+            kubectl("delete", "pod", pods[0].name, "-n", path.namespace, "--wait=false")
+            time.sleep(1)
+        return None
+
+    return until("some pods come first", 180, divided)
+
+
+def test_a_change_with_which_a_gateway_cannot_deliver_is_held_where_it_is(path):
+    changed = copy.deepcopy(path.document)
+    jaeger = next(one for one in changed["spec"]["gateways"] if one["name"] == "jaeger")
+    jaeger["scaling"]["minReplicas"] = 4
+    apply(changed)
+    first = some_but_not_all(path, "jaeger", 25)
+    # nobody listens there
+    node = os.environ["BED_KAFKA"].partition(":")[0]
+    jaeger["export"]["otlp"]["endpoint"] = f"{node}:4999"
+    loads = send(path, 3000, 150, protocols=["grpc"], signals=("traces",))
+    apply(changed)
+
+    def held():
+        path.touch()
+        found = path.condition("GatewaysReady")
+        return found if found.get("reason") == "ConfigUnhealthy" else None
+
+    try:
+        found = until("the change is held", 180, held)
+        assert found["status"] == "False" and any(name in found["message"] for name in first)
+        assert path.condition("Stalled")["reason"] == "ConfigUnhealthy"
+        data = get("configmap", f"{path.name}-jaeger", "-n", path.namespace)["data"]
+        assert int(data["percent"]) <= 25 and f"{node}:4999" not in data["pipeline.json"]
+    finally:
+        path.apply()
+    until("the pipeline is Ready", 180, lambda: path.touch() or path.condition("Ready").get("status") == "True")
+    check_all_stored(loads, wait=120)
 
 
 def test_pods_replaced_under_load_lose_and_repeat_nothing(path):
