@@ -18,7 +18,7 @@
 #include "common/contract/pipeline.h"
 #include "sidecar/export/verdict.h"
 
-#define ENCODINGS_KEEP_MS (60u * 60 * 1000)
+#define ENCODINGS_KEEP_MS 3600000ull /* an hour */
 
 enum { ENCODINGS = COMPRESSION_ZSTD + 1 };
 

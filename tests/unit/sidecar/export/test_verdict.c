@@ -191,23 +191,23 @@ static void test_an_http_server_that_does_not_know_the_compression_is_understood
 {
     (void)state;
     static const struct {
-        int status;
         const char *text;
+        int status;
         enum blame blame;
     } rows[] = {
-        {415, "", BLAME_CERTAIN},
-        {400, "unsupported compression: zstd. Only \"gzip\" or no compression supported",
+        {"", 415, BLAME_CERTAIN},
+        {"unsupported compression: zstd. Only \"gzip\" or no compression supported", 400,
          BLAME_CERTAIN},
-        {400, "unsupported Content-Encoding", BLAME_CERTAIN},
-        {500, "cannot read zstd", BLAME_CERTAIN},
-        {500, "disk full", BLAME_NONE},
-        {400, "unexpected EOF", BLAME_POSSIBLE},
-        {422, "", BLAME_POSSIBLE},
-        {501, "", BLAME_POSSIBLE},
-        {401, "no compression of tokens", BLAME_NONE},
-        {503, "compression", BLAME_NONE},
-        {413, "after decompression", BLAME_NONE},
-        {200, "compression", BLAME_NONE},
+        {"unsupported Content-Encoding", 400, BLAME_CERTAIN},
+        {"cannot read zstd", 500, BLAME_CERTAIN},
+        {"disk full", 500, BLAME_NONE},
+        {"unexpected EOF", 400, BLAME_POSSIBLE},
+        {"", 422, BLAME_POSSIBLE},
+        {"", 501, BLAME_POSSIBLE},
+        {"no compression of tokens", 401, BLAME_NONE},
+        {"compression", 503, BLAME_NONE},
+        {"after decompression", 413, BLAME_NONE},
+        {"compression", 200, BLAME_NONE},
     };
 
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
