@@ -10,6 +10,7 @@
 #include "sidecar/edge/credentials.h"
 #include "sidecar/edge/edge_adopt.h"
 #include "sidecar/edge/edge_live.h"
+#include "sidecar/edge/edge_memory.h"
 #include "sidecar/edge/edge_pods.h"
 #include "sidecar/edge/edge_state.h"
 #include "sidecar/edge/edge_tail.h"
@@ -44,6 +45,7 @@ struct worker {
 struct edge {
     struct edge_options options;
     struct arena arena; /* what the document's settings became: names, paths, secrets */
+    struct edge_memory memory;
     struct net_budget budget;
     struct tls_context *tls;
     struct receive_tokens *tokens;
@@ -69,44 +71,6 @@ struct edge {
 static enum err no_memory(struct error *error)
 {
     return error_set(error, ERR_NOMEM, "start edge");
-}
-
-/* ---- who may hold how much
- *
- * Of memoryLimit: bodies that are being received or wait for the spool 4/64, what waits for the
- * disk 4/64 (half of that when requests come in turn), what is on its way to Kafka 3/64, which is
- * held three times for a moment, as a frame, as messages and compressed; connections and the
- * beginnings of bodies that wait 8/64. All full at once, with what the process itself needs and
- * what malloc() keeps, stays below 64 MB of 128Mi for requests up to 1 MiB:
- * tests/integration/test_edge_memory.c. Larger ones make the workers need more for a moment, which
- * is what the rest is for. */
-
-static size_t bodies_max(const struct pipeline_edge *wanted)
-{
-    return (size_t)wanted->memory_limit_bytes / 16;
-}
-
-static size_t scratch_max(const struct pipeline_edge *wanted)
-{
-    const struct pipeline_otlp_receiver *otlp = &wanted->otlp;
-    int64_t largest = otlp->grpc_max_request_bytes > otlp->http_max_request_bytes
-                          ? otlp->grpc_max_request_bytes
-                          : otlp->http_max_request_bytes;
-    int64_t max = wanted->memory_limit_bytes * 5 / 32;
-
-    if (max < largest * 5 / 4)
-        max = largest * 5 / 4;
-    return (size_t)max;
-}
-
-static size_t pending_max(const struct pipeline_edge *wanted)
-{
-    return (size_t)wanted->memory_limit_bytes / 16;
-}
-
-static size_t in_flight_max(const struct pipeline_edge *wanted)
-{
-    return (size_t)wanted->memory_limit_bytes * 3 / 64;
 }
 
 /* ---- what the document says, as the stages want it */
@@ -136,7 +100,7 @@ static enum err open_spool(struct edge *edge, struct error *error)
         .min_free_percent = policy.min_free_percent,
         .when_full = policy.when_full,
         .max_age_ms = policy.max_age_ms,
-        .pending_max_bytes = pending_max(edge->options.edge),
+        .pending_max_bytes = edge->memory.pending,
     };
     /* Positions in files are in the spool, and gateways read one only. */
     const struct pipeline_edge *wanted = edge->options.edge;
@@ -203,7 +167,7 @@ static enum err open_produce(struct edge *edge, struct error *error)
         .access = &edge->access,
         .compression = compressions[wanted->producer.compression],
         .compression_level = (int)wanted->producer.compression_level,
-        .in_flight_bytes = in_flight_max(wanted),
+        .in_flight_bytes = edge->memory.in_flight,
         .fresh_first = wanted->producer.fresh_first,
         .replicated = wanted->spool.acknowledge == PIPELINE_ACK_REPLICATED,
         .journal_path = journal,
@@ -404,9 +368,10 @@ enum err edge_start(const struct edge_options *options, struct edge **ret_edge, 
     if (edge == NULL)
         return no_memory(error);
     edge->options = *options;
-    edge->budget.max = bodies_max(options->edge);
-    edge->budget.scratch_max = scratch_max(options->edge);
-    edge->budget.overhead_max = (size_t)options->edge->memory_limit_bytes / 8;
+    edge->memory = edge_memory_of(options->edge);
+    edge->budget.max = edge->memory.bodies;
+    edge->budget.scratch_max = edge->memory.scratch;
+    edge->budget.overhead_max = edge->memory.overhead;
 
     enum err err = open_spool(edge, error);
     if (!err)
