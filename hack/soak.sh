@@ -68,7 +68,7 @@ done
 # The outage waits most of the time: beside the others.
 for part in "${parts[@]}"; do
     if [ "$part" = outage ] && [ ${#parts[@]} -gt 1 ]; then
-        (part_outage; exit $failed) >"$logs/outage.told" 2>&1 &
+        (failed=0; part_outage; exit $failed) >"$logs/outage.told" 2>&1 &
         outage=$!
     else
         "part_$part"
