@@ -176,6 +176,15 @@ def peers():
         yield FluentBit()
 
 
+class Process(bench.Process):
+    def __init__(self, child):
+        super().__init__(child.pid)
+        self.child = child
+
+    def runs(self):
+        return self.child.poll() is None
+
+
 class Arrivals:
     """What of the lines is in the topic."""
 
@@ -216,11 +225,13 @@ def wait_for_leaders(topics, topic):
 
 
 def watch(subject, process, topics, topic, arrivals, lines):
-    """Until all lines are there, or nothing comes any more; CPU seconds until then."""
+    """Until all lines are there, or nothing comes any more; CPU seconds until then, or None if it ended."""
     end = time.monotonic() + PATIENCE
     while arrivals.distinct < lines and time.monotonic() < end:
         before = arrivals.all
         topics.wait_until_still([topic], subject)
+        if not process.runs():
+            return None
         cpu = process.cpu_seconds()
         arrivals.read()
         if arrivals.all > before:
@@ -238,13 +249,15 @@ def measure(subject, options, bootstrap, topics, logs):
     begin = time.time()
     with open(directory / "subject.log", "ab") as log:
         child = subprocess.Popen(command, stdout=log, stderr=log)
-    process = bench.Process(child.pid)
+    process = Process(child)
     try:
         if isinstance(subject, Edge):
             bench.wait_for(25400)
         cpu = watch(subject, process, topics, topic, arrivals, options.lines)
         if arrivals.distinct < options.lines:
             print((directory / "subject.log").read_text()[-2000:], flush=True)
+        if cpu is None:
+            raise SystemExit(f"{subject.name} ended")
         return {
             "CPU-s per M lines": cpu / options.lines * 1e6,
             "peak MB": process.peak_mb(),

@@ -39,7 +39,10 @@ func main() {
 		BuildInfo: component.BuildInfo{Command: "otelcol-logs", Description: "OpenTelemetry Collector, as a peer", Version: "0.152.0"},
 		Factories: components,
 		ConfigProviderSettings: otelcol.ConfigProviderSettings{
-			ResolverSettings: confmap.ResolverSettings{ProviderFactories: []confmap.ProviderFactory{fileprovider.NewFactory()}},
+			ResolverSettings: confmap.ResolverSettings{
+				ProviderFactories: []confmap.ProviderFactory{fileprovider.NewFactory()},
+				DefaultScheme:     "file",
+			},
 		},
 	}
 	if err := otelcol.NewCommand(set).Execute(); err != nil {
