@@ -144,6 +144,8 @@ static bool plain(const uint8_t *at)
 
 enum err any_json_string(struct buf *out, struct bytes text)
 {
+    if (text.len == 0) /* of a field that is not there: no place to begin at */
+        return buf_append_text(out, "\"\"");
     const uint8_t *from = text.data, *at = text.data, *end = text.data + text.len;
 
     enum err err = buf_append_byte(out, '"');
