@@ -8,7 +8,7 @@ import time
 import urllib.request
 
 import yaml
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
@@ -116,6 +116,18 @@ class Edge:
         except AssertionError as error:
             raise AssertionError(f"{error}: {self.trouble()}") from error
 
+    @staticmethod
+    def end_of(consumer, spot):
+        """The offset behind a partition's last message, as soon as it has a leader again."""
+
+        def asked():
+            try:
+                return (consumer.get_watermark_offsets(spot, 30, cached=False)[1],)
+            except KafkaException:
+                return None
+
+        return until(f"{spot.topic} {spot.partition} has a leader", 60, asked)[0]
+
     def messages(self, topic):
         """All that is in the topic called so in the document, or beside them."""
         name = topic if "." in topic else f"{self.name}.{topic}"
@@ -123,7 +135,7 @@ class Edge:
                              "enable.auto.commit": False})
         partitions = consumer.list_topics(name, 10).topics[name].partitions
         spots = [TopicPartition(name, n, 0) for n in partitions]
-        left = sum(consumer.get_watermark_offsets(spot, 30, cached=False)[1] for spot in spots)
+        left = sum(self.end_of(consumer, spot) for spot in spots)
         consumer.assign(spots)
         found = []
         while left > 0:
