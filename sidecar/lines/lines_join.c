@@ -88,7 +88,8 @@ static enum err cut_line(struct lines *lines, struct track *track, size_t room)
     after.time_ns = line.time_ns;
     if (!track->open) {
         line.body = text;
-        line.end = line.start + text.len;
+        if (lines->offsets_are_content)
+            line.end = line.start + text.len;
         lines_show(lines, &line, &after);
         lines->shown_bytes = text.len;
         lines->shows_long = true;
