@@ -661,8 +661,12 @@ static void run_until_killed(int to_parent, uint64_t first)
         uint64_t number = edge.next;
         if (number >= end)
             pause();
-        if (append(&edge, 1, 200) && write(to_parent, &number, sizeof number) != sizeof number)
+        if (!append(&edge, 1, 200)) { /* full: it goes on when some is in Kafka */
+            edge.next = number;
+            peer_wait(1);
+        } else if (write(to_parent, &number, sizeof number) != sizeof number) {
             _exit(1);
+        }
     }
 }
 
