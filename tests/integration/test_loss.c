@@ -9,6 +9,7 @@
 // link: tests/support/broker_process.c tests/support/edge_process.c tests/support/ledger.c
 // link: tests/support/sender.c tests/support/mock_kafka.c tests/support/numbered.c
 // link: tests/support/free_port.c
+#include "tests/support/seed.h"
 #include "tests/support/test.h"
 
 #include "common/clock.h"
@@ -23,7 +24,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { PARTITIONS = 8, PER_REQUEST = 5, PADDING = 100, NUMBERS = 2000000, TAIL_KILLS = 4 };
@@ -61,13 +61,8 @@ static unsigned up_to(unsigned most)
 
 static int begin(void **state)
 {
-    const char *given = getenv("SURGETANK_SEED");
-    unsigned seed = given != NULL ? (unsigned)strtoul(given, NULL, 10)
-                                  : (unsigned)time(NULL) ^ (unsigned)getpid();
-
     (void)state;
-    print_message("seed %u\n", seed);
-    srand(seed);
+    seed_rand();
     broker_process_start(&broker);
     broker_process_topic(&broker, "t", PARTITIONS);
     broker_process_topic(&broker, "t.dlq", 1);

@@ -4,6 +4,7 @@
 // link: tests/support/broker_process.c tests/support/edge_process.c tests/support/ledger.c
 // link: tests/support/sender.c tests/support/mock_kafka.c tests/support/numbered.c
 // link: tests/support/free_port.c
+#include "tests/support/seed.h"
 #include "tests/support/test.h"
 
 #include "common/clock.h"
@@ -17,7 +18,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 enum {
@@ -41,13 +41,8 @@ static struct broker_process broker, other;
 
 static int begin(void **state)
 {
-    const char *given = getenv("SURGETANK_SEED");
-    unsigned seed = given != NULL ? (unsigned)strtoul(given, NULL, 10)
-                                  : (unsigned)time(NULL) ^ (unsigned)getpid();
-
     (void)state;
-    print_message("seed %u\n", seed);
-    srand(seed);
+    seed_rand();
     broker_process_start(&broker);
     broker_process_start(&other);
     return 0;

@@ -2,6 +2,7 @@
  * lost at random instants with any part of what was not synced, and each call failing in turn. The
  * files are real, the spool's disk is not. */
 // link: tests/support/tailing.c tests/support/fault_disk.c
+#include "tests/support/seed.h"
 #include "tests/support/test.h"
 
 #include "tests/support/fault_disk.h"
@@ -10,7 +11,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { CUTS = 20, LINES = 50, CALLS_MAX = 400 };
@@ -88,13 +88,8 @@ static void read_the_rest(void)
 
 static void test_power_cuts_lose_and_double_nothing(void **state)
 {
-    const char *given = getenv("SURGETANK_SEED");
-    unsigned seed = given != NULL ? (unsigned)strtoul(given, NULL, 10)
-                                  : (unsigned)time(NULL) ^ (unsigned)getpid();
-
     (void)state;
-    print_message("seed %u\n", seed);
-    srand(seed);
+    seed_rand();
     for (int i = 0; i < CUTS; i++) {
         tailing_open(&t);
         for (int writes = rand() % 4; writes > 0; writes--) {

@@ -3,6 +3,7 @@
  * spool is full. SURGETANK_SEED in the environment repeats a run; SURGETANK_STORM=N makes it N
  * times as long, up to 18. */
 // link: tests/support/tailing.c
+#include "tests/support/seed.h"
 #include "tests/support/test.h"
 
 #include "sidecar/spool/reader.h"
@@ -118,14 +119,8 @@ static void test_keeps_up_with_a_storm_of_rotations(void **state)
 /* The process dies at random instants while files are written, renamed and compressed. */
 static void test_loses_and_doubles_nothing_when_it_is_killed(void **state)
 {
-    unsigned seed = (unsigned)time(NULL) ^ (unsigned)getpid();
-    const char *given = getenv("SURGETANK_SEED");
-
     (void)state;
-    if (given != NULL)
-        seed = (unsigned)strtoul(given, NULL, 10);
-    print_message("seed %u\n", seed);
-    srand(seed);
+    seed_rand();
     t.segment_bytes = 4 << 20; /* each start takes a new one */
     t.spool_bytes = UINT64_C(256) * storm() << 20;
     pid_t writer = fork_storm(true);
