@@ -70,9 +70,7 @@
 #define NAMES_HEADER_ID       "st.id"       /* <incarnation>-<sequence>-<part>/<parts> */
 #define NAMES_HEADER_ACCEPTED "st.accepted" /* Unix milliseconds: when the edge took it in */
 #define NAMES_HEADER_RETRY    "st.retry" /* Unix milliseconds of the first try; only on a retry */
-#define NAMES_HEADER_SIGNAL                                               \
-    "otelcol.signal" /* traces, metrics or logs; the Collector's own name \
-                      */
+#define NAMES_HEADER_SIGNAL   "otelcol.signal" /* the Collector's own name for it */
 
 /* ---- and of those in a dead-letter topic, beside the original's own */
 

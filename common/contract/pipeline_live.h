@@ -1,8 +1,8 @@
 /* pipeline_live: which part of the document a running program takes over as it changes, and which
  * it reads only when it starts.
  *
- *   resolved document --cut to the tier--> what its program reads --without what is live--> the
- * part for which it must be started anew
+ *   resolved document --cut to the tier--> what its program reads
+ *   what its program reads --without what is live--> the part for which it must be started anew
  *
  * The controller hashes that part into the pod template, so that only a change of it replaces pods;
  * the sidecar compares it to know whether a changed document can be taken over as a whole. What

@@ -1,7 +1,8 @@
 /* kube_auth: which API server, and who we are to it.
  *
  *   in a pod      KUBERNETES_SERVICE_HOST and _PORT, and the token, ca.crt and namespace files of
- * the service account; the token rotates: its file is read again each minute, and after a 401
+ *                 the service account; the token rotates: its file is read again each minute, and
+ *                 after a 401
  *   kubeconfig    files of $KUBECONFIG (in order, the first to name something wins), else
  *                 ~/.kube/config; client certificates and keys, tokens, tokenFile, basic exec
  *                 plugins (client.authentication.k8s.io/v1 and v1beta1) whose answer is kept until

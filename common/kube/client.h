@@ -8,11 +8,13 @@
  *   409                      ERR_CONFLICT   AlreadyExists, a resourceVersion or uid that moved on,
  *                                           or fields of another manager (named in the sentence)
  *   400 405 406 413 415 422  ERR_INVALID    with the fields that the server named; so is the 500
- * that an apply with an unknown field gets 401                      credentials are read again and
- * the call repeated once; then ERR_AGAIN 403                      ERR_INVALID    with the verb,
- * resource and namespace that RBAC lacks 410                      ERR_AGAIN, kube_answer.gone 429
- * 500 502 503 504      ERR_AGAIN      after waiting out Retry-After (429, 503) while time is left
- * nothing                  ERR_AGAIN
+ *                                           that an apply with an unknown field gets
+ *   401                      ERR_AGAIN      after credentials were read again and the call repeated
+ *   403                      ERR_INVALID    with the verb, resource and namespace that RBAC lacks
+ *   410                      ERR_AGAIN      and kube_answer.gone
+ *   429 500 502 503 504      ERR_AGAIN      after waiting out Retry-After (429, 503) while time is
+ *                                           left
+ *   nothing                  ERR_AGAIN
  *
  * Counted in rest_client_requests_total{code,method,host}.
  * Thread: any; not from callbacks of the HTTP client, but for kube_submit(), kube_cancel().

@@ -8,8 +8,9 @@
  * Calls block until their deadline and are meant for worker threads. What they return:
  *
  *   ERR_AGAIN     unreachable, timed out, no leader or coordinator just now: retry with backoff
- *   ERR_INVALID   Kafka refused: credentials, rights, or the request itself. The sentence says
- * which ERR_NOTFOUND  no such topic or group ERR_CONFLICT  it exists already, or is in use
+ *   ERR_INVALID   Kafka refused: credentials, rights, or the request itself. The sentence says which
+ *   ERR_NOTFOUND  no such topic or group
+ *   ERR_CONFLICT  it exists already, or is in use
  *
  * Thread: any; a client may be used by several threads at a time.
  */

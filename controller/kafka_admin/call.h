@@ -4,8 +4,9 @@
  *   AUTO(call_fini) struct call call;
  *   call_init(&call, admin, RD_KAFKA_ADMIN_OP_CREATETOPICS, timeout_ms, "create topics");
  *   rd_kafka_CreateTopics(call.handle, topics, count, call.options, call.queue);
- *   err = call_wait(&call, &event, error);     event is the call's, until call_fini() or the next
- * wait
+ *   err = call_wait(&call, &event, error);
+ *
+ * The event is the call's, until call_fini() or the next wait.
  */
 #ifndef CONTROLLER_KAFKA_ADMIN_CALL_H
 #define CONTROLLER_KAFKA_ADMIN_CALL_H

@@ -1,17 +1,18 @@
 /* observer: the lag of consumer groups, watched. One observer, and one thread, for each Kafka
  * cluster.
  *
- *   every 2 s     end offsets, in batched requests
- *   every 5 s     committed offsets of groups that lag; every 30 s of those that don't; of one
- * asleep once, for nobody can commit every 10 s    group states and members (2 s while a group
- * rebalances) every 30 s    log starts, partition counts, topic ids
+ *   every 2 s     end offsets, in batched requests; states and members of a group that rebalances
+ *   every 5 s     committed offsets, states and members of groups that lag
+ *   every 30 s    those of groups that don't lag; log starts, partition counts, topic ids
+ *   once          committed offsets of a group that is asleep, for nobody can commit
  *
  * Lag is exact about what it does not know: a group's numbers count (`known`) only when each of its
  * partitions has an end and a committed offset that are fresh. What is counted how:
  *
  *   committed below the log start    lag from the log start on; the gap is `lost_messages`
  *   no committed offset              from the log start (initial offset earliest), or nothing
- * (latest) only transaction markers left    no lag: found by reading once at the committed offset
+ *                                    (latest)
+ *   only transaction markers left    no lag: found by reading once at the committed offset
  *   topic deleted and re-created     history and rates begin anew; an offset past the end is none
  *   partition without a leader       unknown for as long; the others go on
  *

@@ -3,8 +3,8 @@
  *   STANDBY --lease absent, released, or unchanged for its duration--> write it --> LEADING
  *   LEADING --renewed every 2 s (with jitter)--> LEADING
  *   LEADING --not renewed for 10 s, or somebody else's name in it--> LOST (on_lost at once)
- *   LEADING --lease_destroy()--> on_lost, holderIdentity "" and duration 1: the next one needn't
- * wait
+ *   LEADING --lease_destroy()--> on_lost, holderIdentity "" and duration 1, so that the next one
+ *                                needn't wait
  *
  * Validity is judged by our own monotonic clock since we last saw the record change, never by
  * comparing clocks of two machines. Every write carries the resourceVersion that was read. As a

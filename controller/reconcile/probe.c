@@ -44,8 +44,8 @@ struct probe {
  *
  *   {"generation": 3, "document": {"takenSeconds": 17, "refused": ""},
  *    "kubernetesMetadata": {"trouble": ""},
- *    "spool": {"full": false, "lanes": {"traces": {"waitingItems": 0, "bytes":
- * 4096, "oldestUnixMs": 1763720000000}, ...}}}
+ *    "spool": {"full": false, "lanes": {"traces": {"waitingItems": 0, "bytes": 4096,
+ *              "oldestUnixMs": 1763720000000}, ...}}}
  *
  * and a gateway (sidecar/gateway/gateway.c):
  *

@@ -1,10 +1,11 @@
 /* volumes: the claims that the StatefulSets of edges make: they grow with spool.size, and what lies
  * on those that no pod uses is named.
  *
- *   claim of a pod, asks for less than spool.size   patched; where the StorageClass has no growing,
- * that is said, with the server's own words claim of no pod, marked                         its
- * spool was empty when its pod was taken away claim of no pod, not marked stranded: acknowledged
- * telemetry that nobody sends
+ *   claim                                     what becomes of it
+ *   of a pod, asks for less than spool.size   patched; where the StorageClass has no growing, that is
+ *                                             said, in the server's own words
+ *   of no pod, marked                         nothing: its spool was empty when its pod was taken away
+ *   of no pod, not marked                     stranded: acknowledged telemetry that nobody sends
  *
  * Claims never shrink and are never deleted here. The StatefulSet keeps the size it was made with,
  * for nobody can change it, and is not replaced for that: claims of pods that it makes later grow

@@ -2,8 +2,8 @@
  *
  *   spool_reader_next -> cut (<= the topic's limit) -> journal -> send -> report -> cursor
  *                                                        ^                  |
- *                                                        +--- wait, again --+  (anything but
- * stored)
+ *                                                        +--- wait, again --+
+ *                                                             (anything but stored)
  *
  * The frame is the batch: one message holds one frame's requests, or a part of it where it has to
  * be cut. A message's identity (incarnation, sequence, part k of n) and partition are fixed when it

@@ -1,10 +1,11 @@
 /* delivery: parcels become requests to the backend, and every answer is acted on.
  *
- *   parcel --> request being filled --full or old--> ready --> in flight --DONE----------> done
- *                                                      ^          |--AGAIN, MEND--> ready (last),
- * wait |          |--TOO_LARGE, REFUSED--> two halves
- *                                                      +----------+--PARTIAL--> a copy to the dead
- * letters
+ *   parcel --> request being filled --full or old--> ready --> in flight --> by what the answer means:
+ *
+ *     DONE                 done
+ *     PARTIAL              done, with a copy to the dead letters
+ *     AGAIN, MEND          ready as the last, after a wait; once retry.maxElapsed is over, dead letters
+ *     TOO_LARGE, REFUSED   ready as two halves
  *
  * Halving ends with one item alone: that one is a dead letter, the rest is stored. If more than
  * `holdAbove` of what was handled in the last minute would become dead letters, it is held back

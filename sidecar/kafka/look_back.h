@@ -1,10 +1,9 @@
 /* look_back: reads a stretch of a partition again, beside the group: whoever takes a partition over
  * in the middle of a repeat finds the first try there.
  *
- *   look_back_ask() --since when? to an offset--> dating --answer--> reading --`until`, a bound-->
- * ended()
- *                                                   +-- none in DATING_MS: from
- * LOOK_BACK_MESSAGES_MAX back
+ *   look_back_ask() --> dating --the offset of `since_ms`----------------> reading
+ *                          '----none in DATING_MS: LOOK_BACK_MESSAGES_MAX back--^ |
+ *                                              ended() <--`until`, or a bound-----'
  *
  * The stretch begins where the time `since_ms` does, but at most LOOK_BACK_MESSAGES_MAX before
  * `until`. After LOOK_BACK_BYTES_MAX or LOOK_BACK_MS it ends where it is. Nothing here waits, and

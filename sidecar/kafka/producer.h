@@ -1,8 +1,8 @@
 /* producer: an idempotent, acks=all Kafka producer that never gives a message up by itself.
  *
  *   send --> librdkafka's queue --> broker --> report(OK)
- *                    |                    `--> report(KAFKA_RETRY | TOO_LARGE | REFUSED): not
- * stored
+ *                    |                    `--> report(KAFKA_RETRY | TOO_LARGE | REFUSED):
+ *                    |                          not stored
  *                    `-- the client died ----> report(KAFKA_FATAL): stored or not, nobody knows
  *
  * Delivery time is unlimited (message.timeout.ms=0): an hour without a broker is an hour in the

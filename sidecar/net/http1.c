@@ -1,9 +1,8 @@
 /* HTTP/1.1 over http-parser: one request at a time, answered in order.
  *
- *   IDLE --first byte--> HEADERS ----------> BODY --whole, or refused--> ANSWERING --respond()-->
- * IDLE
- *                           `--> WAITING ------^                                `--close-->
- * (linger) for memory
+ *   IDLE --first byte--> HEADERS -------------> BODY --whole, or refused--> ANSWERING --> IDLE
+ *                           `--> WAITING --------^                             `--close--> (linger)
+ *                                for memory
  *
  * While a request waits or is being answered nothing is read; what was read behind it is kept in
  * `rest`, at most one read's worth. After a refusal or a malformed request the rest of the input

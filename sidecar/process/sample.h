@@ -13,7 +13,7 @@
  *   none, or below T   >= T  T
  *   T or above         >= T  what it was: no sampler makes up for what an earlier one has dropped
  *   above R            >= T  none: it is wrong, so nobody knows; the same for one that can't be
- * read
+ *                            read
  *
  * Log records have no tracestate. Without a trace id a hash of the bytes decides, and nothing is
  * noted, for nobody could decide the same.

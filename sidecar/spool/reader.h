@@ -10,8 +10,8 @@
  *
  * While a backlog drains, fresh frames can go first (spool_reader_fresh_first()):
  *
- *       acknowledged  | backlog, handed out | to come | acknowledged | handed out | fresh | not
- * synced cursor                            '---- ahead ---'
+ *     acknowledged | backlog, handed out | to come | acknowledged | handed out | fresh | not synced
+ *                cursor                            '---- ahead ---'
  *
  * Everything is as before but the order: a frame that goes ahead says so, and is acknowledged in
  * its turn among those that went ahead. What is acknowledged ahead is saved together with the

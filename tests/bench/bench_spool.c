@@ -2,8 +2,7 @@
  * waiting for its answer or with several under way, and one reader follows; before that, a bare
  * loop of write and fdatasync over a file of the same size, on the same disk.
  *
- *   bench_spool DIR [threads] [in flight of each thread] [seconds] [bytes of a request] [readers:
- * 0, 1]
+ *   bench_spool DIR [threads] [in flight of each thread] [seconds] [bytes of a request] [readers]
  *
  * Not part of any suite: it prints figures and judges nothing.
  */

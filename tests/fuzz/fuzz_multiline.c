@@ -1,7 +1,7 @@
 /* Any file in any format, with all rules and a pattern.
  *
- *   input := format, modulo 4; +4: no pattern (1)  chunk size - 1 (1)  records between two breaks -
- * 1 (1) file
+ *   input := format, modulo 4; +4: no pattern (1)  chunk size - 1 (1)
+ *            records between two breaks - 1 (1)  file
  */
 #include "tests/fuzz/lines_follow.h"
 
