@@ -46,7 +46,6 @@ doors() { # third-party header -> where it may appear
     nghttp2/*)        echo "sidecar/net/" ;;
     http_parser.h)    echo "sidecar/net/" ;;
     librdkafka/*)     echo "sidecar/kafka/ controller/kafka_admin/" ;;
-    protobuf-c/*)     echo "sidecar/otlp/" ;;
     linux/landlock.h | linux/seccomp.h | linux/filter.h | linux/audit.h) echo "sidecar/confine/" ;;
     xxhash.h)         echo "sidecar/otlp/partition.c" ;;
     *)                echo "any" ;;

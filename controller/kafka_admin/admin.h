@@ -8,7 +8,7 @@
  * Calls block until their deadline and are meant for worker threads. What they return:
  *
  *   ERR_AGAIN     unreachable, timed out, no leader or coordinator just now: retry with backoff
- *   ERR_INVALID   Kafka refused: credentials, rights, or the request itself. The sentence says which
+ *   ERR_INVALID   Kafka refused: credentials, rights, or the request itself, as the sentence says
  *   ERR_NOTFOUND  no such topic or group
  *   ERR_CONFLICT  it exists already, or is in use
  *

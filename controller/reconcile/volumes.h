@@ -2,9 +2,9 @@
  * on those that no pod uses is named.
  *
  *   claim                                     what becomes of it
- *   of a pod, asks for less than spool.size   patched; where the StorageClass has no growing, that is
- *                                             said, in the server's own words
- *   of no pod, marked                         nothing: its spool was empty when its pod was taken away
+ *   of a pod, asks for less than spool.size   patched; where the StorageClass has no growing, that
+ *                                             is said, in the server's own words
+ *   of no pod, marked                         nothing: its spool was empty when its pod went
  *   of no pod, not marked                     stranded: acknowledged telemetry that nobody sends
  *
  * Claims never shrink and are never deleted here. The StatefulSet keeps the size it was made with,

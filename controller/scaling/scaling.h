@@ -15,8 +15,8 @@
  *   up      at once, when need is above the present replicas by SCALING_UP_BAND
  *   down    when the fewer replicas would still be less busy than SCALING_DOWN_BAND, to the largest
  *           number that was wanted within the window
- *   hold    paused, lag unknown, foreign group members, group rebalancing, no replica ready, backend
- *           down: neither up nor down, only the bounds apply
+ *   hold    paused, lag unknown, foreign group members, group rebalancing, no replica ready,
+ *           backend down: neither up nor down, only the bounds apply
  *   hold up a stuck partition, a saturated backend: down is still possible
  *   asleep  0 -> N in one step by backlog; to 0 when every message has been committed, every
  *           partition has a committed offset and nothing has arrived for the whole window

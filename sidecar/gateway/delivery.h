@@ -1,10 +1,10 @@
 /* delivery: parcels become requests to the backend, and every answer is acted on.
  *
- *   parcel --> request being filled --full or old--> ready --> in flight --> by what the answer means:
+ *   parcel --> request being filled --full or old--> ready --> in flight --> the answer:
  *
  *     DONE                 done
  *     PARTIAL              done, with a copy to the dead letters
- *     AGAIN, MEND          ready as the last, after a wait; once retry.maxElapsed is over, dead letters
+ *     AGAIN, MEND          ready as the last, after a wait; after retry.maxElapsed dead letters
  *     TOO_LARGE, REFUSED   ready as two halves
  *
  * Halving ends with one item alone: that one is a dead letter, the rest is stored. If more than

@@ -7,7 +7,7 @@
  *
  * All of it runs on one loop; the network is asynchronous and nothing waits for an export, so the
  * group's polling goes on whatever the backend does. What is in memory is bounded by the gateway's
- * memoryLimit; above half of its share partitions are paused.
+ * memoryLimit: partitions are paused when their share is full, until half of it is free.
  *
  * Stop: no more messages, what is under way is delivered as far as time allows, offsets are
  * committed, the group is left.

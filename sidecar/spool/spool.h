@@ -1,8 +1,8 @@
 /* spool: a write-ahead log on local disk, with one lane for each signal.
  *
- *   workers --spool_append--> pending buffers --committer--> segments --spool_reader_next--> readers
- *      ^                                            |                                           |
- *      '--------------- waiter->done ---------------'         cursor <----spool_reader_ack------'
+ *   workers --spool_append--> pending buffer --committer--> segments --spool_reader_next--> readers
+ *      ^                                           |                                           |
+ *      '--------------- waiter->done --------------'         cursor <----spool_reader_ack------'
  *
  * What is appended is copied into the lane's pending buffer under a short lock. One committer
  * thread cuts what waits into frames (about SPOOL_FRAME_BYTES, on request boundaries), writes all

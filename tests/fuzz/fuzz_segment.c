@@ -2,7 +2,7 @@
  * rise, the counts add up, and the spool goes on working.
  *
  * The input is a list of edits of a sound directory, so that small inputs reach deep:
- *   file (1)  block (1)  offset in the block (2)  length and "make the header's CRC right" (1)  bytes
+ *   file (1)  block (1)  offset in the block (2)  length, "make the header's CRC right" (1)  bytes
  */
 #include "sidecar/spool/store.h"
 
