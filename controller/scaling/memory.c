@@ -144,6 +144,7 @@ void memory_observe(struct scaling_memory *memory, uint64_t now_ms,
 {
     if (!memory->begun) {
         memory->begun = true;
+        memory->decided = seen->replicas_current;
         memory->busy_at_ms = memory->changed_at_ms = memory->down_at_ms = now_ms;
         begin_window(memory, now_ms, settings, seen->replicas_current);
     }
@@ -190,7 +191,7 @@ void memory_step_up(struct scaling_memory *memory, uint64_t now_ms,
                     const struct scaling_settings *settings, const struct scaling_observation *seen,
                     uint32_t wanted)
 {
-    bool taken_back = memory->down_from > seen->replicas_current &&
+    bool taken_back = memory->down_from > memory->decided &&
                       seen->arrival_rate * SCALING_DOWN_BAND <= memory->down_rate;
     if (memory->capacity <= 0) {
         if (taken_back) {
@@ -218,7 +219,7 @@ uint32_t memory_cold_down(struct scaling_memory *memory, uint64_t now_ms,
                           const struct scaling_settings *settings,
                           const struct scaling_observation *seen)
 {
-    uint32_t current = seen->replicas_current;
+    uint32_t current = memory->decided;
 
     if (now_ms - memory->down_at_ms < memory_window_ms(settings))
         return current;
@@ -234,6 +235,6 @@ void memory_step_down(struct scaling_memory *memory, uint64_t now_ms,
                       const struct scaling_observation *seen)
 {
     memory->down_at_ms = now_ms;
-    memory->down_from = seen->replicas_current;
+    memory->down_from = memory->decided;
     memory->down_rate = seen->arrival_rate;
 }

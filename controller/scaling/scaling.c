@@ -20,6 +20,7 @@ struct judge {
     const struct scaling_observation *seen;
     struct scaling_memory *memory;
     struct scaling_decision *decision;
+    uint32_t current;        /* the present replicas: what was decided last */
     uint32_t floor, ceiling; /* the bounds in force; ceiling is never above the partitions */
 };
 
@@ -90,7 +91,7 @@ static void set_bounds(struct judge *judge)
 
 static bool hold(struct judge *judge, enum scaling_reason reason, const char *why)
 {
-    uint32_t current = judge->seen->replicas_current;
+    uint32_t current = judge->current;
     uint32_t wanted = within(judge, current);
 
     judge->decision->held = true;
@@ -140,7 +141,7 @@ static bool held(struct judge *judge)
                  seen->members_foreign, or_unsaid(seen->foreign_who));
         return hold(judge, SCALING_HELD_SHARED, why);
     }
-    if (seen->replicas_current == 0)
+    if (judge->current == 0)
         return false;
     if (seen->group == SCALING_GROUP_REBALANCING)
         return hold(judge, SCALING_HELD_REBALANCING, "the consumer group is rebalancing");
@@ -233,7 +234,7 @@ static bool asleep_or_woken(struct judge *judge)
 {
     const struct scaling_observation *seen = judge->seen;
 
-    if (seen->replicas_current > 0)
+    if (judge->current > 0)
         return false;
     if (judge->floor == 0 && seen->lag_messages <= judge->settings->wake_above) {
         say(judge, SCALING_ASLEEP, 0, "asleep: lag %s is not above wakeAbove %s",
@@ -258,8 +259,8 @@ static bool falls_asleep(struct judge *judge)
     if (judge->settings->replicas_min > 0 || idle_ms < window_ms)
         return false;
     say(judge, SCALING_ASLEEP, 0,
-        "%" PRIu32 " -> 0: all is committed, and nothing has arrived for %s",
-        judge->seen->replicas_current, text_ms(idle_ms).at);
+        "%" PRIu32 " -> 0: all is committed, and nothing has arrived for %s", judge->current,
+        text_ms(idle_ms).at);
     return true;
 }
 
@@ -281,21 +282,22 @@ static void explain_sleep(struct judge *judge)
 
 static void go_up(struct judge *judge, uint32_t target)
 {
-    uint32_t current = judge->seen->replicas_current;
+    uint32_t current = judge->current;
     bool cold = judge->memory->capacity <= 0;
 
     say(judge, cold ? SCALING_UP_COLD : SCALING_UP, target, "%" PRIu32 " -> %" PRIu32, current,
         target);
     explain(judge);
     explain_limit(judge);
-    /* It may learn from it. */
-    memory_step_up(judge->memory, judge->now_ms, judge->settings, judge->seen, target);
+    /* It may learn from it, unless so many work already, as CPU asked for them. */
+    if (target > judge->seen->replicas_current)
+        memory_step_up(judge->memory, judge->now_ms, judge->settings, judge->seen, target);
 }
 
 static bool up_is_useless(struct judge *judge, uint32_t target)
 {
     const struct scaling_observation *seen = judge->seen;
-    uint32_t current = seen->replicas_current;
+    uint32_t current = judge->current;
 
     if (target <= current || current < judge->floor)
         return false;
@@ -322,7 +324,7 @@ static void stay(struct judge *judge)
 {
     const struct scaling_settings *settings = judge->settings;
     const struct scaling_observation *seen = judge->seen;
-    uint32_t current = seen->replicas_current;
+    uint32_t current = judge->current;
     enum scaling_reason reason = SCALING_STEADY;
 
     if (judge->decision->limited)
@@ -346,7 +348,7 @@ static void stay(struct judge *judge)
 static void go_down(struct judge *judge, uint32_t target)
 {
     uint64_t window_ms = memory_window_ms(judge->settings);
-    uint32_t current = judge->seen->replicas_current;
+    uint32_t current = judge->current;
     uint32_t wanted = memory_window(judge->memory, judge->now_ms, judge->settings, target);
 
     if (judge->memory->capacity <= 0) {
@@ -370,8 +372,7 @@ static void go_down(struct judge *judge, uint32_t target)
 
 static void weigh(struct judge *judge)
 {
-    const struct scaling_observation *seen = judge->seen;
-    uint32_t current = seen->replicas_current;
+    uint32_t current = judge->current;
     bool known = judge->memory->capacity > 0;
     double need = need_for(judge, backlog(judge));
 
@@ -413,6 +414,7 @@ struct scaling_decision scaling_decide(uint64_t now_ms, const struct scaling_set
 
     set_bounds(&judge);
     memory_observe(memory, now_ms, settings, observation);
+    judge.current = memory->decided;
 
     if (!held_by_order(&judge) && !held(&judge) && !asleep_or_woken(&judge) &&
         !falls_asleep(&judge)) {
@@ -424,6 +426,7 @@ struct scaling_decision scaling_decide(uint64_t now_ms, const struct scaling_set
     /* What waits to go down is not what was wanted. */
     if (decision.reason != SCALING_DOWN_WAITS && decision.reason != SCALING_DOWN)
         memory_window(memory, now_ms, settings, decision.wanted);
+    memory->decided = decision.wanted;
     return decision;
 }
 

@@ -12,6 +12,12 @@
  * Partitions are summed over all topics that the gateway reads: cooperative-sticky and KIP-848's
  * uniform assignor both spread the sum.
  *
+ * The "present replicas" are the last decision, whatever the Deployment says at the moment: nobody
+ * else decides in these modes, so another number there has not followed yet or was set by hand, and
+ * is put back (scaling_must_patch()). Where CPU has a say too, what is decided is the floor, which
+ * the HPA may rightly stand above, and which doesn't follow it up. Only where nothing was decided
+ * yet, by a new operator, Fixed or paused, is the Deployment's number the one to go on from.
+ *
  *   up      at once, when need is above the present replicas by SCALING_UP_BAND
  *   down    when the fewer replicas would still be less busy than SCALING_DOWN_BAND, to the largest
  *           number that was wanted within the window
@@ -78,7 +84,7 @@ enum scaling_backend {
 
 /* What was seen. Strings are loans for the length of the call and may be NULL. */
 struct scaling_observation {
-    uint32_t replicas_current; /* the Deployment's spec.replicas */
+    uint32_t replicas_current; /* the Deployment's spec.replicas, whoever set them */
     uint32_t replicas_ready;
 
     bool lag_known; /* fresh and of all partitions */
@@ -137,6 +143,7 @@ struct scaling_memory {
     uint64_t capacity_at_ms;
 
     bool begun;
+    uint32_t decided;                   /* the last decision: the present replicas */
     uint32_t replicas_seen, ready_seen; /* to notice changes */
     uint64_t changed_at_ms;
     uint64_t backlog_at_ms; /* since when there has been a backlog; 0: there is none */

@@ -297,6 +297,91 @@ static void test_bounds_are_an_order_even_while_all_is_held(void **state)
     assert_int_equal(at_once(&settings, seen, 1000).wanted, 2);
 }
 
+static void test_replicas_set_by_hand_are_no_decision(void **state)
+{
+    (void)state;
+    static const uint32_t by_hand[] = {3, 0, 12, 40};
+    for (size_t i = 0; i < 2 * sizeof by_hand / sizeof by_hand[0]; i++) {
+        struct scaling_settings settings = usual;
+        struct scaling_memory memory = capable(i % 2 == 0 ? 1000 : 0);
+        struct scaling_observation one = busy(1, 500, 0);
+        settings.mode = i % 2 == 0 ? SCALING_HPA : SCALING_DIRECT;
+        assert_int_equal(at(0, &settings, &one, &memory).wanted, 1);
+
+        struct scaling_observation seen = one;
+        seen.replicas_current = by_hand[i / 2];
+        for (int ready = 1; ready >= 0; ready--) {
+            seen.replicas_ready = ready ? 1 : seen.replicas_current;
+            struct scaling_decision decision = at(2, &settings, &seen, &memory);
+            assert_int_equal(decision.wanted, 1);
+            assert_true(scaling_must_patch(settings.mode, false, by_hand[i / 2], decision.wanted));
+        }
+        seen.lag_known = false;
+        assert_int_equal(at(4, &settings, &seen, &memory).wanted, 1);
+        seen.lag_known = true;
+        seen.group = SCALING_GROUP_REBALANCING;
+        assert_int_equal(at(6, &settings, &seen, &memory).wanted, 1);
+        assert_int_equal(at(8, &settings, &one, &memory).wanted, 1);
+    }
+}
+
+static void test_nobody_wakes_or_lowers_it_by_hand(void **state)
+{
+    (void)state;
+    struct scaling_settings settings = usual;
+    struct scaling_memory memory = capable(1000);
+    struct scaling_observation seen = quiet(0);
+    settings.replicas_min = 0;
+    assert_int_equal(at(0, &settings, &seen, &memory).reason, SCALING_ASLEEP);
+    seen = quiet(2);
+    assert_int_equal(at(2, &settings, &seen, &memory).reason, SCALING_ASLEEP);
+
+    memory = capable(1000);
+    seen = busy(6, 5500, 0);
+    assert_int_equal(at(0, &usual, &seen, &memory).wanted, 6);
+    seen.replicas_current = seen.replicas_ready = 1; /* deleted, and made anew with one */
+    seen.consume_rate = 1000;
+    assert_int_equal(at(2, &usual, &seen, &memory).wanted, 6);
+}
+
+static void test_the_floor_does_not_follow_what_cpu_asks_for(void **state)
+{
+    (void)state;
+    for (int known = 0; known < 2; known++) {
+        struct scaling_memory memory = capable(known ? 1000 : 0);
+        struct scaling_observation seen = busy(1, 500, 0);
+        assert_int_equal(at(0, &usual, &seen, &memory).wanted, 1);
+        for (uint64_t t = 2; t < 900; t += 2) {
+            seen = busy(5, 500, 0);
+            seen.lag_known = t % 100 != 0;
+            struct scaling_decision decision = at(t, &usual, &seen, &memory);
+            assert_int_equal(decision.wanted, 1);
+            assert_false(scaling_must_patch(SCALING_HPA, true, 5, decision.wanted));
+        }
+        seen = busy(5, 1900, 25000); /* a floor below what there is */
+        seen.lag_ms = 60 * S;
+        assert_int_equal(at(902, &usual, &seen, &memory).wanted, 2);
+        assert_true(memory.step_rate == 0); /* no step that could be judged */
+    }
+}
+
+static void test_goes_on_from_what_it_finds_where_it_had_no_say(void **state)
+{
+    (void)state;
+    for (int fixed = 0; fixed < 2; fixed++) {
+        struct scaling_settings settings = usual;
+        struct scaling_memory memory = capable(1000);
+        struct scaling_observation seen = quiet(1);
+        assert_int_equal(at(0, &settings, &seen, &memory).wanted, 1);
+        settings.paused = !fixed;
+        settings.mode = fixed ? SCALING_FIXED : SCALING_HPA;
+        seen = quiet(4);
+        assert_int_equal(at(2, &settings, &seen, &memory).wanted, 4);
+        assert_int_equal(at(4, &usual, &seen, &memory).wanted, 4);
+        assert_int_equal(at(100, &usual, &seen, &memory).reason, SCALING_DOWN_WAITS);
+    }
+}
+
 static void test_never_goes_up_for_a_stuck_partition(void **state)
 {
     (void)state;
@@ -339,14 +424,13 @@ static void test_a_saturated_backend_is_not_pressed_harder_but_may_be_relieved(v
 static struct scaling_memory after_a_useless_step(uint64_t *ret_t)
 {
     struct scaling_memory memory = {0};
-    struct scaling_observation seen = busy(1, 1000, 20000);
+    struct scaling_observation seen = busy(1, 1000, 18000);
+    uint32_t wanted = 1;
     uint64_t t = 0;
 
     seen.arrival_rate = 1800;
-    for (; t < 70; t += 2)
-        if (at(t, &usual, &seen, &memory).wanted > 1 && t > 62)
-            break;
-    uint32_t wanted = at(t, &usual, &seen, &memory).wanted;
+    for (; t < 70 && wanted == 1; t += 2) /* as one is enough until it is known what one manages */
+        wanted = at(t, &usual, &seen, &memory).wanted;
     assert_true(wanted > 1);
     seen.replicas_current = seen.replicas_ready = wanted;
     seen.consume_rate = 1020;
@@ -610,6 +694,10 @@ int main(void)
         cmocka_unit_test(test_goes_down_step_by_step_while_the_capacity_is_not_known),
         cmocka_unit_test(test_does_nothing_where_nothing_can_be_known_or_done),
         cmocka_unit_test(test_bounds_are_an_order_even_while_all_is_held),
+        cmocka_unit_test(test_replicas_set_by_hand_are_no_decision),
+        cmocka_unit_test(test_nobody_wakes_or_lowers_it_by_hand),
+        cmocka_unit_test(test_the_floor_does_not_follow_what_cpu_asks_for),
+        cmocka_unit_test(test_goes_on_from_what_it_finds_where_it_had_no_say),
         cmocka_unit_test(test_never_goes_up_for_a_stuck_partition),
         cmocka_unit_test(test_a_saturated_backend_is_not_pressed_harder_but_may_be_relieved),
         cmocka_unit_test(test_a_step_that_brings_nothing_is_the_last),
