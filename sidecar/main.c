@@ -109,10 +109,18 @@ static int read_options(int argc, char **argv, struct run_options *ret_options)
     return 0;
 }
 
+/* These only look at files, and end like other tools. */
+static bool is_tool(const char *verb)
+{
+    return strcmp(verb, "spool") == 0 || strcmp(verb, "check") == 0;
+}
+
 int main(int argc, char **argv)
 {
     struct run_options run = {0};
 
+    if (argc > 1 && !is_tool(argv[1]))
+        run_block_signals();
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
             fputs(help, stdout);

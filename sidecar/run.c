@@ -412,25 +412,34 @@ static enum err start_with_current(struct process *process, struct error *error)
     return wrong != NULL ? error_set(error, ERR_INVALID, "%s", wrong) : start(process, error);
 }
 
-static void block_signals(sigset_t *ret_set)
+static sigset_t own_signals(void)
 {
-    sigemptyset(ret_set);
-    sigaddset(ret_set, SIGTERM);
-    sigaddset(ret_set, SIGINT);
-    sigaddset(ret_set, SIGHUP);
-    sigaddset(ret_set, SIGPIPE);
-    pthread_sigmask(SIG_BLOCK, ret_set, NULL);
+    sigset_t set;
+
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGHUP);
+    sigaddset(&set, SIGPIPE);
+    return set;
+}
+
+void run_block_signals(void)
+{
+    const sigset_t set = own_signals();
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
 }
 
 /* Follows the document until it is time to go. */
-static void wait_for_end(const struct process *process, const sigset_t *signals)
+static void wait_for_end(const struct process *process)
 {
+    const sigset_t signals = own_signals();
     static const struct timespec look = {.tv_sec = FOLLOW_EVERY_MS / 1000,
                                          .tv_nsec = FOLLOW_EVERY_MS % 1000 * 1000000L};
     struct memory_keeper memory = {0};
 
     for (;;) {
-        int number = sigtimedwait(signals, NULL, &look);
+        int number = sigtimedwait(&signals, NULL, &look);
         if (number == SIGTERM || number == SIGINT) {
             LOG_INFO("Stopping", LOG_STR("signal", number == SIGTERM ? "SIGTERM" : "SIGINT"),
                      LOG_U64("grace_ms", GRACE_MS));
@@ -444,17 +453,15 @@ static void wait_for_end(const struct process *process, const sigset_t *signals)
 static int run(struct process *process)
 {
     struct error error = {0};
-    sigset_t signals;
 
     memory_setup();
-    block_signals(&signals);
     enum err err = start(process, &error);
     if (err && process->candidate)
         err = start_with_current(process, &error);
     if (err)
         LOG_ERROR("Could not start", LOG_STR("error", error.text));
     else
-        wait_for_end(process, &signals);
+        wait_for_end(process);
     stop(process);
     LOG_INFO("Stopped");
     return err ? EXIT_FAILURE : EXIT_SUCCESS;

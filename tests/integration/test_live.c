@@ -123,6 +123,7 @@ static void start_child(const char *pod)
     assert_true(t.pid >= 0);
     if (t.pid != 0)
         return;
+    run_block_signals();
     if (pod != NULL)
         setenv(NAMES_POD_ENV, pod, 1);
     log_setup(LOG_LEVEL_ERROR, LOG_FORMAT_LOGFMT);

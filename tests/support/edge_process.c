@@ -93,6 +93,7 @@ void edge_process_start(struct edge_process *edge)
     assert_true(edge->pid >= 0);
     if (edge->pid != 0)
         return;
+    run_block_signals();
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     log_setup(LOG_LEVEL_ERROR, LOG_FORMAT_LOGFMT);
     snprintf(health, sizeof health, "127.0.0.1:%u", edge->health_port);
