@@ -3,6 +3,7 @@
 #include "common/kube/object.h"
 #include "common/xalloc.h"
 #include "controller/desired/desired.h"
+#include "controller/desired/rights.h"
 #include "controller/reconcile/kinds.h"
 #include "controller/scaling/scaling.h"
 
@@ -108,6 +109,19 @@ static enum err read_in_namespace(const char *namespace, struct pipeline **pipel
     return OK;
 }
 
+/* What the operator refuses whatever its own flags say; where it may go and what namespaces may
+ * have of nodes is between it and who started it. */
+static enum err check_in_cluster(const struct pipeline *pipeline, struct faults *faults,
+                                 struct error *error)
+{
+    static const char *all[] = {"*"};
+    static const struct rights_settings lenient = {.node_access_namespaces = {all, 1}};
+    const char *reason = NULL;
+
+    enum err err = pipeline_check_in_cluster(pipeline, faults, error);
+    return err ? err : rights_check(pipeline, &lenient, &reason, error);
+}
+
 int plugin_read_file(const struct plugin_options *options, struct pipeline **ret_pipeline)
 {
     AUTO(pipeline_free) struct pipeline *pipeline = NULL;
@@ -123,6 +137,8 @@ int plugin_read_file(const struct plugin_options *options, struct pipeline **ret
     enum err err = pipeline_load(path, &pipeline, faults, &error);
     if (err == OK && options->namespace != NULL)
         err = read_in_namespace(options->namespace, &pipeline, faults, &error);
+    if (err == OK)
+        err = check_in_cluster(pipeline, faults, &error);
     if (err && faults_any(faults) && faults_print(faults, &text) == OK)
         fputs(buf_text(&text), stderr);
     else if (err)

@@ -52,7 +52,8 @@ bool plugin_overlay_live(struct kube_client *client, struct json *pipelines);
 #define PLUGIN_NOT_LIVE \
     "(Numbers are from the status, up to a minute old: the operator could not be asked.)"
 
-/* Reads -f FILE; "-" is standard input. Faults are printed, one a line. Returns an exit status. */
+/* Reads -f FILE; "-" is standard input. What the operator would refuse is refused. Faults are
+ * printed, one a line. Returns an exit status. */
 int plugin_read_file(const struct plugin_options *options, struct pipeline **ret_pipeline);
 
 /* The objects of `pipeline` as the operator begins, before it has seen any lag. */
