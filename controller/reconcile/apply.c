@@ -29,19 +29,18 @@ static enum err check_owner(const struct json *live, const char *owner_uid, stru
 /* What is there now; *ret_live stays NULL if nothing is. The cache only has what carries our label,
  * so what it hasn't may be there nevertheless. */
 static enum err read_live(const struct apply *apply, const struct kube_resource *resource,
-                          const struct json *desired, struct json **ret_live, struct error *error)
+                          const char *namespace, const char *name, struct json **ret_live,
+                          struct error *error)
 {
     struct object *cached = NULL;
 
-    enum err err =
-        store_get(apply->store, resource, object_namespace(desired), object_name(desired), &cached);
+    enum err err = store_get(apply->store, resource, namespace, name, &cached);
     if (err == OK) {
         *ret_live = object_parse(cached);
         object_unref(&cached);
         return OK;
     }
-    err = kube_get(apply->client, resource, object_namespace(desired), object_name(desired),
-                   ret_live, error);
+    err = kube_get(apply->client, resource, namespace, name, ret_live, error);
     return err == ERR_NOTFOUND ? OK : err;
 }
 
@@ -66,7 +65,8 @@ enum err apply_object(const struct apply *apply, const char *owner_uid, struct j
 
     path[0] = '\0';
     diff_seal(desired);
-    enum err err = read_live(apply, resource, desired, &live, error);
+    enum err err =
+        read_live(apply, resource, object_namespace(desired), object_name(desired), &live, error);
     if (err)
         return err;
     if (live != NULL) {
@@ -153,19 +153,51 @@ enum err apply_prune(const struct apply *apply, const char *owner_uid, const str
 
 /* ---- replicas */
 
+/* Whether `live` still is what was judged, but for its status. */
+static enum err check_replicas(const struct json *live, const struct kube_resource *resource,
+                               const char *name, int64_t from, struct error *error)
+{
+    int64_t replicas = json_int(json_at(live, "spec.replicas"), 1);
+
+    if (live == NULL)
+        return error_set(error, ERR_CONFLICT, "%s %s is gone", resource->kind, name);
+    if (replicas != from)
+        return error_set(error, ERR_CONFLICT, "%s %s has %d replicas by now, and not %d",
+                         resource->kind, name, (int)replicas, (int)from);
+    return OK;
+}
+
+/* While pods come and go the status moves the version on, and says nothing against the decision. */
 enum err apply_replicas(const struct apply *apply, const struct kube_resource *resource,
-                        const char *namespace, const char *name, int64_t replicas,
+                        const char *namespace, const char *name, int64_t from, int64_t to,
                         struct error *error)
 {
+    enum { TRIES = 4 };
+    AUTO(json_free) struct json *live = NULL;
+
     enum err err = apply_allowed(apply, error);
+    if (err == OK)
+        err = read_live(apply, resource, namespace, name, &live, error);
+    if (err == OK)
+        err = check_replicas(live, resource, name, from, error);
     if (err)
         return err;
-    err = kube_scale(apply->client, resource, namespace, name, (int)replicas, NULL,
-                     NAMES_FIELD_MANAGER, error);
+    for (int i = 1;; i++) {
+        err = kube_scale(apply->client, resource, namespace, name, (int)to,
+                         object_resource_version(live), NAMES_FIELD_MANAGER, error);
+        if (err != ERR_CONFLICT || i == TRIES)
+            break;
+        json_free(&live);
+        err = kube_get(apply->client, resource, namespace, name, &live, error);
+        if (err == OK)
+            err = check_replicas(live, resource, name, from, error);
+        if (err)
+            break;
+    }
     if (err)
-        return error_prefix(error, err, "scale %s %s to %d", resource->kind, name, (int)replicas);
+        return error_prefix(error, err, "scale %s %s to %d", resource->kind, name, (int)to);
     LOG_INFO("Scaled", LOG_STR("kind", resource->kind), LOG_STR("namespace", namespace),
-             LOG_STR("name", name), LOG_I64("replicas", replicas));
+             LOG_STR("name", name), LOG_I64("from", from), LOG_I64("replicas", to));
     return OK;
 }
 

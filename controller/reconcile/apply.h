@@ -39,9 +39,10 @@ NODISCARD enum err apply_prune(const struct apply *apply, const char *owner_uid,
                                const struct json *objects, size_t *ret_deleted,
                                struct error *error);
 
-/* Sets spec.replicas through /scale. */
+/* Sets spec.replicas through /scale, to `to` if they still are `from`, which the decision was made
+ * on. ERR_CONFLICT: they are not, or it is gone; judge again. */
 NODISCARD enum err apply_replicas(const struct apply *apply, const struct kube_resource *resource,
-                                  const char *namespace, const char *name, int64_t replicas,
+                                  const char *namespace, const char *name, int64_t from, int64_t to,
                                   struct error *error);
 
 /* A merge patch of what is not ours as a whole. */

@@ -55,8 +55,9 @@ static enum err shrink_edge(const struct reconcile *reconcile, const struct subj
     int64_t current = gathered->edge_replicas[index];
 
     if (gathered->edge_can_shrink[index]) {
-        enum err err = apply_replicas(&reconcile->apply, &kube_statefulsets,
-                                      subject->pipeline->namespace, name, current - 1, error);
+        enum err err =
+            apply_replicas(&reconcile->apply, &kube_statefulsets, subject->pipeline->namespace,
+                           name, current, current - 1, error);
         return err ? err
                    : volumes_mark_drained(reconcile, subject->pipeline->namespace, name,
                                           current - 1, error);
@@ -81,7 +82,7 @@ static enum err scale_edge(const struct reconcile *reconcile, const struct subje
         return OK;
     if (current < edge->replicas)
         return apply_replicas(&reconcile->apply, &kube_statefulsets, subject->pipeline->namespace,
-                              name, edge->replicas, error);
+                              name, current, edge->replicas, error);
     *ret_again = true;
     return shrink_edge(reconcile, subject, index, name, gathered, error);
 }
@@ -109,8 +110,9 @@ static enum err scale_gateway(const struct reconcile *reconcile, const struct su
         !must_scale(&gateway->scaling, current, status->wanted) ||
         !desired_name(subject->pipeline, gateway->name, name))
         return OK;
-    enum err err = apply_replicas(&reconcile->apply, &kube_deployments,
-                                  subject->pipeline->namespace, name, status->wanted, error);
+    enum err err =
+        apply_replicas(&reconcile->apply, &kube_deployments, subject->pipeline->namespace, name,
+                       current, status->wanted, error);
     if (err)
         return err;
     gathered->gateway_replicas[index] = status->wanted;
