@@ -499,6 +499,12 @@ static void http1_drain(struct net_conn *conn)
     }
 }
 
+static void http1_stalled(struct net_conn *conn, struct net_request *request)
+{
+    ASSERT(http1_of(conn)->request == request);
+    reject(conn, 503);
+}
+
 static uint64_t http1_deadline(const struct net_conn *conn)
 {
     const struct http1 *http1 = http1_of(conn);
@@ -540,6 +546,7 @@ const struct protocol http1_protocol = {
     .start = http1_start,
     .feed = http1_feed,
     .admitted = http1_admitted,
+    .stalled = http1_stalled,
     .end = http1_end,
     .fill = http1_fill,
     .flushed = http1_flushed,

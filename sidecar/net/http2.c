@@ -596,6 +596,26 @@ static uint64_t http2_deadline(const struct net_conn *conn)
     return at;
 }
 
+/* Resets the stream, whose end releases the request. */
+static void cancel(struct http2 *http2, struct net_request *request)
+{
+    request->deadline_ms = UINT64_MAX; /* once is enough */
+    if (nghttp2_submit_rst_stream(http2->session, NGHTTP2_FLAG_NONE, request->stream_id,
+                                  NGHTTP2_CANCEL) != 0)
+        doom(http2, NET_REFUSED_EXHAUSTED);
+}
+
+static void http2_stalled(struct net_conn *conn, struct net_request *request)
+{
+    struct http2 *http2 = http2_of(conn);
+
+    request->refusal = NET_REFUSED_BODY_STALLED;
+    net_request_drop_body(request);
+    cancel(http2, request);
+    if (!meet_doom(http2))
+        net_socket_kick(&conn->socket);
+}
+
 /* A request is late: with its body, which is its own affair; with its headers, and then nothing
  * else can come; or in taking its answer, which flow control may hold up for ever. */
 static void end_overdue(struct http2 *http2, uint64_t now_ms)
@@ -616,11 +636,8 @@ static void end_overdue(struct http2 *http2, uint64_t now_ms)
                                                            : NET_REFUSED_HEADER_TIMEOUT);
             return;
         }
-        request->deadline_ms = UINT64_MAX; /* once is enough; the stream's end releases it */
         server_count_refusal(server, NET_REFUSED_BODY_TIMEOUT);
-        if (nghttp2_submit_rst_stream(http2->session, NGHTTP2_FLAG_NONE, request->stream_id,
-                                      NGHTTP2_CANCEL) != 0)
-            doom(http2, NET_REFUSED_EXHAUSTED);
+        cancel(http2, request);
     }
 }
 
@@ -646,6 +663,7 @@ const struct protocol http2_protocol = {
     .start = http2_start,
     .feed = http2_feed,
     .admitted = http2_admitted,
+    .stalled = http2_stalled,
     .end = http2_end,
     .fill = http2_fill,
     .flushed = http2_flushed,

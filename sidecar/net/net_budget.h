@@ -13,9 +13,9 @@
  * Nobody can wait for ever, nor for each other. Who waits for bodies holds none: a request asks
  * once, for all that it has announced. So bodies are held only by requests that have got all they
  * asked for; those depend on their sender, whose connection goes on being read, and on the disk,
- * and both have deadlines. Turns are taken in the order of asking, so a large request is not
- * overtaken until it starves; one that is larger than all there is gets its turn when nothing is
- * held.
+ * and both have deadlines; a sender that stalls has a short one while others wait (net_stall.c).
+ * Turns are taken in the order of asking, so a large request is not overtaken until it starves; one
+ * that is larger than all there is gets its turn when nothing is held.
  *
  * Zero-initialised but for its limits, a budget is ready. Thread: any.
  */
@@ -58,6 +58,12 @@ bool net_budget_ask(struct net_budget *budget, struct net_budget_wait *wait);
 bool net_budget_cancel(struct net_budget *budget, struct net_budget_wait *wait);
 
 void net_budget_give(struct net_budget *budget, size_t bytes);
+
+/* Whether somebody waits now. */
+static inline bool net_budget_is_waited_for(const struct net_budget *budget)
+{
+    return atomic_load(&budget->waiting) > 0;
+}
 
 static inline size_t net_budget_used(const struct net_budget *budget)
 {

@@ -329,12 +329,14 @@ static void admit(struct net_request *request)
     request->charged = request->wait.bytes;
     give_early(request);
     request->deadline_ms = net_loop_now_ms(server->loop) + server->options.body_timeout_ms;
-    if (request->conn == NULL)
+    if (request->conn == NULL) {
         request_release(request);
-    else if (request->refusal != NET_REFUSED_NOT)
+    } else if (request->refusal != NET_REFUSED_NOT) {
         request_refuse(request, request->refusal);
-    else
+    } else {
+        stall_watch(request);
         request->conn->protocol->admitted(request->conn, request);
+    }
     server_wait_ended(server);
 }
 
@@ -373,6 +375,7 @@ enum admission request_admit(struct net_request *request, struct bytes first)
     if (net_budget_ask(server->options.budget, &request->wait)) {
         request->admission = ADMISSION_DONE;
         request->charged = request->wait.bytes;
+        stall_watch(request);
         return ADMISSION_DONE;
     }
     server_count(server, COUNT_WAITED, 1);

@@ -41,6 +41,7 @@ struct net_request;
     X(NET_REFUSED_FLOOD, "flood", OWN)             /* control frames without end: GOAWAY */     \
     X(NET_REFUSED_HEADER_TIMEOUT, "header_timeout", OWN) /* 408, or GOAWAY */                   \
     X(NET_REFUSED_BODY_TIMEOUT, "body_timeout", OWN)     /* 503, or RST_STREAM */               \
+    X(NET_REFUSED_BODY_STALLED, "body_stalled", OWN)     /* others need its memory: likewise */ \
     X(NET_REFUSED_WRITE_TIMEOUT, "write_timeout", OWN)   /* did not read our answers: closed */ \
     X(NET_REFUSED_TLS, "tls", OWN)                       /* handshake failed or timed out */    \
     X(NET_REFUSED_SHUTDOWN, "shutdown", OWN)             /* cut off at the end of a drain */

@@ -32,6 +32,7 @@ void net_server_options_init(struct net_server_options *options)
         .handshake_timeout_ms = 10 * 1000,
         .header_timeout_ms = 10 * 1000,
         .body_timeout_ms = 60 * 1000,
+        .body_stall_ms = 2 * 1000,
         .memory_wait_ms = 5 * 1000,
         .write_timeout_ms = 30 * 1000,
         .idle_timeout_ms = 10 * 60 * 1000,
@@ -201,6 +202,7 @@ enum err net_server_open(struct net_loop *loop, const struct net_server_options 
     server->accept_timer.fire = on_accept_timer;
     server->drain_timer.fire = on_drain_timer;
     server->keep_timer.fire = on_keep_timer;
+    server->stall_timer.fire = stall_look;
     server->pool.kept_max = options->pool_max;
     server->read_buffer = malloc(READ_SIZE);
     if (server->read_buffer == NULL)
@@ -295,6 +297,7 @@ void net_server_close(struct net_server **server)
     while (old->conns != NULL)
         conn_close(old->conns);
     net_timer_cancel(old->loop, &old->keep_timer);
+    net_timer_cancel(old->loop, &old->stall_timer);
     old->closed = true;
     free_unused(old);
 }

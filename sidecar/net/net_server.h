@@ -24,12 +24,15 @@
  *   headers --on_headers--> refused -----------------------------> on_request (net_request_refusal)
  *      `--> memory for the body --> body, charged --whole--------> on_request
  *              |   ^                    `--too large-------------> on_request (net_request_refusal)
+ *              |   ^                    `--stalled, and others wait--> refused
  *           waiting, in turn --memory_wait_ms--------------------> on_request (net_request_refusal)
  *
  * A body is read once the budget has room for all of it. Until then a connection of HTTP/1.1 is not
  * read; a stream of HTTP/2 does not get a window beyond the first 64 KiB, while the others of its
  * connection go on: stopping the connection could stop the very request whose memory is waited for.
- * The sender learns by flow control, and waits. Every refusal has a reason and a counter.
+ * The sender learns by flow control, and waits. Who has got memory and sends nothing for
+ * body_stall_ms loses it as soon as somebody waits, and may try again. Every refusal has a reason
+ * and a counter.
  *
  * Shutting down: net_server_drain() stops accepting, tells clients (GOAWAY, Connection: close),
  * answers what is open and cuts off the rest at its deadline.
@@ -67,20 +70,21 @@ struct net_server_options {
      * allowed here. May be NULL. */
     void (*on_drained)(void *ctx);
 
-    unsigned connections_max;       /* 1024 */
-    unsigned streams_max;           /* 256 at once on one HTTP/2 connection */
-    size_t headers_max;             /* 16 KiB of names and values of one request */
-    size_t body_max;                /* 16 MiB as received */
-    size_t stream_window;           /* 1 MiB of HTTP/2 flow control, once there is memory */
-    size_t connection_window;       /* 4 MiB: 400 MB/s over 10 ms */
-    size_t pool_max;                /* 1 MiB of body memory kept for reuse, while requests come */
-    uint32_t keep_ms;               /* 5 s without a request: what is kept is given back */
-    uint32_t handshake_timeout_ms;  /* 10 s from accept to the end of the TLS handshake */
-    uint32_t header_timeout_ms;     /* 10 s from a request's first byte to the end of its headers */
-    uint32_t body_timeout_ms;       /* 60 s from there to the end of its body */
-    uint32_t memory_wait_ms;        /* 5 s at most until there is memory for a body */
-    uint32_t write_timeout_ms;      /* 30 s without any progress in sending */
-    uint32_t idle_timeout_ms;       /* 10 min without a request */
+    unsigned connections_max;      /* 1024 */
+    unsigned streams_max;          /* 256 at once on one HTTP/2 connection */
+    size_t headers_max;            /* 16 KiB of names and values of one request */
+    size_t body_max;               /* 16 MiB as received */
+    size_t stream_window;          /* 1 MiB of HTTP/2 flow control, once there is memory */
+    size_t connection_window;      /* 4 MiB: 400 MB/s over 10 ms */
+    size_t pool_max;               /* 1 MiB of body memory kept for reuse, while requests come */
+    uint32_t keep_ms;              /* 5 s without a request: what is kept is given back */
+    uint32_t handshake_timeout_ms; /* 10 s from accept to the end of the TLS handshake */
+    uint32_t header_timeout_ms;    /* 10 s from a request's first byte to the end of its headers */
+    uint32_t body_timeout_ms;      /* 60 s from there to the end of its body */
+    uint32_t body_stall_ms;        /* 2 s with hardly any of a body, while others wait for memory */
+    uint32_t memory_wait_ms;       /* 5 s at most until there is memory for a body */
+    uint32_t write_timeout_ms;     /* 30 s without any progress in sending */
+    uint32_t idle_timeout_ms;      /* 10 min without a request */
     uint32_t connection_age_max_ms; /* 0: none; else GOAWAY then, so that clients spread again */
 };
 

@@ -5,6 +5,7 @@
  *   http1.c        HTTP/1.1 on it     \  both feed net_request.c, and send
  *   http2.c        HTTP/2 on it       /  what net_respond() gives them
  *   net_request.c  a request: its headers, its body within limits, its answer
+ *   net_stall.c    bodies that keep memory which others wait for
  *
  * A connection, its session and its requests point at each other; all of it belongs to one thread.
  * A request that is with its handler may lose its connection (conn is NULL then) and even its
@@ -62,8 +63,10 @@ struct net_server {
     struct net_source listener;
     struct net_timer accept_timer; /* out of file descriptors: accept again then */
     struct net_timer drain_timer;
-    struct net_timer keep_timer; /* armed while something is kept for reuse */
-    uint64_t keep_requests;      /* seen when it was armed */
+    struct net_timer keep_timer;  /* armed while something is kept for reuse */
+    uint64_t keep_requests;       /* seen when it was armed */
+    struct net_timer stall_timer; /* armed while bodies are under way */
+    uint64_t looked_ms;           /* at them, the last time */
     uint16_t port;
     bool draining, drained, closed;
 
@@ -136,6 +139,9 @@ struct protocol {
                     const struct net_response *response);
     /* The request, which waited, has got memory for its body. */
     void (*admitted)(struct net_conn *conn, struct net_request *request);
+    /* The request's body has stalled, and its memory is needed: refuses it, to be tried again, and
+     * gives the memory back at once. May close the connection. */
+    void (*stalled)(struct net_conn *conn, struct net_request *request);
     /* Ends the connection as soon as what is open has been answered. */
     void (*drain)(struct net_conn *conn);
     /* The earliest time at which something is overdue; UINT64_MAX: nothing can be. */
@@ -231,6 +237,8 @@ struct net_request {
     size_t body_expected; /* by content-length or gRPC's prefix; 0: unknown */
     enum admission admission;
     struct net_budget_wait wait;
+    uint64_t progress_ms; /* since when, and from where on, it has hardly grown: net_stall.c's */
+    size_t progress_len;
     size_t charged, scratch; /* to the budget: for the body as it came, and what was made of it */
     size_t overhead;         /* likewise */
     size_t early;            /* of it, for the part of the body that came while it waited */
@@ -282,5 +290,13 @@ void request_hand_over(struct net_request *request);
 /* Refuses on the way and tells the handler, at the latest when memory that it waited for has come.
  */
 void request_refuse(struct net_request *request, enum net_refusal refusal);
+
+/* ---- net_stall.c */
+
+/* The request has got memory for its body: from now on it must come. */
+void stall_watch(struct net_request *request);
+
+/* The server's stall_timer. */
+void stall_look(struct net_timer *timer);
 
 #endif

@@ -281,6 +281,7 @@ static int set_up(void **state)
     f.options.budget = &f.budget;
     f.options.on_request = on_request;
     f.options.on_drained = on_drained;
+    f.options.body_stall_ms = 60000; /* memory is held by bodies whose end does not come */
     return 0;
 }
 
@@ -541,6 +542,29 @@ static void test_many_large_requests_share_little_memory(void **state)
     for (int i = 0; i < CALLS; i++)
         expect(ids[i], "0");
     assert_int_equal(f.budget.overhead, 16 * 1024); /* the connection's: nothing else is left */
+}
+
+static void test_a_stream_that_stalls_gives_way_to_who_waits(void **state)
+{
+    (void)state;
+    f.budget.max = 256 << 10;
+    f.options.memory_wait_ms = 60000;
+    f.options.body_stall_ms = 40;
+    start();
+    int32_t first = begin_large_call();
+    net_peer_run_for(f.loop, 120);
+    exchange();
+    assert_int_equal(f.closed, 0); /* nobody waits */
+    int32_t second = large_call(false);
+    exchange_until_closed(2);
+    assert_int_equal(f.streams[first].error_code, NGHTTP2_CANCEL);
+    expect(second, "0");
+    assert_int_equal(refused(NET_REFUSED_BODY_STALLED), 1);
+    assert_int_equal(refused(NET_REFUSED_MEMORY), 0);
+    int32_t third = large_call(false); /* the connection goes on */
+    exchange_until_closed(3);
+    expect(third, "0");
+    assert_int_equal(f.requests, 2);
 }
 
 static void test_forgets_streams_that_are_reset_while_they_wait(void **state)
@@ -838,6 +862,7 @@ int main(void)
         TEST(test_refuses_for_want_of_memory_after_a_while),
         TEST(test_refuses_what_has_not_even_memory_to_wait),
         TEST(test_many_large_requests_share_little_memory),
+        TEST(test_a_stream_that_stalls_gives_way_to_who_waits),
         TEST(test_forgets_streams_that_are_reset_while_they_wait),
         TEST(test_serves_plain_http_over_http2),
         TEST(test_refuses_streams_opened_before_its_settings_came),
