@@ -136,12 +136,11 @@ void request_release(struct net_request *request)
 void request_abandon(struct net_request *request)
 {
     request->stream_id = 0;
-    if (request->admission == ADMISSION_WAITING && !request_stop_waiting(request))
-        unlink_request(request); /* admit() releases it */
-    else if (request->state != REQUEST_HANDED)
+    bool granted = request->admission == ADMISSION_WAITING && !request_stop_waiting(request);
+    if (!granted && request->state != REQUEST_HANDED)
         request_release(request);
-    else if (request->conn->closed)
-        unlink_request(request);
+    else if (granted || request->conn->closed)
+        unlink_request(request); /* admit() releases it, or its answer does */
 }
 
 /* ---- headers */
