@@ -183,6 +183,32 @@ static void test_says_that_a_disk_can_not_be_written_and_takes_it_when_it_can(vo
     umount(dir);
 }
 
+static bool write_file(const char *path, const char *text)
+{
+    int fd = open(path, O_WRONLY);
+    bool ok = fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text);
+
+    if (fd >= 0)
+        close(fd);
+    return ok;
+}
+
+/* Who isn't root needs a user namespace to mount in, and to be somebody there: a file system of
+ * that namespace has no owner for the files of who isn't. */
+static bool enter_mount_namespace(void)
+{
+    char uid_map[32], gid_map[32];
+    bool root = geteuid() == 0;
+
+    snprintf(uid_map, sizeof uid_map, "0 %u 1", (unsigned)geteuid());
+    snprintf(gid_map, sizeof gid_map, "0 %u 1", (unsigned)getegid());
+    return unshare(root ? CLONE_NEWNS : CLONE_NEWNS | CLONE_NEWUSER) == 0 &&
+           (root || (write_file("/proc/self/setgroups", "deny") &&
+                     write_file("/proc/self/uid_map", uid_map) &&
+                     write_file("/proc/self/gid_map", gid_map))) &&
+           mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -190,8 +216,7 @@ int main(void)
         cmocka_unit_test(test_says_that_a_disk_can_not_be_written_and_takes_it_when_it_can),
     };
 
-    if (unshare(geteuid() == 0 ? CLONE_NEWNS : CLONE_NEWNS | CLONE_NEWUSER) != 0 ||
-        mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0) {
+    if (!enter_mount_namespace()) {
         printf("a mount namespace can't be made here\n");
         return 1;
     }
