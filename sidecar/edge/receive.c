@@ -7,6 +7,7 @@
 #include "common/assert.h"
 #include "common/clock.h"
 #include "sidecar/edge/receive_answer.h"
+#include "sidecar/edge/receive_kafka.h"
 #include "sidecar/edge/receive_metrics.h"
 #include "sidecar/edge/receive_queue.h"
 #include "sidecar/edge/receive_tokens.h"
@@ -38,6 +39,7 @@ struct receive {
     struct buf made;      /* protobuf made of the JSON at hand, or of what is sound in it */
     struct pending *idle; /* for reuse */
     struct receive_queue queue;
+    struct receive_kafka kafka[SIGNAL_COUNT]; /* SPOOL_ACK_REPLICATED only */
     struct receive_metrics metrics;
     _Atomic size_t in_spool;
     void (*drained)(void *context);
@@ -96,6 +98,9 @@ static void finish(struct net_request *request)
     struct pending *pending = net_request_user(request);
     struct receive *receive = pending->receive;
 
+    if (pending->given && receive->options.ack == SPOOL_ACK_REPLICATED)
+        receive_kafka_ended(&receive->kafka[pending->answer.signal], !pending->failed,
+                            net_loop_now_ms(receive->loop));
     if (!pending->failed) {
         receive_metrics_accept(&receive->metrics, &pending->answer, pending->items, pending->bytes,
                                (double)(clock_mono_ns() - pending->since_ns) / 1e9);
@@ -153,7 +158,10 @@ static enum err append(void *context, const struct refined *refined, struct erro
         return err;
     }
     pending->given = true;
-    if (receive->options.ack == SPOOL_ACK_REPLICATED && receive->options.stored != NULL)
+    if (receive->options.ack != SPOOL_ACK_REPLICATED)
+        return OK;
+    receive_kafka_began(&receive->kafka[request.lane], net_loop_now_ms(receive->loop));
+    if (receive->options.stored != NULL)
         receive->options.stored(receive->options.context);
     return OK;
 }
@@ -180,8 +188,14 @@ static void store(struct receive *receive, struct net_request *request, const st
                                 : is_local(receive, request) ? receive->options.limits.stamp_local
                                                              : receive->options.limits.stamp_remote;
     struct error error = {0};
-    struct pending *pending = take_pending(receive);
 
+    if (receive_kafka_is_away(&receive->kafka[answer->signal], net_loop_now_ms(receive->loop),
+                              receive->options.wait_ms)) {
+        answer_refusal(answer, &request, REFUSED_KAFKA_AWAY,
+                       "Kafka acknowledges nothing, and this edge answers when it has; try again");
+        return;
+    }
+    struct pending *pending = take_pending(receive);
     if (pending == NULL) {
         answer_refusal(answer, &request, REFUSED_MEMORY, "no memory for another request");
         return;

@@ -4,6 +4,7 @@
  *   reason           gRPC                          HTTP   again?
  *   spool_full       UNAVAILABLE + RetryInfo       503    yes
  *   busy, memory     UNAVAILABLE + RetryInfo       503    yes
+ *   kafka_away       UNAVAILABLE + RetryInfo       503    yes
  *   failed           UNAVAILABLE + RetryInfo       503    yes
  *   too_large        RESOURCE_EXHAUSTED            413    no
  *   malformed        INVALID_ARGUMENT              400    no
@@ -53,6 +54,7 @@ enum answer_protocol {
     X(REFUSED_SPOOL_FULL, "spool_full", GRPC_UNAVAILABLE, 503, true)                \
     X(REFUSED_BUSY, "busy", GRPC_UNAVAILABLE, 503, true)                            \
     X(REFUSED_MEMORY, "memory", GRPC_UNAVAILABLE, 503, true)                        \
+    X(REFUSED_KAFKA_AWAY, "kafka_away", GRPC_UNAVAILABLE, 503, true)                \
     X(REFUSED_STOPPING, "stopping", GRPC_UNAVAILABLE, 503, true)                    \
     X(REFUSED_FAILED, "failed", GRPC_UNAVAILABLE, 503, true)                        \
     X(REFUSED_TOO_LARGE, "too_large", GRPC_RESOURCE_EXHAUSTED, 413, false)          \

@@ -42,7 +42,9 @@ struct edge {
     char tokens_file[40];
 };
 
-static struct pods *known_pods; /* of the edge that is opened next */
+/* Of the edge that is opened next. */
+static struct pods *known_pods;
+static enum spool_ack acknowledge;
 static const char *const origins[] = {"https://shop.example"};
 
 static void write_tokens(const struct edge *edge, const char *text)
@@ -82,7 +84,7 @@ static void open_waiting_edge(struct edge *edge, const char *tokens, const char 
     const struct receive_options options = {
         .spool = edge->spool,
         .budget = &edge->budget,
-        .ack = SPOOL_ACK_SYNCED,
+        .ack = acknowledge,
         .wait_ms = edge->wait_ms,
         .address = "127.0.0.1",
         .limits = {.refine = edge->refine,
@@ -190,12 +192,17 @@ static void expect(struct edge *edge, const char *head, struct bytes body, const
 #define PROTO     "Content-Type: application/x-protobuf\r\n"
 #define JSON      "Content-Type: application/json\r\n"
 
-static void compress_it(struct bytes plain, struct buf *out)
+static void compress_by(enum compression compression, struct bytes plain, struct buf *out)
 {
     struct compressor *compressor = NULL;
-    assert_ok(compressor_create(COMPRESSION_GZIP, 1, &compressor, NULL));
+    assert_ok(compressor_create(compression, 1, &compressor, NULL));
     assert_ok(compressor_run(compressor, &plain, 1, out, NULL));
     compressor_destroy(&compressor);
+}
+
+static void compress_it(struct bytes plain, struct buf *out)
+{
+    compress_by(COMPRESSION_GZIP, plain, out);
 }
 
 static void test_takes_protobuf_json_and_gzip_over_http(void **state)
@@ -612,6 +619,42 @@ static void test_takes_and_refuses_over_grpc(void **state)
     close_edge(&edge);
 }
 
+static void test_takes_every_compression_by_either_protocol(void **state)
+{
+    (void)state;
+    static const struct {
+        enum compression compression;
+        const char *name;
+    } all[] = {
+        {COMPRESSION_GZIP, "gzip"}, {COMPRESSION_ZSTD, "zstd"}, {COMPRESSION_DEFLATE, "deflate"}};
+    const struct bytes json = BYTES_LITERAL(
+        "{\"resourceLogs\":[{\"scopeLogs\":[{\"logRecords\":[{\"timeUnixNano\":\"7\"}]}]}]}");
+    AUTO(buf_fini) struct buf value = {0};
+    struct edge edge;
+    uint64_t want = 0;
+
+    numbered_request(1, 3, 20, &value);
+    open_edge(&edge, NULL);
+    struct grpc_client *client = open_client(&edge);
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
+        AUTO(buf_fini) struct buf proto = {0}, text = {0};
+        char head[160];
+
+        compress_by(all[i].compression, buf_bytes(&value), &proto);
+        compress_by(all[i].compression, json, &text);
+        snprintf(head, sizeof head, POST_LOGS PROTO "Content-Encoding: %s\r\n", all[i].name);
+        expect(&edge, head, buf_bytes(&proto), "200");
+        snprintf(head, sizeof head, POST_LOGS JSON "Content-Encoding: %s\r\n", all[i].name);
+        expect(&edge, head, buf_bytes(&text), "200");
+        assert_int_equal(call(&edge, client, EXPORT_LOGS, buf_bytes(&proto), all[i].name).status,
+                         GRPC_OK);
+        want += 3 + 1 + 3;
+        assert_int_equal(stored_items(&edge), want);
+    }
+    grpc_client_destroy(&client);
+    close_edge(&edge);
+}
+
 /* A full disk is answered so that SDKs try again, and what was promised before stays. */
 static void test_asks_to_try_again_when_the_spool_is_full(void **state)
 {
@@ -638,6 +681,8 @@ static void test_asks_to_try_again_when_the_spool_is_full(void **state)
     close_edge(&edge);
 }
 
+#define RETRY_INFO "type.googleapis.com/google.rpc.RetryInfo"
+
 /* Refuses over both protocols so that clients try again, and counts it under that reason. */
 static void expect_try_again(struct edge *edge, struct grpc_client *client, struct bytes message,
                              const char *reason)
@@ -654,6 +699,7 @@ static void expect_try_again(struct edge *edge, struct grpc_client *client, stru
     assert_non_null(strstr(buf_text(&proto), "HTTP/1.1 503"));
     assert_non_null(strstr(buf_text(&proto), "retry-after: 1\r\n"));
     assert_non_null(strstr(buf_text(&proto), "content-type: application/x-protobuf"));
+    assert_non_null(memmem(proto.data, proto.len, RETRY_INFO, strlen(RETRY_INFO)));
     assert_int_equal(refusals("http_proto", reason), http + 1);
     assert_int_equal(stored_items(edge), stored);
 }
@@ -868,6 +914,71 @@ static void test_asks_to_try_again_when_the_spool_is_stopping(void **state)
     close_edge(&edge);
 }
 
+/* What `reader` is given next is delivered. */
+static void deliver(struct edge *edge)
+{
+    struct spool_frame *frame = NULL;
+    assert_ok(spool_reader_next(edge->reader, 60000, &frame, NULL));
+    spool_reader_ack(edge->reader, frame->end);
+    spool_frame_release(&frame);
+}
+
+static void begin_call(struct grpc_client *client, const struct bytes *message, struct reply *reply)
+{
+    const struct grpc_call_params params = {.path = EXPORT_LOGS,
+                                            .message = message,
+                                            .message_count = 1,
+                                            .timeout_ms = 60000,
+                                            .done = on_reply,
+                                            .ctx = reply};
+    *reply = (struct reply){0};
+    assert_ok(grpc_client_call(client, &params, NULL, NULL));
+}
+
+static void await_items(struct edge *edge, uint64_t items)
+{
+    while (stored_items(edge) < items)
+        net_loop_run_once(edge->loop, 10);
+}
+
+/* Requests that Kafka is to acknowledge: while it does not, those that come are refused before the
+ * spool has them, or it would fill with what clients send again and again. */
+static void test_asks_to_try_again_while_kafka_acknowledges_nothing(void **state)
+{
+    (void)state;
+    struct edge edge;
+    struct reply first, second;
+    AUTO(buf_fini) struct buf value = {0};
+
+    numbered_request(1, 10, 100, &value);
+    const struct bytes message = buf_bytes(&value);
+    acknowledge = SPOOL_ACK_REPLICATED;
+    open_edge(&edge, NULL);
+    acknowledge = SPOOL_ACK_SYNCED;
+    struct grpc_client *client = open_client(&edge);
+    begin_call(client, &message, &first);
+    await_items(&edge, 10);
+    net_peer_run_for(edge.loop, edge.wait_ms + 20);
+    assert_false(first.came);
+    begin_call(client, &message, &second);
+    while (!second.came && stored_items(&edge) == 10)
+        net_loop_run_once(edge.loop, 10);
+    assert_int_equal(stored_items(&edge), 10);
+    expect_try_again(&edge, client, message, "kafka_away");
+
+    deliver(&edge); /* it is back */
+    net_peer_run_until(edge.loop, &first.came);
+    assert_int_equal(first.status, GRPC_OK);
+    begin_call(client, &message, &second);
+    await_items(&edge, 20);
+    assert_false(second.came);
+    deliver(&edge);
+    net_peer_run_until(edge.loop, &second.came);
+    assert_int_equal(second.status, GRPC_OK);
+    grpc_client_destroy(&client);
+    close_edge(&edge);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -884,6 +995,7 @@ int main(void)
         cmocka_unit_test(test_a_routed_request_that_fails_leaves_nothing_behind),
         cmocka_unit_test(test_refuses_what_it_has_no_memory_to_process),
         cmocka_unit_test(test_takes_and_refuses_over_grpc),
+        cmocka_unit_test(test_takes_every_compression_by_either_protocol),
         cmocka_unit_test(test_asks_to_try_again_when_the_spool_is_full),
         cmocka_unit_test(test_asks_to_try_again_when_memory_is_short),
         cmocka_unit_test(test_requests_wait_while_the_disk_is_slow),
@@ -891,6 +1003,7 @@ int main(void)
         cmocka_unit_test(test_requests_that_wait_are_told_of_the_end),
         cmocka_unit_test(test_a_routed_request_is_taken_whole_or_not_at_all),
         cmocka_unit_test(test_asks_to_try_again_when_the_spool_is_stopping),
+        cmocka_unit_test(test_asks_to_try_again_while_kafka_acknowledges_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
