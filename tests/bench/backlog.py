@@ -1,122 +1,243 @@
 #!/usr/bin/env python3
 """Lets a backlog grow in an edge while Kafka is away, and measures how it drains: make bench-backlog
 
-    hack/bed/in python3 tests/bench/backlog.py [--gib 10] [--directory DIR]
+    hack/bed/in python3 tests/bench/backlog.py [--gib 10] [--memory 128Mi] [--directory DIR] [--json FILE]
 
-h2load fills the spool with Kafka stopped; then Kafka starts, and the clock runs from the first message until the
-spool is empty, with fresh requests coming in all the while. Beside it stands the broker's own speed: a bare
-producer of librdkafka with the same values, acknowledgements and compression.
+h2load fills the spool with Kafka stopped, with several different requests. Then the edge is killed (-9), what the
+kernel keeps of its files is dropped, and it starts again: seconds until it is ready. Then Kafka starts, and the clock
+runs from the first message until nothing of the backlog is left, while a client goes on sending 20 requests a second.
+How long those took from the edge's door into Kafka is read out of the topic, as is that every byte is there.
+Beside it stands the broker's own speed, before and after: a bare producer of librdkafka with values of the same bytes
+and about the same size, the same acknowledgements and compression.
 """
 
 import argparse
+import json
 import os
 import pathlib
-import shutil
+import random
 import subprocess
 import sys
 import tempfile
 import time
+import urllib.error
+import urllib.request
 
-import yaml
-from confluent_kafka import Producer
+from confluent_kafka import Producer, TopicPartition
 
-import edge as bench
+import common
+from common import ITEMS, ROOT
 
-sys.path.insert(0, str(bench.ROOT / "tests" / "e2e"))
+sys.path.insert(0, str(ROOT / "tests" / "e2e"))
 from dataplane import part, until  # noqa: E402
 
+KINDS = 16  # of requests: together larger than the window of zstd's first level, so that no one repeats another cheaply
 VALUE = 20  # requests in a value of the bare producer: about what a frame holds
+BARE_GB = 3
+FRESH_PACE = 20  # requests a second while the backlog drains
 
 
-def bare_producer(bootstrap, topic, value, megabytes):
+class Edge(common.Edge):
+    def __init__(self, gib, memory):
+        self.gib, self.memory = gib, memory
+
+    def document(self, directory, bootstrap, topics):
+        document = super().document(directory, bootstrap, topics)
+        edge = document["spec"]["edges"][0]
+        edge["spool"]["size"] = f"{int(self.gib * 2 + 1)}Gi"
+        edge["memoryLimit"] = self.memory
+        return document
+
+
+def bare_producer(topics, requests):
     """MB/s of values that Kafka has acknowledged."""
-    settings = {"bootstrap.servers": bootstrap, "enable.idempotence": True, "compression.type": "zstd"}
+    settings = {"bootstrap.servers": topics.bootstrap, "enable.idempotence": True, "compression.type": "zstd"}
     settings |= {"compression.level": 1, "linger.ms": 5, "message.max.bytes": 4000000, "queue.buffering.max.kbytes": 65536}
-    producer = Producer(settings)
-    begin, count = time.monotonic(), int(megabytes * 1e6 / len(value))
-    for _ in range(count):
-        while True:
-            try:
-                producer.produce(topic, value)
-                break
-            except BufferError:
-                producer.poll(0.01)
-        producer.poll(0)
-    producer.flush()
-    return count * len(value) / 1e6 / (time.monotonic() - begin)
+    chance = random.Random(1)
+    values = [b"".join(chance.choices(requests, k=VALUE)) for _ in range(KINDS)]
+    topic = f"bench-{time.time_ns()}-bare"
+    topics.make([topic])
+    try:
+        producer = Producer(settings)
+        begin, count = time.monotonic(), int(BARE_GB * 1e9 / len(values[0]))
+        for number in range(count):
+            while True:
+                try:
+                    producer.produce(topic, values[number % KINDS])
+                    break
+                except BufferError:
+                    producer.poll(0.01)
+            producer.poll(0)
+        producer.flush()
+        return count * len(values[0]) / 1e6 / (time.monotonic() - begin)
+    finally:
+        topics.delete([topic])
 
 
-def fill(subject, process, body, requests):
-    begin, peak = time.monotonic(), 0
-    command = ["h2load", f"-c{bench.CLIENTS}", "-m8", "-t1", f"-d{body}", f"-n{requests}"]
-    command += ["-Hcontent-type: application/grpc", "-Hte: trailers"]
-    command += [f"http://127.0.0.1:{subject.port}/opentelemetry.proto.collector.{bench.SERVICES['traces']}/Export"]
-    load = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    while load.poll() is None:
-        peak = max(peak, process.resident_mb())
+class Peak:
+    def __init__(self, process):
+        self.process, self.mb = process, 0
+
+    def look(self):
+        self.mb = max(self.mb, self.process.resident_mb())
+
+
+def fill(edge, process, bodies, count):
+    """Each of the bodies so often; seconds, and resident peak."""
+    begin, peak = time.monotonic(), Peak(process)
+    commands = [common.h2load_command(edge.port, "traces", body, "-c1", "-m4", f"-n{count}") for body in bodies]
+    loads = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for command in commands]
+    while any(load.poll() is None for load in loads):
+        peak.look()
         time.sleep(0.2)
-    return time.monotonic() - begin, peak
+    accepted = sum(common.h2load_succeeded(load.stdout.read()) for load in loads)
+    if accepted != count * len(bodies):
+        raise SystemExit(f"only {accepted} of {count * len(bodies)} requests were taken: is there room on the disk?")
+    return time.monotonic() - begin, peak.mb
 
 
-def drain(subject, process, body):
-    """Seconds from the first message on, CPU seconds, resident peak, items that came in meanwhile."""
-    waiting = subject.waiting()
-    until("the first of the backlog is in Kafka", 120, lambda: subject.waiting() < waiting)
-    begin, cpu, peak, last, fresh = time.monotonic(), process.cpu_seconds(), 0, 0, 0
-    while subject.waiting() > 0:
-        peak = max(peak, process.resident_mb())
-        if time.monotonic() > last + 1:
-            last = time.monotonic()
-            fresh += bench.h2load(subject.port, "traces", body, "-m1", f"-n{bench.CLIENTS}") * bench.ITEMS
-        time.sleep(0.1)
-    return time.monotonic() - begin, process.cpu_seconds() - cpu, peak, fresh
+def is_ready(edge):
+    try:
+        with urllib.request.urlopen(f"http://{edge.health}/ready", timeout=5) as answer:
+            return answer.status == 200
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def wait_until_ready(edge, process, seconds=300):
+    begin = time.monotonic()
+    while not is_ready(edge):
+        if not process.runs() or time.monotonic() > begin + seconds:
+            raise common.Ended("the edge is not ready")
+        time.sleep(0.005)
+    return time.monotonic() - begin
+
+
+def drop_caches():
+    """What is read after this comes from the disk."""
+    os.sync()
+    pathlib.Path("/proc/sys/vm/drop_caches").write_text("3")
+
+
+def drain(edge, process, body):
+    """Until nothing of the backlog is left, with fresh requests from the first message on; figures, and when it began."""
+
+    def lane():
+        return edge.state()["spool"]["lanes"]["traces"]
+
+    held, began_ms = lane()["waitingItems"], time.time() * 1000
+    until("the first of the backlog is in Kafka", 120, lambda: lane()["waitingItems"] < held)
+    cpu, peak = process.cpu_seconds(), Peak(process)
+    command = common.h2load_command(edge.port, "traces", body, "-c1", "-m1", f"--rps={FRESH_PACE}", "-n1000000")
+    fresh = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    try:
+        while (now := lane())["waitingItems"] > 0 and now["oldestUnixMs"] < began_ms:
+            peak.look()
+            time.sleep(0.1)
+    finally:
+        fresh.terminate()
+        fresh.wait()
+    figures = {
+        "draining: CPU-s per M spans": (process.cpu_seconds() - cpu) / held * 1e6,
+        "draining: resident MB at most": peak.mb,
+    }
+    until("all that is fresh is in Kafka too", 60, lambda: lane()["waitingItems"] == 0)
+    return figures, began_ms, lane()["acceptedItems"]
+
+
+class Found:
+    """What is in the topic, by the broker's own times."""
+
+    def __init__(self, topics, topic, began_ms):
+        self.bytes, self.fresh_ms, self.first_ms, self.last_ms = 0, [], float("inf"), 0
+        consumer = topics.reader()
+        left = topics.messages([topic])
+        consumer.assign([TopicPartition(topic, number, 0) for number in range(common.PARTITIONS)])
+        while left > 0:
+            messages = consumer.consume(50, common.PATIENCE)
+            if not messages:
+                raise SystemExit(f"{left} messages could not be read")
+            for message in messages:
+                if message.error():
+                    raise SystemExit(message.error())
+                self.add(message, began_ms)
+            left -= len(messages)
+        consumer.close()
+
+    def add(self, message, began_ms):
+        stored_ms, accepted_ms = message.timestamp()[1], int(dict(message.headers())["st.accepted"])
+        self.bytes += len(message.value())
+        if accepted_ms >= began_ms:
+            self.fresh_ms.append(stored_ms - accepted_ms)
+        else:
+            self.first_ms, self.last_ms = min(self.first_ms, stored_ms), max(self.last_ms, stored_ms)
+
+    def fresh(self):
+        times = sorted(self.fresh_ms) or [0]
+        return {
+            "fresh meanwhile: messages": len(self.fresh_ms),
+            "fresh meanwhile: ms into Kafka, p50": times[len(times) // 2],
+            "fresh meanwhile: ms into Kafka, p99": times[-1 - len(times) // 100],
+        }
+
+
+def measure(options, topics, directory, topic):
+    requests = [common.framed(common.traces()) for _ in range(KINDS)]
+    bodies = [directory / f"{number}.bin" for number in range(KINDS)]
+    for body, request in zip(bodies, requests):
+        body.write_bytes(request)
+    requests = [request[5:] for request in requests]
+    count = int(options.gib * (1 << 30) / sum(map(len, requests)))
+    megabytes = count * sum(map(len, requests)) / 1e6
+    edge = Edge(options.gib, options.memory)
+    command = edge.prepare(directory, topics.bootstrap, {"traces": topic})
+    figures = {"backlog: MB": megabytes, "a bare producer before: MB/s": bare_producer(topics, requests)}
+    brokers = [f"kafka-{number}" for number in range(len(topics.bootstrap.split(",")))]
+    part("stop", *brokers)
+    try:
+        with common.running(command, directory / "edge.log") as process:
+            common.wait_for(edge.port, process)
+            seconds, figures["filling: resident MB at most"] = fill(edge, process, bodies, count)
+            figures["filling: MB/s"] = megabytes / seconds
+            process.child.kill()
+            process.child.wait()
+        drop_caches()
+        with common.running(command, directory / "edge.log") as process:
+            figures["starting on it: seconds until ready"] = wait_until_ready(edge, process)
+            figures["starting on it: resident MB"] = process.resident_mb()
+            drop_caches()
+            part("start", *brokers)
+            print("draining", flush=True)
+            drained, began_ms, accepted = drain(edge, process, bodies[0])
+            print("drained", flush=True)
+    finally:
+        part("start", *brokers)
+    found = Found(topics, topic, began_ms)
+    seconds = (found.last_ms - found.first_ms) / 1000
+    return figures | {
+        "draining: seconds": seconds,
+        "draining: MB/s": megabytes / seconds,
+        **drained,
+        **found.fresh(),
+        "bytes missing": accepted // ITEMS * len(requests[0]) - found.bytes,
+        "a bare producer after: MB/s": bare_producer(topics, requests),
+    }
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--gib", type=float, default=10)
+    parser.add_argument("--memory", default="128Mi", help="the edge's memoryLimit")
     parser.add_argument("--directory", help="where the spool is; default: the temporary one")
+    parser.add_argument("--json", help="the figures, into this file")
     options = parser.parse_args()
-    bootstrap = os.environ.get("BED_KAFKA") or sys.exit("run me by hack/bed/in")
-    directory = pathlib.Path(tempfile.mkdtemp(prefix="surgetank-backlog-", dir=options.directory))
-    topics = bench.Topics(bootstrap)
-    names = {signal: f"backlog-{time.time_ns()}-{signal}" for signal in ("traces", "metrics")}
-    topics.make(names.values())
-    body = directory / "request.bin"
-    framed = bench.framed(bench.traces())
-    body.write_bytes(framed)
-    message = framed[5:]
-    requests = int(options.gib * (1 << 30) / len(message))
-    subject = bench.Edge()
-    command = subject.prepare(directory, bootstrap, {"traces": names["traces"]})
-    document = yaml.safe_load((directory / "pipeline.yaml").read_text())
-    document["spec"]["edges"][0]["spool"]["size"] = f"{int(options.gib * 1.5 + 1)}Gi"
-    (directory / "pipeline.yaml").write_text(yaml.safe_dump(document))
-    child = None
-    try:
-        bare = bare_producer(bootstrap, names["metrics"], message * VALUE, min(options.gib * 1074, 3000))
-        part("stop", "kafka-0")
-        with open(directory / "edge.log", "ab") as log:
-            child = subprocess.Popen(command, stdout=log, stderr=log)
-        process = bench.Process(child.pid)
-        bench.wait_for(subject.port)
-        seconds, fill_peak = fill(subject, process, body, requests)
-        held = subject.waiting()
-        print(f"{held / 1e6:.1f} million spans wait, {options.gib:.0f} GiB, taken in {seconds:.0f} s; {fill_peak:.0f} MB resident at most")
-        part("start", "kafka-0")
-        took, cpu, peak, fresh = drain(subject, process, body)
-        megabytes = requests * len(message) / 1e6
-        print(f"drained in {took:.0f} s: {megabytes / took:.0f} MB/s, {held / took / 1e3:.0f}k spans/s, with {fresh} fresh spans coming in")
-        print(f"{cpu / held * 1e6:.2f} CPU-s per million spans, {peak:.0f} MB resident at most")
-        print(f"a bare producer of librdkafka: {bare:.0f} MB/s")
-    finally:
-        if child is not None:
-            child.terminate()
-            child.wait(60)
-        if not topics.admin.list_topics(timeout=5).brokers:
-            part("start", "kafka-0")
-        topics.delete(names.values())
-        shutil.rmtree(directory, ignore_errors=True)
+    topics = common.Topics(common.bootstrap_servers())
+    with common.stand(options, topics, ["traces"]) as (directory, names):
+        figures = measure(options, topics, directory, names["traces"])
+    common.show({Edge.name: figures})
+    if options.json:
+        pathlib.Path(options.json).write_text(json.dumps(figures, indent=2))
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -21,7 +21,7 @@ import yaml
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from edge import ITEMS, PARTITIONS, ROOT, Process, traces
+from common import ITEMS, PARTITIONS, ROOT, Process, program, traces
 
 BOOTSTRAP = os.environ["BED_KAFKA"]
 REQUESTS = 4  # in a message
@@ -92,10 +92,7 @@ class Collector:
         }
         file = directory / f"{group}.yaml"
         file.write_text(yaml.safe_dump(config))
-        found = [str(ROOT / "hack" / "bed" / "build"), "--path", "otelcol"]
-        path = subprocess.run(found, capture_output=True, text=True, check=True).stdout.strip()
-        binary = next(p for p in pathlib.Path(path).rglob("*") if p.is_file() and os.access(p, os.X_OK))
-        return [str(binary), "--config", str(file)]
+        return [program("otelcol"), "--config", str(file)]
 
 
 def wait_until_committed(topic, group, process, seconds=600):
@@ -121,7 +118,7 @@ def measure(subject, topic, spans, endpoint, directory):
     command = subject.start(directory, topic, group, endpoint)
     with open(directory / f"{group}.log", "wb") as log:
         running = subprocess.Popen(command, stdout=log, stderr=log)
-    process = Process(running.pid)
+    process = Process(running)
     begun = time.monotonic()
     try:
         try:

@@ -14,29 +14,22 @@ on disk, JSON with zstd, without metadata; an edge that writes the same JSON sta
 runs, which take turns; the others' also as ratios.
 """
 
-import argparse
-import json
+import functools
 import os
 import pathlib
 import random
 import re
-import shutil
-import statistics
-import subprocess
-import sys
 import tempfile
 import time
 
 import yaml
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import TopicPartition
 
-import edge as bench
+import common
 
 LINE_BYTES = 239
 NUMBER = re.compile(rb"line=(\d{10}) ")
 LOGS = "/var/log/pods"
-IDLE = 2  # seconds without a message before they are counted
-PATIENCE = 60  # seconds without a message before what is missing counts as lost
 
 
 def write_logs(root, lines, pods):
@@ -53,78 +46,46 @@ def write_logs(root, lines, pods):
                 file.write(text.ljust(LINE_BYTES - 1, "x") + "\n")
 
 
-class Edge(bench.Edge):
+class Edge(common.Edge):
     def __init__(self, encoding="otlp_proto"):
         self.encoding = encoding
         if encoding != "otlp_proto":
             self.name = f"{self.name}, {encoding}"
 
-    def prepare(self, directory, bootstrap, topic):
-        command = super().prepare(directory, bootstrap, {"logs": topic})
-        file = directory / "pipeline.yaml"
-        document = yaml.safe_load(file.read_text())
-        document["spec"]["edges"][0] |= {
+    def document(self, directory, bootstrap, topics):
+        document = super().document(directory, bootstrap, topics)
+        spec = document["spec"]
+        spec["edges"][0] |= {
             "mode": "DaemonSet",
             "receivers": {"containerLogs": {"enabled": True, "startAt": "beginning"}},
         }
-        document["spec"]["topics"][0]["encoding"] = self.encoding
+        spec["topics"][0]["encoding"] = self.encoding
         if self.encoding == "fluentbit_json":  # which no gateway reads
-            document["spec"]["topics"].append({"name": "unread", "signal": "traces", "topic": f"{topic}-unread"})
-            document["spec"]["gateways"][0]["from"] = ["unread"]
-        file.write_text(yaml.safe_dump(document))
-        return command
+            spec["topics"].append({"name": "unread", "signal": "traces", "topic": f"{topics['logs']}-unread"})
+            spec["gateways"][0]["from"] = ["unread"]
+        return document
 
 
-class Collector:
-    def __init__(self, name, fsync):
-        self.name, self.fsync = f"Collector, {name}", fsync
+class Collector(common.Collector):
+    part = "otelcol-logs"
+    queue_size = 1000
 
-    def prepare(self, directory, bootstrap, topic):
-        storage = directory / "storage"
-        storage.mkdir()
-        exporter = {
-            "brokers": bootstrap.split(","),
-            "producer": {"required_acks": -1, "compression": "zstd", "max_message_bytes": 10000000},
-            "sending_queue": {"enabled": True, "queue_size": 1000, "num_consumers": 4},
-            "retry_on_failure": {"enabled": True, "max_elapsed_time": "0s"},
-            "logs": {"topic": topic, "encoding": "otlp_proto"},
+    def receivers(self):
+        receiver = {
+            "include": [f"{LOGS}/*/*/*.log"],
+            "include_file_path": True,
+            "start_at": "beginning",
+            "storage": "file_storage",
+            "retry_on_failure": {"enabled": True},
+            "operators": [{"type": "container"}],
         }
-        if self.fsync:
-            exporter["sending_queue"]["storage"] = "file_storage"
-        config = {
-            "extensions": {"file_storage": {"directory": str(storage), "fsync": self.fsync}},
-            "receivers": {
-                "file_log": {
-                    "include": [f"{LOGS}/*/*/*.log"],
-                    "include_file_path": True,
-                    "start_at": "beginning",
-                    "storage": "file_storage",
-                    "retry_on_failure": {"enabled": True},
-                    "operators": [{"type": "container"}],
-                }
-            },
-            "processors": {"batch": {}},
-            "exporters": {"kafka": exporter},
-            "service": {
-                "extensions": ["file_storage"],
-                "telemetry": {"metrics": {"level": "none"}, "logs": {"level": "error"}},
-                "pipelines": {
-                    "logs": {"receivers": ["file_log"], "processors": ["batch"], "exporters": ["kafka"]},
-                },
-            },
-        }
-        file = directory / "collector.yaml"
-        file.write_text(yaml.safe_dump(config))
-        return [str(collector()), "--config", str(file)]
-
-    def waiting(self):
-        return 0
+        return {"file_log": receiver}
 
 
 class FluentBit:
     name = "Fluent Bit, tail with cri, filesystem"
 
-    def prepare(self, directory, bootstrap, topic):
+    def prepare(self, directory, bootstrap, topics):
         (directory / "storage").mkdir()
         tail = {
             "name": "tail",
@@ -139,7 +100,7 @@ class FluentBit:
             "name": "kafka",
             "match": "*",
             "brokers": bootstrap,
-            "topics": topic,
+            "topics": topics["logs"],
             "format": "json",
             "queue_full_retries": 0,
             "retry_limit": "no_limits",
@@ -158,44 +119,29 @@ class FluentBit:
         return 0
 
 
-def collector():
-    """The bed's with a file-log receiver, or None."""
-    found = [str(bench.ROOT / "hack" / "bed" / "build"), "--path", "otelcol-logs"]
-    path = subprocess.run(found, capture_output=True, text=True, check=True).stdout.strip()
-    return next((p for p in pathlib.Path(path).rglob("*") if p.is_file() and os.access(p, os.X_OK)), None)
-
-
 def peers():
-    if collector() is not None:
-        yield Collector("batch + memory queue", False)
-        yield Collector("batch + file_storage + fsync", True)
-    else:
-        print("no Collector with a file-log receiver: hack/bed/build otelcol-logs", flush=True)
+    if common.program(Collector.part) is None:
+        raise SystemExit(f"no Collector to compare with: hack/bed/build {Collector.part}")
+    yield Collector("batch + memory queue", False, False)
+    yield Collector("batch + file_storage + fsync", True, True)
     if "FLUENT_BIT" in os.environ:
         yield Edge("fluentbit_json")
         yield FluentBit()
-
-
-class Process(bench.Process):
-    def __init__(self, child):
-        super().__init__(child.pid)
-        self.child = child
-
-    def runs(self):
-        return self.child.poll() is None
+    else:
+        print("without Fluent Bit: FLUENT_BIT does not name its program", flush=True)
 
 
 class Arrivals:
     """What of the lines is in the topic."""
 
-    def __init__(self, bootstrap, topic, lines):
-        self.consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "bench", "enable.auto.commit": False})
-        self.consumer.assign([TopicPartition(topic, number, 0) for number in range(bench.PARTITIONS)])
+    def __init__(self, topics, topic, lines):
+        self.consumer = topics.reader()
+        self.consumer.assign([TopicPartition(topic, number, 0) for number in range(common.PARTITIONS)])
         self.seen, self.distinct, self.all, self.last = bytearray(lines), 0, 0, 0.0
 
     def read(self):
         """Reads on until nothing comes for a moment."""
-        while messages := self.consumer.consume(5000, 1):
+        while messages := self.consumer.consume(200, 2):
             for message in messages:
                 if message.error():
                     raise SystemExit(message.error())
@@ -212,96 +158,53 @@ def in_its_own_mounts(logs, command):
     return ["unshare", "--mount", "--propagation", "private", "sh", "-c", script, str(logs), *command]
 
 
-def wait_for_leaders(topics, topic):
-    """A topic is made a moment before its partitions can be asked."""
-    end = time.monotonic() + PATIENCE
-    while True:
-        try:
-            return topics.messages([topic])
-        except KafkaException:
-            if time.monotonic() > end:
-                raise
-            time.sleep(0.2)
-
-
 def watch(subject, process, topics, topic, arrivals, lines):
-    """Until all lines are there, or nothing comes any more; CPU seconds until then, or None if it ended."""
-    end = time.monotonic() + PATIENCE
-    while arrivals.distinct < lines and time.monotonic() < end:
+    """Until all lines are there, or nothing comes any more; CPU seconds until then."""
+    end = time.monotonic() + common.PATIENCE
+    while True:
         before = arrivals.all
-        topics.wait_until_still([topic], subject)
-        if not process.runs():
-            return None
+        topics.wait_until_still([topic], subject, process)
         cpu = process.cpu_seconds()
         arrivals.read()
         if arrivals.all > before:
-            end = time.monotonic() + PATIENCE
-    return cpu
+            end = time.monotonic() + common.PATIENCE
+        if arrivals.distinct == lines or time.monotonic() > end:
+            return cpu
 
 
-def measure(subject, options, bootstrap, topics, logs):
-    directory = pathlib.Path(tempfile.mkdtemp(prefix="surgetank-bench-", dir=options.directory))
-    topic = f"bench-{time.time_ns()}-lines"
-    topics.make([topic])
-    wait_for_leaders(topics, topic)
-    command = in_its_own_mounts(logs, subject.prepare(directory, bootstrap, topic))
-    arrivals = Arrivals(bootstrap, topic, options.lines)
-    begin = time.time()
-    with open(directory / "subject.log", "ab") as log:
-        child = subprocess.Popen(command, stdout=log, stderr=log)
-    process = Process(child)
-    try:
-        if isinstance(subject, Edge):
-            bench.wait_for(25400)
-        cpu = watch(subject, process, topics, topic, arrivals, options.lines)
+def measure(options, topics, logs, subject):
+    with common.stand(options, topics, ["logs"]) as (directory, names):
+        topic = names["logs"]
+        command = in_its_own_mounts(logs, subject.prepare(directory, topics.bootstrap, names))
+        arrivals = Arrivals(topics, topic, options.lines)
+        begin, log = time.time(), directory / "subject.log"
+        with common.running(command, log) as process:
+            if isinstance(subject, Edge):
+                common.wait_for(25400, process)
+            cpu = watch(subject, process, topics, topic, arrivals, options.lines)
+            peak = process.peak_mb()
+        arrivals.consumer.close()
         if arrivals.distinct < options.lines:
-            print((directory / "subject.log").read_text()[-2000:], flush=True)
-        if cpu is None:
-            raise SystemExit(f"{subject.name} ended")
+            print(log.read_text(errors="replace")[-2000:], flush=True)
         return {
             "CPU-s per M lines": cpu / options.lines * 1e6,
-            "peak MB": process.peak_mb(),
+            "peak MB": peak,
             "lines/s into Kafka": options.lines / (arrivals.last - begin) if arrivals.all else 0,
             "missing": options.lines - arrivals.distinct,
             "repeated": arrivals.all - arrivals.distinct,
         }
-    finally:
-        arrivals.consumer.close()
-        child.terminate()
-        try:
-            child.wait(40)
-        except subprocess.TimeoutExpired:
-            child.kill()
-            child.wait()
-        topics.delete([topic])
-        shutil.rmtree(directory, ignore_errors=True)
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runs", type=int, default=3, help="of each subject, in turns; odd, for the median")
+    parser = common.arguments(__doc__)
     parser.add_argument("--lines", type=int, default=2000000, help=f"of {LINE_BYTES} bytes, in all")
     parser.add_argument("--pods", type=int, default=1, help="that have written them, one file each")
-    parser.add_argument("--directory", help="where logs, spools and queues are; default: the temporary one")
-    parser.add_argument("--peers", action="store_true")
-    parser.add_argument("--json", help="every run's figures, into this file")
     options = parser.parse_args()
-    bootstrap = os.environ.get("BED_KAFKA") or sys.exit("run me by hack/bed/in")
+    topics = common.Topics(common.bootstrap_servers())
     subjects = [Edge(), *(peers() if options.peers else [])]
-    topics = bench.Topics(bootstrap)
-    runs = {subject.name: [] for subject in subjects}
-    logs = pathlib.Path(tempfile.mkdtemp(prefix="surgetank-bench-logs-", dir=options.directory))
-    try:
-        write_logs(logs, options.lines, options.pods)
-        for number in range(options.runs):
-            for subject in subjects:
-                print(f"run {number + 1} of {options.runs}: {subject.name}, load {os.getloadavg()[0]:.1f}", flush=True)
-                runs[subject.name].append(measure(subject, options, bootstrap, topics, logs))
-    finally:
-        shutil.rmtree(logs, ignore_errors=True)
-    bench.show({name: {key: statistics.median(r[key] for r in run) for key in run[0]} for name, run in runs.items()})
-    if options.json:
-        pathlib.Path(options.json).write_text(json.dumps(runs, indent=2))
+    with tempfile.TemporaryDirectory(prefix="surgetank-bench-logs-", dir=options.directory) as logs:
+        write_logs(pathlib.Path(logs), options.lines, options.pods)
+        common.take_turns(options, subjects, functools.partial(measure, options, topics, logs))
 
 
 if __name__ == "__main__":
