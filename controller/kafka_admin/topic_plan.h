@@ -1,18 +1,23 @@
 /* topic_plan: a wanted topic against the one that Kafka has -> what to do, and what to say.
  *
- * Pure. The rules, in the order in which they win:
+ * Pure. The rules, in the order in which they win, and the state that each leads to:
  *
- *   another pipeline's claim      nothing is touched                          ClaimLost
- *   Kafka did not answer          nothing is touched                          Unreachable
- *   missing                       Create, Adopt: made, if there are brokers   Creating,
- * ReplicationUnavailable Observe: waited for                         Missing another topic id than
- * ours    Create: only compared from now on           Recreated Adopt, Observe: said once, id taken
- * over exists and is not ours        Create, Observe: only compared              TopicExists,
- * Differs too few replicas in sync      said ReplicationUnavailable retention would shrink held
- * while it would expire unread data      HeldRetention more partitions               keyed: held
- * until the lag is zero           HeldGrowth else grown                                  Growing
- *   fewer partitions              never                                       ShrinkRefused
- *   another config                the drifted keys are set, no others         Ready
+ *   another pipeline's claim     nothing is touched                          ClaimLost
+ *   Kafka did not answer         nothing is touched                          Unreachable
+ *   missing                      Observe: waited for                         Missing
+ *                                else made                                   Creating
+ *                                     unless brokers are too few for it      ReplicationUnavailable
+ *   another topic id than ours   Create: only compared from now on           Recreated
+ *                                Adopt, Observe: said once, id taken over    Recreated
+ *   exists and is not ours       Create: only compared                       TopicExists
+ *                                Observe: nothing is said of it              Ready
+ *   too few replicas in sync     said                                        ReplicationUnavailable
+ *   another replication factor   said; only a reassignment changes it        Differs
+ *   fewer partitions             never                                       ShrinkRefused
+ *   more partitions              keyed: held until all is read               HeldGrowth
+ *                                else grown                                  Growing
+ *   shorter retention            held while unread data would expire         HeldRetention
+ *   another config               the drifted keys are set, no others         Ready
  *
  * Nothing ever shrinks and nothing is ever deleted here. A second finding never hides the first:
  * the message has a sentence for each, and operations that one finding holds do not hold the

@@ -9,7 +9,8 @@
  * Metrics: kafka_consumer_group_lag{group,topic,partition}, surgetank_gateway_lag_messages,
  * surgetank_gateway_lag_seconds, surgetank_gateway_drain_seconds,
  * surgetank_gateway_wanted_replicas, surgetank_gateway_replicas (all by namespace, pipeline,
- * gateway). Thread: its own.
+ * gateway).
+ * Thread: its own.
  */
 #ifndef CONTROLLER_RECONCILE_SCALE_H
 #define CONTROLLER_RECONCILE_SCALE_H

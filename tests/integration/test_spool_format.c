@@ -205,14 +205,14 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_the_page_is_enough_to_write_a_reader),
     };
-    const char *seed = getenv("SEED");
+    const char *seed = getenv("SURGETANK_SEED");
     char command[96];
 
     if (seed != NULL)
         random_state[0] = (unsigned short)strtoul(seed, NULL, 10);
     else if (getrandom(random_state, sizeof random_state[0], 0) < 0)
         return 1;
-    printf("SEED=%u\n", random_state[0]);
+    printf("seed %u\n", random_state[0]);
     snprintf(dir, sizeof dir, "/tmp/surgetank-format-%d", (int)getpid());
     int failed = cmocka_run_group_tests_name("spool_format", tests, NULL, NULL);
     snprintf(command, sizeof command, "rm -rf %s", dir);

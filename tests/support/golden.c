@@ -1,6 +1,10 @@
 #include "tests/support/golden.h"
 
+#include "tests/support/test.h"
+
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 bool golden_read(const char *path, struct buf *out)
 {
@@ -18,4 +22,16 @@ bool golden_read(const char *path, struct buf *out)
     bool whole = feof(file) && !ferror(file);
     fclose(file);
     return whole;
+}
+
+bool golden_write(const char *path, const char *text)
+{
+    const char *mode = getenv("SURGETANK_GOLDEN");
+
+    if (mode == NULL || strcmp(mode, "write") != 0)
+        return false;
+    FILE *file = fopen(path, "we");
+    if (file == NULL || fputs(text, file) < 0 || fclose(file) != 0)
+        fail_msg("can't write %s", path);
+    return true;
 }

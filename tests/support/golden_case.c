@@ -46,7 +46,7 @@ static void read_text(const char *folder, const char *name, struct buf *into)
 
     snprintf(path, sizeof path, "%s/%s", folder, name);
     if (!golden_read(path, into))
-        fail_msg("%s can't be read; GOLDEN_UPDATE=1 makes it", path);
+        fail_msg("%s can't be read; SURGETANK_GOLDEN=write makes it", path);
 }
 
 struct json *golden_case_read(const char *folder, const char *name)
@@ -60,16 +60,6 @@ struct json *golden_case_read(const char *folder, const char *name)
         fail_msg("%s/%s: %s", folder, name, error.text);
     assert_int_equal(json_size(documents), 1);
     return json_clone(json_first(documents));
-}
-
-static void write_text(const char *folder, const char *name, const char *text)
-{
-    char path[1024];
-    snprintf(path, sizeof path, "%s/%s", folder, name);
-    FILE *file = fopen(path, "w");
-    assert_non_null(file);
-    fputs(text, file);
-    fclose(file);
 }
 
 /* The number of the first line in which the two differ, and what each has there. */
@@ -86,21 +76,21 @@ static void fail_at_difference(const char *folder, const char *name, const char 
             got_line = got + 1;
         }
     }
-    fail_msg("%s/%s:%u\n  want %.*s\n  got  %.*s\nGOLDEN_UPDATE=1 takes over what came out", folder,
-             name, line, (int)strcspn(want_line, "\n"), want_line, (int)strcspn(got_line, "\n"),
-             got_line);
+    fail_msg("%s/%s:%u\n  want %.*s\n  got  %.*s\nSURGETANK_GOLDEN=write takes over what came out",
+             folder, name, line, (int)strcspn(want_line, "\n"), want_line,
+             (int)strcspn(got_line, "\n"), got_line);
 }
 
 void golden_case_compare(const char *folder, const char *name, const struct json *got)
 {
     AUTO(buf_fini) struct buf text = {0}, want = {0};
+    char path[1024];
 
     assert_ok(json_print_pretty(got, &text));
     assert_ok(buf_append_text(&text, "\n"));
-    if (getenv("GOLDEN_UPDATE") != NULL) {
-        write_text(folder, name, buf_text(&text));
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    if (golden_write(path, buf_text(&text)))
         return;
-    }
     read_text(folder, name, &want);
     if (strcmp(buf_text(&want), buf_text(&text)) != 0)
         fail_at_difference(folder, name, buf_text(&want), buf_text(&text));

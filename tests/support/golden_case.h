@@ -1,6 +1,5 @@
-/* golden_case: tests from files. A case is a folder with what goes in and what must come out; with
- * GOLDEN_UPDATE=1 in the environment what came out is written instead of compared, to be read in
- * the diff before it is committed. Paths are from the repository's root, where tests run.
+/* golden_case: tests from files. A case is a folder with what goes in and what must come out (see
+ * golden.h). Paths are from the repository's root, where tests run.
  */
 #ifndef TESTS_SUPPORT_GOLDEN_CASE_H
 #define TESTS_SUPPORT_GOLDEN_CASE_H

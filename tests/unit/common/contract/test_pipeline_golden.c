@@ -28,26 +28,14 @@ static struct json *parse_file(const char *path)
     return json_clone(json_first(documents));
 }
 
-static void write_file(const char *path, const char *text)
-{
-    FILE *file = fopen(path, "we");
-    if (file == NULL)
-        fail_msg("can't write %s", path);
-    fputs(text, file);
-    fclose(file);
-}
-
 static void check_text(const char *dir, const char *name, const char *got)
 {
     AUTO(buf_fini) struct buf want = {0};
-    const char *mode = getenv("SURGETANK_GOLDEN");
     char path[PATH_LEN_MAX];
 
     snprintf(path, sizeof path, "%s/%s", dir, name);
-    if (mode != NULL && strcmp(mode, "write") == 0) {
-        write_file(path, got);
+    if (golden_write(path, got))
         return;
-    }
     if (!golden_read(path, &want))
         fail_msg("%s is missing; got:\n%s", path, got);
     if (strcmp(buf_text(&want), got) != 0)
