@@ -104,7 +104,7 @@ fuzz-run: $(FUZZ_BINS:%=%.libfuzzer)
 unit: $(TEST_BINS) replay ## unit tests, and the fuzz targets' corpus
 	@printf '%s\n' $(TEST_BINS) | xargs -P2 -I{} sh -c '{} >{}.log 2>&1 || { cat {}.log; echo "FAILED {}"; exit 255; }'
 	@cat $(TEST_BINS:%=%.log) | awk '/PASSED  \]/ && / test\(s\)/ {n += $$4} END {print n+0, "unit tests passed,", 0, "failed"}'
-$(BUILD)/tests/integration/test_early_signal: $(BUILD)/surgetank-sidecar
+$(addprefix $(BUILD)/tests/integration/test_,command_line early_signal): $(BUILD)/surgetank-sidecar
 component: $(COMPONENT_BINS) ## tests on librdkafka's mock cluster and scripted peers
 	@printf '%s\n' $^ | xargs -P2 -I{} sh -c 'hack/component.sh {} || exit 255'
 	@cat $(^:%=%.log) | awk '/PASSED  \]/ && / test\(s\)/ {n += $$4} END {print n+0, "passed"}'

@@ -132,6 +132,8 @@ int main(int argc, char **argv)
         return RUN_EXIT_USAGE;
     }
     run.verb = argv[1];
+    if (!is_tool(run.verb) && !run_knows(run.verb))
+        return usage_error("there is no such verb", run.verb);
     if (strcmp(run.verb, "spool") == 0)
         return spool_tool_main(argc - 2, argv + 2, tail_describe_mark, stdout, stderr);
     int code = read_options(argc - 1, argv + 1, &run);

@@ -1,5 +1,6 @@
 #include "sidecar/run.h"
 
+#include "common/assert.h"
 #include "common/clock.h"
 #include "common/contract/names.h"
 #include "common/contract/pipeline.h"
@@ -105,53 +106,69 @@ static enum err load(struct process *process)
     return err;
 }
 
-/* The choose functions return what is wrong with the command line and the document together; NULL:
- * nothing. */
-static const char *choose_edge(struct process *process)
+/* The choose functions say what is wrong with the command line and the document together. */
+static enum err choose_edge(struct process *process, struct error *error)
 {
     const struct pipeline *pipeline = process->pipeline;
     const char *name = process->options->edge;
 
     if (name == NULL && pipeline->edge_count > 1)
-        return "the pipeline has several edges: say --edge NAME";
+        return error_set(error, ERR_INVALID, "the pipeline has several edges: say --edge NAME");
     process->wanted_edge = name != NULL ? pipeline_edge(pipeline, name) : &pipeline->edges[0];
     if (process->wanted_edge == NULL)
-        return "the pipeline has no edge of that name; see --edge";
+        return error_set(error, ERR_INVALID, "the pipeline has no edge '%s', see --edge", name);
     if (pipeline->kafka == NULL)
-        return "the pipeline has no `kafka`: use `run`, which needs none";
-    return NULL;
+        return error_set(error, ERR_INVALID,
+                         "the pipeline has no `kafka`: use `run`, which needs none");
+    return OK;
 }
 
-static const char *choose_gateway(struct process *process)
+static enum err choose_gateway(struct process *process, struct error *error)
 {
-    if (process->options->gateway == NULL)
-        return "say --gateway NAME";
-    process->wanted_gateways = pipeline_gateway(process->pipeline, process->options->gateway);
+    const char *name = process->options->gateway;
+
+    if (name == NULL)
+        return error_set(error, ERR_INVALID, "say --gateway NAME");
+    process->wanted_gateways = pipeline_gateway(process->pipeline, name);
     process->wanted_gateways_len = 1;
     if (process->wanted_gateways == NULL)
-        return "the pipeline has no gateway of that name; see --gateway";
+        return error_set(error, ERR_INVALID, "the pipeline has no gateway '%s', see --gateway",
+                         name);
     if (process->pipeline->kafka == NULL)
-        return "the pipeline has no `kafka`: use `run`, which needs none";
-    return NULL;
+        return error_set(error, ERR_INVALID,
+                         "the pipeline has no `kafka`: use `run`, which needs none");
+    return OK;
 }
 
-static const char *choose_all(struct process *process)
+static enum err choose_all(struct process *process, struct error *error)
 {
     if (process->pipeline->kafka != NULL)
-        return "the pipeline has `kafka`: use `edge` and `gateway`, or leave it out";
-    if (process->pipeline->edge_count > 1)
-        return "one process has one edge; the pipeline has several";
+        return error_set(error, ERR_INVALID,
+                         "the pipeline has `kafka`: use `edge` and `gateway`, or leave it out");
     process->single = true;
-    process->wanted_edge = &process->pipeline->edges[0];
+    process->wanted_edge = &process->pipeline->edges[0]; /* without Kafka there is one */
     process->wanted_gateways = process->pipeline->gateways;
     process->wanted_gateways_len = process->pipeline->gateway_count;
-    return NULL;
+    return OK;
 }
 
 static const struct verb {
     const char *name;
-    const char *(*choose)(struct process *process);
+    enum err (*choose)(struct process *process, struct error *error);
 } verbs[] = {{"edge", choose_edge}, {"gateway", choose_gateway}, {"run", choose_all}};
+
+static const struct verb *find_verb(const char *name)
+{
+    for (size_t i = 0; i < sizeof verbs / sizeof verbs[0]; i++)
+        if (strcmp(name, verbs[i].name) == 0)
+            return &verbs[i];
+    return NULL;
+}
+
+bool run_knows(const char *verb)
+{
+    return find_verb(verb) != NULL;
+}
 
 /* ---- /debug/state */
 
@@ -406,10 +423,9 @@ static enum err start_with_current(struct process *process, struct error *error)
     process->candidate = false;
     enum err err = document_read_current(process->document, &process->pipeline, &faults, error);
     faults_fini(&faults);
-    if (err)
-        return err;
-    const char *wrong = process->verb->choose(process);
-    return wrong != NULL ? error_set(error, ERR_INVALID, "%s", wrong) : start(process, error);
+    if (!err)
+        err = process->verb->choose(process, error);
+    return err ? err : start(process, error);
 }
 
 static sigset_t own_signals(void)
@@ -467,25 +483,19 @@ static int run(struct process *process)
     return err ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
-static int usage_error(const char *what)
-{
-    fprintf(stderr, "surgetank-sidecar: %s\nTry: surgetank-sidecar --help\n", what);
-    return RUN_EXIT_USAGE;
-}
-
 int run_pipeline(const struct run_options *options)
 {
     struct process process = {.options = options, .lock = PTHREAD_MUTEX_INITIALIZER};
+    struct error error = {0};
     int code = RUN_EXIT_USAGE;
 
-    for (size_t i = 0; i < sizeof verbs / sizeof verbs[0]; i++)
-        if (strcmp(options->verb, verbs[i].name) == 0)
-            process.verb = &verbs[i];
-    if (process.verb == NULL)
-        return usage_error("no such verb");
+    process.verb = find_verb(options->verb);
+    ASSERT(process.verb != NULL);
     if (load(&process) == OK) {
-        const char *wrong = process.verb->choose(&process);
-        code = wrong != NULL ? usage_error(wrong) : run(&process);
+        if (process.verb->choose(&process, &error))
+            fprintf(stderr, "surgetank-sidecar: %s\nTry: surgetank-sidecar --help\n", error.text);
+        else
+            code = run(&process);
     }
     follow_close(&process.follow);
     document_close(&process.document);

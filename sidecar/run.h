@@ -22,12 +22,15 @@ struct run_options {
     bool unconfined;
 };
 
+/* Whether it is one of the three verbs. */
+bool run_knows(const char *verb);
+
 /* Signals wait from here on until run_pipeline() is ready for them: the first thing that a process
  * does. The first of a container would never see one that came before, and would be killed at the
  * end of its grace. */
 void run_block_signals(void);
 
-/* After run_block_signals(). Runs until SIGTERM or SIGINT, or until a start fails; returns the exit
+/* After run_block_signals(), with a verb that is known. Runs until SIGTERM or SIGINT, or until a start fails; returns the exit
  * code. What can't be is said on standard error. */
 int run_pipeline(const struct run_options *options);
 

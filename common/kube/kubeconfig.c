@@ -49,6 +49,7 @@ static enum err load_file(struct files *files, const char *path, struct error *e
 static enum err load_files(struct files *files, const char *paths, struct error *error)
 {
     AUTO(buf_fini) struct buf path = {0};
+    const char *given = paths;
 
     while (*paths != '\0') {
         size_t len = strcspn(paths, ":");
@@ -65,7 +66,7 @@ static enum err load_files(struct files *files, const char *paths, struct error 
     }
     if (files->count == 0)
         return error_set(error, ERR_NOTFOUND,
-                         "no kubeconfig file is there; set KUBECONFIG or name one");
+                         "there is no kubeconfig file '%s'; set KUBECONFIG, or name one", given);
     return OK;
 }
 
@@ -190,7 +191,8 @@ static enum err pick(struct kubeconfig *config, const struct files *files, const
             name = current;
     }
     if (name == NULL)
-        return error_set(error, ERR_INVALID, "the kubeconfig has no current-context; name one");
+        return error_set(error, ERR_INVALID,
+                         "the kubeconfig has no current-context; name one with --context");
     const struct json *context = find_entry(files, "contexts", name, "context", &dir);
     if (context == NULL)
         return error_set(error, ERR_INVALID, "the kubeconfig has no context '%s'", name);

@@ -90,6 +90,11 @@ static enum err walk_open(struct walk *walk, const char *dir, struct error *erro
     enum err err = cursor_peek(dir, &walk->state, &found, error);
     if (!err)
         err = os_list(dir, add_file, walk, error);
+    if (!err && !found && walk->count == 0)
+        err = error_set(error, ERR_NOTFOUND,
+                        "'%s' holds no spool; name the directory of one edge, below it "
+                        "<namespace>/<pipeline>/<edge>",
+                        dir);
     if (err)
         return err;
     if (walk->count > 0)

@@ -138,7 +138,9 @@ static void test_refuses_what_it_cannot_honour_and_says_where(void **state)
             fail_msg("no '%s' in: %s", cases[i][1], error.text);
     }
     struct kube_auth *auth = NULL;
-    assert_int_equal(kube_auth_kubeconfig("/nowhere/at/all", NULL, &auth, NULL), ERR_NOTFOUND);
+    struct error error = {0};
+    assert_int_equal(kube_auth_kubeconfig("/nowhere/at/all", NULL, &auth, &error), ERR_NOTFOUND);
+    assert_non_null(strstr(error.text, "'/nowhere/at/all'"));
     assert_int_equal(kube_auth_kubeconfig(write_file("config", HEAD), "y", &auth, NULL),
                      ERR_INVALID);
 }
