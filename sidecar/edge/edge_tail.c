@@ -154,6 +154,12 @@ static enum err emit_all(void *context, const struct refined *refined, struct er
     return err ? error_set(error, err, "no memory for lines that are processed") : OK;
 }
 
+/* Of a result; the rest of what the spool takes is for positions. */
+static size_t refined_max(const struct spool *spool)
+{
+    return spool_request_max(spool) / 4 * 3;
+}
+
 /* With nothing to be done, resources are stamped while lines are collected, and no byte is copied.
  */
 static enum err refine_lines(void *context, bool stamped, struct bytes request, uint32_t items,
@@ -169,7 +175,7 @@ static enum err refine_lines(void *context, bool stamped, struct bytes request, 
     *ret_as_is = stamped && refine_is_plain(tail->refine, SIGNAL_LOGS);
     if (!*ret_as_is)
         err = refine_run(tail->refine, SIGNAL_LOGS, request, items,
-                         stamped ? tail->unchanged : tail->stamp, spool_request_max(tail->spool),
+                         stamped ? tail->unchanged : tail->stamp, refined_max(tail->spool),
                          emit_all, &emission, &counts, error);
     pthread_mutex_unlock(&tail->lock);
     if (!err)
@@ -354,6 +360,10 @@ static const struct metric_desc paused_desc = {
     .name = "surgetank_tail_paused",
     .kind = METRIC_GAUGE,
     .help = "1 while the spool takes no lines, and files are not read."};
+static const struct metric_desc left_out_desc = {
+    .name = "surgetank_tail_left_out_records_total",
+    .kind = METRIC_COUNTER,
+    .help = "Log records, or pieces of one, that the spool or memoryLimit is too small for."};
 static const struct metric_desc open_desc = {
     .name = "surgetank_tail_open_files", .kind = METRIC_GAUGE, .help = "Files that are open."};
 
@@ -378,6 +388,7 @@ void edge_tail_refresh(struct edge_tail *tail)
     tail_state(tail->tail, &tail->state);
     metric_set(metrics_series(&deaf_desc), tail->state.deaf);
     metric_set(metrics_series(&paused_desc), tail->state.paused);
+    metric_set(metrics_series(&left_out_desc), (double)tail->state.left_out);
     metric_set(metrics_series(&open_desc), (double)tail->state.files_open);
     for (size_t i = 0; i < tail->state.source_count; i++)
         refresh_source(&tail->state.sources[i]);
@@ -403,6 +414,7 @@ void edge_tail_put(struct edge_tail *tail, struct json *root)
     json_set_number(into, "filesOpen", (double)tail->state.files_open);
     json_set_number(into, "loads", (double)tail->state.loads);
     json_set_number(into, "refusedLoads", (double)tail->state.refused_loads);
+    json_set_number(into, "leftOutRecords", (double)tail->state.left_out);
     struct json *sources = json_set_array(into, "sources");
     for (size_t i = 0; i < tail->state.source_count; i++)
         put_source(json_add_object(sources), &tail->state.sources[i]);

@@ -50,7 +50,8 @@ void edge_tail_close(struct edge_tail **tail);
 /* Sets the metrics; NULL is fine. */
 void edge_tail_refresh(struct edge_tail *tail);
 
-/* "tail": {"paused":false,"trouble":"","filesOpen":N,"loads":N,"refusedLoads":N,"sources":[
+/* "tail": {"paused":false,"trouble":"","filesOpen":N,"loads":N,"refusedLoads":N,
+ *   "leftOutRecords":N,"sources":[
  *     {"name":"containerLogs","oldestUnreadMs":N,"files":N,"bytes":N,"records":N,"unreadBytes":N,
  *      "lostBytes":N,"lostFiles":N,"truncations":N,"refusedFiles":N,"readErrors":N,
  *      "lines":N,"emptyLines":N,"joinedLines":N,"passedLines":N,"groupedRecords":N,

@@ -61,6 +61,7 @@ void tail_load_fini(struct load *load)
 {
     batch_destroy(&load->batch);
     arena_fini(&load->arena);
+    portions_fini(&load->portions);
     buf_fini(&load->joined);
     buf_fini(&load->made);
     free(load->marks);
@@ -76,7 +77,8 @@ static void empty(struct tail *tail, struct load *load)
     load->file = NULL;
     load->mark_count = 0;
     load->since_ms = 0;
-    load->refined = load->as_is = load->apart = false;
+    load->refined = load->as_is = load->apart = load->in_portions = false;
+    load->over = load->marks_only = false;
     load->cut_count = load->cut_next = load->cut_next_at = 0;
     buf_clear(&load->joined);
     buf_clear(&load->made);
@@ -301,29 +303,53 @@ static enum err take_refined(void *context, const struct tail_refined *refined)
     return OK;
 }
 
-/* Once for each load, and again if it failed. */
-static enum err refine(struct tail *tail, struct load *load)
+static enum err join(struct load *load)
 {
     const struct bytes *parts = NULL;
     size_t count = batch_parts(load->batch, &parts);
     enum err err = OK;
 
+    buf_clear(&load->joined);
+    for (size_t i = 0; i < count && !err; i++)
+        err = buf_append(&load->joined, parts[i]);
+    return err;
+}
+
+/* Once for each load or portion of it, and again if it failed. ERR_FULL: smaller ones are wanted.
+ */
+static enum err refine(struct tail *tail, struct load *load)
+{
+    uint32_t items = load->in_portions ? portions_items(&load->portions) : batch_items(load->batch);
+    enum err err = OK;
+
     if (load->refined)
         return OK;
-    load->as_is = tail->options.refine == NULL || batch_items(load->batch) == 0;
-    load->cut_count = 0;
+    load->as_is = tail->options.refine == NULL || items == 0;
+    load->cut_count = load->cut_next = load->cut_next_at = 0;
     buf_clear(&load->made);
-    buf_clear(&load->joined);
-    for (size_t i = 0; i < count && !load->as_is && !err; i++)
-        err = buf_append(&load->joined, parts[i]);
+    if (!load->as_is && !load->in_portions)
+        err = join(load);
     if (!err && !load->as_is)
-        err = tail->options.refine(tail->options.context, load->stamped, buf_bytes(&load->joined),
-                                   batch_items(load->batch), take_refined, load, &load->as_is,
-                                   &load->error);
+        err =
+            tail->options.refine(tail->options.context, load->stamped,
+                                 load->in_portions ? load->portions.now : buf_bytes(&load->joined),
+                                 items, take_refined, load, &load->as_is, &load->error);
     load->refined = err == OK;
     if (err && load->error.code == OK)
         error_set(&load->error, err, "lines to be processed");
     return err;
+}
+
+/* As spool_request_max() says. */
+static bool is_too_large(const struct tail *tail, const struct spool_request *request)
+{
+    size_t size = request->cut_count > 1 ? (request->cut_count - 1) * 16 : 0;
+
+    for (size_t i = 0; i < request->part_count; i++)
+        size += request->parts[i].len;
+    for (size_t i = 0; i < request->mark_count; i++)
+        size += request->marks[i].value.len + 34;
+    return size > spool_request_max(tail->options.spool);
 }
 
 static enum err offer(struct tail *tail, struct load *load, struct spool_request *request,
@@ -332,17 +358,28 @@ static enum err offer(struct tail *tail, struct load *load, struct spool_request
     request->lane = SIGNAL_LOGS;
     request->marks = with_marks ? load->marks : NULL;
     request->mark_count = with_marks ? load->mark_count : 0;
+    load->with_marks = with_marks;
+    load->too_large = is_too_large(tail, request);
     return spool_append(tail->options.spool, request, &load->waiter, &load->error);
+}
+
+/* Marks go with what is last of the load. */
+static bool is_last(const struct load *load)
+{
+    return !load->in_portions || portions_are_last(&load->portions);
 }
 
 static enum err append_as_is(struct tail *tail, struct load *load)
 {
-    const struct bytes *parts = NULL;
-    struct spool_request request = {.items = batch_items(load->batch)};
+    const struct bytes *parts = &load->portions.now;
+    struct spool_request request = {.items = batch_items(load->batch), .part_count = 1};
 
-    request.part_count = request.items > 0 ? batch_parts(load->batch, &parts) : 0;
+    if (load->in_portions)
+        request.items = portions_items(&load->portions);
+    else
+        request.part_count = request.items > 0 ? batch_parts(load->batch, &parts) : 0;
     request.parts = parts;
-    return offer(tail, load, &request, true);
+    return offer(tail, load, &request, is_last(load));
 }
 
 static enum err append_made(struct tail *tail, struct load *load)
@@ -354,12 +391,12 @@ static enum err append_made(struct tail *tail, struct load *load)
                                     .cuts = load->cuts,
                                     .cut_count = load->cut_count};
 
-    enum err err = offer(tail, load, &request, true);
+    enum err err = offer(tail, load, &request, is_last(load));
     load->apart = err == ERR_INVALID && load->cut_count > 1;
     return err;
 }
 
-/* One after the other; the marks with the last. */
+/* One after the other. */
 static enum err append_next(struct tail *tail, struct load *load)
 {
     const struct spool_cut *cut = &load->cuts[load->cut_next];
@@ -367,7 +404,7 @@ static enum err append_next(struct tail *tail, struct load *load)
     struct spool_request request = {
         .parts = &part, .part_count = 1, .items = cut->items, .tag = cut->tag};
 
-    return offer(tail, load, &request, load->cut_next + 1 == load->cut_count);
+    return offer(tail, load, &request, is_last(load) && load->cut_next + 1 == load->cut_count);
 }
 
 static enum err append(struct tail *tail, struct load *load)
@@ -378,16 +415,86 @@ static enum err append(struct tail *tail, struct load *load)
     return load->apart ? append_next(tail, load) : err;
 }
 
+/* ---- in portions, where all of it is too large */
+
+/* Behind a portion that is stored, or given up. */
+static enum err advance(struct load *load)
+{
+    if (!load->over)
+        return OK;
+    enum err err = portions_next(&load->portions);
+    if (err && err != ERR_NOTFOUND)
+        return error_set(&load->error, err, "the next lines");
+    load->marks_only = err == ERR_NOTFOUND;
+    load->over = load->refined = load->apart = false;
+    return OK;
+}
+
+/* A record that can't be stored at any size would hold up all that follow it. */
+static enum err make_smaller(struct tail *tail, struct load *load)
+{
+    struct portions *portions = &load->portions;
+
+    if (!load->in_portions) {
+        enum err err = join(load);
+        if (err)
+            return error_set(&load->error, err, "lines in portions");
+        portions_begin(portions, buf_bytes(&load->joined), batch_items(load->batch));
+        load->in_portions = true;
+    }
+    enum err err = portions_smaller(portions);
+    if (err && err != ERR_NOTFOUND)
+        return error_set(&load->error, err, "lines in smaller portions");
+    load->over = err == ERR_NOTFOUND;
+    load->refined = load->apart = false;
+    if (!load->over)
+        return OK;
+    tail->left_out_count++;
+    LOG_ERROR("Left out a log record, or a piece of one, that is too large to be stored",
+              LOG_STR("error", load->error.text));
+    return OK;
+}
+
+/* All of it was dropped, and it brings no marks. */
+static bool makes_nothing(const struct load *load)
+{
+    return !load->as_is && load->cut_count == 0 && !is_last(load);
+}
+
+static enum err give_next(struct tail *tail, struct load *load)
+{
+    for (;;) {
+        load->error = (struct error){0};
+        enum err err = advance(load);
+        if (!err && load->marks_only)
+            return offer(tail, load, &(struct spool_request){0}, true);
+        if (!err)
+            err = refine(tail, load);
+        bool too_large = err == ERR_FULL;
+        if (!err && makes_nothing(load)) {
+            load->over = true;
+            continue;
+        }
+        if (!err) {
+            err = append(tail, load);
+            too_large = err == ERR_INVALID && load->too_large;
+        }
+        if (!too_large)
+            return err;
+        err = make_smaller(tail, load);
+        if (err)
+            return err;
+    }
+}
+
+/* ---- giving and taking */
+
 static void give(struct tail *tail, struct load *load, uint64_t now_ms)
 {
     load->waiter = (struct spool_waiter){.done = done, .ack = SPOOL_ACK_SYNCED};
     load->state = LOAD_GIVEN;
-    load->error = (struct error){0};
     atomic_store(&tail->in_spool, true);
-    enum err err = refine(tail, load);
-    if (!err)
-        err = append(tail, load);
-    if (err) {
+    if (give_next(tail, load)) {
         atomic_store(&tail->in_spool, false);
         refused(tail, load, now_ms);
     }
@@ -401,12 +508,12 @@ static void take_answer(struct tail *tail, struct load *load, uint64_t now_ms)
         refused(tail, load, now_ms);
         return;
     }
-    if (load->apart) {
+    if (load->apart)
         load->cut_next_at += load->cuts[load->cut_next++].len;
-        if (load->cut_next < load->cut_count) {
-            give(tail, load, now_ms);
-            return;
-        }
+    if (!load->with_marks) {
+        load->over = !load->apart || load->cut_next == load->cut_count;
+        give(tail, load, now_ms);
+        return;
     }
     if (load->tries > 0)
         LOG_INFO("The spool takes lines again");

@@ -203,6 +203,7 @@ static void show(struct tail *tail, uint64_t now_ms)
     shown->files_open = tail->table.open;
     shown->loads = tail->load_count;
     shown->refused_loads = tail->refused_count;
+    shown->left_out = tail->left_out_count;
     shown->source_count = tail->input_count;
     for (size_t i = 0; i < tail->input_count; i++)
         shown->sources[i] = tail->inputs[i].state;

@@ -19,7 +19,10 @@
  *
  * What routes cut into several requests is one frame all the same. Only if that were larger than
  * the spool takes, which needs resources of tens of KiB and dozens of topics, are they stored one
- * after the other, the positions with the last: a crash in between repeats the first ones.
+ * after the other, the positions with the last: a crash in between repeats the first ones. The same
+ * holds for lines that processors make larger than the spool or memoryLimit allows: they go in
+ * portions (lines/portions.h), down to pieces of one record. What is too large even so is left out,
+ * counted and logged.
  *
  * One load is in the spool's hands while the next one is filled, so loads reach the disk in order,
  * and one that was refused is offered again before anything newer.
@@ -48,7 +51,8 @@ struct tail;
 
 /* A request with its marks on the way to the spool. `stamped`: its resources are. Either sets
  * *ret_as_is, and the request is stored as it is; or hands what is to be stored to `emit`, all at
- * once, if there is anything. An error means again later. Thread: the tail's. */
+ * once, if there is anything. ERR_FULL: it is
+ * too much at once, now and later. Other errors mean again later. Thread: the tail's. */
 struct tail_refined {
     const struct bytes *slices;
     size_t slice_count;
@@ -100,6 +104,7 @@ struct tail_state {
     char trouble[160]; /* why; "" */
     bool deaf;         /* not all can be watched: looked through every second or so instead */
     uint64_t files_open, loads, refused_loads;
+    uint64_t left_out; /* records, or pieces of them, that can't be stored at any size */
     size_t source_count;
     struct tail_source_state sources[TAIL_SOURCES_MAX];
 };

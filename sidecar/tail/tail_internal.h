@@ -4,6 +4,7 @@
 
 #include "common/arena.h"
 #include "sidecar/lines/multiline.h"
+#include "sidecar/lines/portions.h"
 #include "sidecar/tail/tail.h"
 #include "sidecar/tail/tail_table.h"
 
@@ -40,6 +41,13 @@ struct load {
     size_t cut_count;
     bool apart;                   /* too large for one frame: stored cut by cut */
     size_t cut_next, cut_next_at; /* then: which, and where in `made` */
+
+    /* Where all of it is too large for the spool, or to be refined. */
+    struct portions portions;
+    bool in_portions;
+    bool over;                  /* the portion at hand is stored, or given up */
+    bool marks_only;            /* behind the last one, if that was given up */
+    bool with_marks, too_large; /* what was offered last */
 
     uint64_t since_ms;    /* of its first record; 0: it has none */
     atomic_bool answered; /* the committer's thread: `error` is set */
@@ -83,7 +91,7 @@ struct tail {
     uint64_t marks_ms;            /* when marks are stored without lines */
     uint8_t *chunk;               /* the read buffer */
     uint64_t read_bytes, read_ms; /* so far, and when the last ones were */
-    uint64_t load_count, refused_count;
+    uint64_t load_count, refused_count, left_out_count;
     char trouble[160]; /* why the spool refuses; "" while it does not */
     uint64_t show_ms;  /* when to tell tail_state() again */
 

@@ -125,6 +125,14 @@ static int64_t records_read(void)
     return json_int(json_get(json_first(json_at(root, "tail.sources")), "records"), -1);
 }
 
+static int64_t left_out(void)
+{
+    AUTO(json_free) struct json *root = json_new_object();
+
+    edge_tail_put(tail, root);
+    return json_int(json_at(root, "tail.leftOutRecords"), -1);
+}
+
 /* What is in the spool; records of the topic with that tag. */
 static uint64_t collect(uint32_t tag)
 {
@@ -271,6 +279,75 @@ test_lines_that_are_too_much_for_a_frame_when_cut_go_one_topic_after_the_other(v
         assert_int_equal(t.seen[i], 1);
 }
 
+/* 1000 lines, each of which gets 10 KB: ten times what this spool's segments hold. */
+static void test_lines_that_processors_make_too_large_go_in_portions(void **state)
+{
+    (void)state;
+    enum { LINES = 1000, LARGE = 1000 };
+    AUTO(buf_fini) struct buf more = {0};
+
+    assert_ok(buf_append_text(&more, "      processors:\n"
+                                     "        - attributes:\n"
+                                     "            \"on\": item\n"
+                                     "            actions:\n"));
+    for (unsigned i = 0; i < 10; i++)
+        assert_ok(
+            buf_printf(&more, "              - {key: large%u, value: '%0*d'}\n", i, LARGE, 0));
+    assert_ok(buf_append_text(&more, "        - filter: {drop: 'body matches \"^n=[0-9]*7 \"'}\n"));
+    tailing_write(tailing_path(&t, "a.log"), 0, LINES, 10);
+    segment_bytes = 1 << 20;
+    start(buf_text(&more));
+    wait_for_items(LINES - LINES / 10);
+    assert_int_equal(collect(0), LINES - LINES / 10);
+    for (unsigned i = 0; i < LINES; i++)
+        assert_int_equal(t.seen[i], i % 10 != 7);
+    stop();
+    start(buf_text(&more)); /* what was dropped last has its position, too */
+    tailing_write(tailing_path(&t, "a.log"), LINES, 3, 10);
+    wait_for_items(LINES - LINES / 10 + 3);
+}
+
+/* A line that no processor could make smaller is cut, and what follows goes on. */
+static void test_a_line_that_is_too_large_for_the_spool_comes_in_pieces(void **state)
+{
+    (void)state;
+    enum { LENGTH = 250 << 10 };
+    AUTO(buf_fini) struct buf line = {0};
+
+    assert_ok(buf_append_text(&line, "n=0 "));
+    for (unsigned i = 0; i < LENGTH; i++)
+        assert_ok(buf_append_byte(&line, 'x'));
+    assert_ok(buf_append_text(&line, "\nn=1 y\n"));
+    tailing_append(tailing_path(&t, "a.log"), buf_text(&line));
+    segment_bytes = 128 << 10;
+    start("");
+    wait_for_items(5); /* 125 KB is too much for the spool, 63 KB is not */
+    assert_int_equal(collect(0), 5);
+    assert_int_equal(t.seen[0], 1);
+    assert_int_equal(t.seen[1], 1);
+    assert_int_equal(t.others, 3);
+}
+
+/* Not even a piece can be worked on: it holds up nothing, and somebody is told. */
+static void test_a_line_that_no_memory_is_enough_for_is_left_out_and_counted(void **state)
+{
+    (void)state;
+    tailing_append(tailing_path(&t, "a.log"), "n=0 card 4111111111111111\nn=1 x\n");
+    budget.scratch_max = 1000;
+    start("      processors:\n        - redact: {patterns: ['\\d{16}']}\n");
+    for (int i = 0; left_out() < 2 && i < 6000; i++)
+        pause_ms(10);
+    assert_int_equal(left_out(), 2);
+    assert_int_equal(items(), 0);
+    stop();
+    budget.scratch_max = 0;
+    start(""); /* positions are behind them */
+    tailing_append(tailing_path(&t, "a.log"), "n=2 y\n");
+    wait_for_items(1);
+    assert_int_equal(collect(0), 1);
+    assert_int_equal(t.seen[2], 1);
+}
+
 /* What /metrics says of the only input; -1: nothing. */
 static double metric_of(const char *name)
 {
@@ -342,6 +419,9 @@ int main(void)
         TEST(test_routes_choose_the_topic),
         TEST(test_lines_for_several_topics_are_one_frame_with_their_positions),
         TEST(test_lines_that_are_too_much_for_a_frame_when_cut_go_one_topic_after_the_other),
+        TEST(test_lines_that_processors_make_too_large_go_in_portions),
+        TEST(test_a_line_that_is_too_large_for_the_spool_comes_in_pieces),
+        TEST(test_a_line_that_no_memory_is_enough_for_is_left_out_and_counted),
         TEST(test_the_spool_shows_how_far_files_are_read),
         TEST(test_tells_what_became_of_lines),
     };
