@@ -131,7 +131,7 @@ demo: ## everything on a real cluster: operator, scaling on lag, kill -9; KEEP=1
 try: build ## a single-node pipeline in under a minute, without the bed
 	@python3 hack/try.py
 bench: bench-edge bench-gateway ## what it costs, and what the peers cost, on the bed that is up
-bench-edge: build $(BUILD)/tests/bench/bench_commit ## an edge, the Collector beside it
+bench-edge: build $(BUILD)/tests/bench/bench_commit ## an edge, the Collector beside it (docs/reference/benchmarks.md)
 	@hack/bed/build otelcol otelcol-logs
 	@hack/bed/in python3 tests/bench/edge.py --peers --signals
 	@hack/bed/in python3 tests/bench/lines.py --peers
