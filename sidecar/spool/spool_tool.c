@@ -13,7 +13,8 @@
 struct file {
     struct segment *segment; /* NULL: blank, or not to be read */
     uint32_t slot;
-    uint64_t limit; /* frames from here on do not count */
+    uint64_t limit;  /* frames from here on do not count */
+    bool unreadable; /* it may hold some */
 };
 
 struct walk {
@@ -49,6 +50,7 @@ static enum err add_file(void *context, const char *name, struct error *error)
         err = segment_identify(file->segment, &first, error);
     if (err)
         segment_close(&file->segment);
+    file->unreadable = err != OK && err != ERR_NOTFOUND;
     return err == ERR_NOMEM ? err : OK;
 }
 
@@ -315,7 +317,8 @@ enum err spool_tool_ls(const char *dir, spool_tool_describe_fn *describe, FILE *
         if (err)
             return err;
         if (sum.frames == 0) {
-            fprintf(out, "%08" PRIu32 " spare\n", file->slot);
+            fprintf(out, "%08" PRIu32 " %s\n", file->slot,
+                    file->unreadable ? "can't be read" : "spare");
             continue;
         }
         fprintf(out,
@@ -365,37 +368,99 @@ enum err spool_tool_cat(const char *dir, enum signal lane, FILE *out, struct err
     return err ? err : check_out(out, error);
 }
 
+struct verify_lane {
+    uint64_t synced; /* frames below were acknowledged, all others may be torn */
+    uint64_t items;  /* what the next frame must tell to be before it, if that is known */
+    bool known, seen, torn;
+};
+
 struct verify {
     FILE *out;
     uint64_t frames, items, damages;
-    uint64_t items_before[SIGNAL_COUNT]; /* what the next frame of the lane must tell */
-    bool started[SIGNAL_COUNT];
+    struct verify_lane lanes[SIGNAL_COUNT];
 };
+
+/* The slowest reader tells what was before the frames that are there, unless some behind it were
+ * dropped. */
+static void begin_lane(struct verify_lane *lane, const struct cursor_lane *saved)
+{
+    const struct cursor_reader *slowest = NULL;
+
+    for (int i = 0; i < SPOOL_READERS_MAX; i++) {
+        const struct cursor_reader *reader = &saved->readers[i];
+        if (reader->name[0] != '\0' && (slowest == NULL || reader->seq < slowest->seq))
+            slowest = reader;
+    }
+    lane->synced = saved->synced;
+    if (slowest != NULL && slowest->seq >= saved->begin) {
+        lane->known = true;
+        lane->items = slowest->items;
+    }
+}
+
+static enum err note_synced(void *context, struct file *file, const struct frame_header *header,
+                            bool gap, struct error *error)
+{
+    struct verify *verify = context;
+    struct verify_lane *lane = &verify->lanes[header->lane];
+
+    (void)file;
+    (void)gap;
+    (void)error;
+    if (header->synced > lane->synced)
+        lane->synced = header->synced;
+    return OK;
+}
+
+/* As recovery does: from here on nothing was acknowledged, and nothing counts. */
+static enum err end_torn(struct verify *verify, const struct file *file,
+                         const struct frame_header *header)
+{
+    verify->lanes[header->lane].torn = true;
+    fprintf(verify->out,
+            "%08" PRIu32 " %s: torn at %" PRIu64
+            " or before; from there on nothing was acknowledged\n",
+            file->slot, signal_name(header->lane), header->offset);
+    return OK;
+}
+
+static void report_missing(struct verify *verify, const struct file *file,
+                           const struct frame_header *header, bool gap)
+{
+    const struct verify_lane *lane = &verify->lanes[header->lane];
+    uint64_t missing =
+        lane->known && header->items_before > lane->items ? header->items_before - lane->items : 0;
+
+    if (missing == 0 && (!gap || (lane->known && !lane->seen)))
+        return;
+    verify->damages++;
+    fprintf(verify->out,
+            "%08" PRIu32 " %s: before sequence %" PRIx64 " at %" PRIu64 ", %" PRIu64
+            " items are missing\n",
+            file->slot, signal_name(header->lane), header->seq, header->offset, missing);
+}
 
 static enum err verify_frame(void *context, struct file *file, const struct frame_header *header,
                              bool gap, struct error *error)
 {
     struct verify *verify = context;
-    uint64_t expected = verify->items_before[header->lane];
+    struct verify_lane *lane = &verify->lanes[header->lane];
     struct error why = {0};
     uint8_t *body = NULL;
 
-    if (gap || (verify->started[header->lane] && header->items_before > expected)) {
-        verify->damages++;
-        fprintf(verify->out,
-                "%08" PRIu32 " %s: before sequence %" PRIx64 " at %" PRIu64 ", %" PRIu64
-                " items are missing\n",
-                file->slot, signal_name(header->lane), header->seq, header->offset,
-                verify->started[header->lane] && header->items_before > expected
-                    ? header->items_before - expected
-                    : 0);
-    }
-    verify->started[header->lane] = true;
-    verify->items_before[header->lane] = header->items_before + header->items;
+    if (lane->torn)
+        return OK;
+    if (gap && header->seq > lane->synced)
+        return end_torn(verify, file, header);
     enum err err = read_body(file, header, &body, &why);
     free(body);
     if (err == ERR_NOMEM)
         return error_set(error, err, "%s", why.text);
+    if (err == ERR_CORRUPT && header->seq >= lane->synced)
+        return end_torn(verify, file, header);
+    report_missing(verify, file, header, gap);
+    lane->known = lane->seen = true;
+    lane->items = header->items_before + header->items;
     if (err) {
         verify->damages++;
         fprintf(verify->out,
@@ -409,14 +474,54 @@ static enum err verify_frame(void *context, struct file *file, const struct fram
     return OK;
 }
 
+/* What the cursor file says of the end of each lane. An owner that freed frames meanwhile may have
+ * freed those that were looked for. */
+static enum err verify_ends(struct verify *verify, const struct walk *walk, struct error *error)
+{
+    struct cursor_state now;
+    bool found = false;
+
+    enum err err = cursor_peek(walk->dir, &now, &found, error);
+    if (err)
+        return err;
+    for (enum signal i = 0; i < SIGNAL_COUNT; i++) {
+        const struct verify_lane *lane = &verify->lanes[i];
+        const struct cursor_lane *saved = &walk->state.lanes[i];
+        if (!lane->known || lane->items >= saved->items || now.lanes[i].begin != saved->begin)
+            continue;
+        verify->damages++;
+        fprintf(verify->out, "%s: at the end, %" PRIu64 " items are missing\n", signal_name(i),
+                saved->items - lane->items);
+    }
+    return OK;
+}
+
+static enum err verify_files(struct verify *verify, struct walk *walk, struct error *error)
+{
+    enum err err = OK;
+
+    for (enum signal i = 0; i < SIGNAL_COUNT; i++)
+        begin_lane(&verify->lanes[i], &walk->state.lanes[i]);
+    for (size_t i = 0; i < walk->count && !err; i++)
+        err = each_frame(walk, &walk->files[i], note_synced, verify, error);
+    for (size_t i = 0; i < walk->count && !err; i++) {
+        if (walk->files[i].unreadable) {
+            verify->damages++;
+            fprintf(verify->out, "%08" PRIu32 " can't be read\n", walk->files[i].slot);
+        }
+        err = each_frame(walk, &walk->files[i], verify_frame, verify, error);
+    }
+    return err ? err : verify_ends(verify, walk, error);
+}
+
 enum err spool_tool_verify(const char *dir, FILE *out, struct error *error)
 {
     AUTO(walk_fini) struct walk walk = {0};
     struct verify verify = {.out = out};
 
     enum err err = walk_open(&walk, dir, error);
-    for (size_t i = 0; i < walk.count && !err; i++)
-        err = each_frame(&walk, &walk.files[i], verify_frame, &verify, error);
+    if (!err)
+        err = verify_files(&verify, &walk, error);
     if (err)
         return err;
     fprintf(out, "%" PRIu64 " frames with %" PRIu64 " items are sound, %" PRIu64 " damages\n",

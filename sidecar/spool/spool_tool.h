@@ -6,7 +6,9 @@
  *   ls      a line for each file: lane, number, frames, items, sequences, time of the first frame;
  *           for each reader: its cursor; and for each mark: what it says
  *   cat     the data of all frames of a lane (traces, metrics or logs) that count, back to back
- *   verify  reads everything, reports each damage; ERR_CORRUPT if there is any
+ *   verify  reads everything, reports each damage, also of what is gone without a trace but in the
+ *           cursor file; ERR_CORRUPT if there is any. A torn tail, which was never acknowledged, is
+ *           told and is none
  *
  * Thread: any.
  */
@@ -24,7 +26,7 @@
 typedef bool spool_tool_describe_fn(const uint8_t key[static SPOOL_MARK_KEY], struct bytes value,
                                     FILE *out);
 
-/* ERR_NOTFOUND: no such directory. ERR_IO, ERR_NOMEM, and ERR_IO for a failure to write to `out`.
+/* ERR_NOTFOUND: no such directory, or no spool in it. ERR_IO, ERR_NOMEM, and ERR_IO for a failure to write to `out`.
  */
 NODISCARD enum err spool_tool_ls(const char *dir, spool_tool_describe_fn *describe, FILE *out,
                                  struct error *error);

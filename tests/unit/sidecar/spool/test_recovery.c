@@ -3,6 +3,7 @@
 // link: tests/support/fault_disk.c tests/support/store_fixture.c
 #include "tests/support/test.h"
 
+#include "common/os.h"
 #include "sidecar/spool/spool_tool.h"
 #include "tests/support/fault_disk.h"
 #include "tests/support/store_fixture.h"
@@ -219,6 +220,70 @@ static void test_shows_the_spool_offline(void **state)
     free(text);
 }
 
+/* Frames 0 to 6 of one item each, of which the first is delivered; closed in order, so that the
+ * cursor file tells where the lane begins and ends. */
+static void make_seven(void)
+{
+    struct fixture fixture;
+
+    start(&fixture);
+    append_group_of_small(&fixture, 4);
+    assert_true(fixture_append(&fixture, 3));
+    fixture_deliver(&fixture, 1);
+    fixture_close(&fixture);
+}
+
+static void expect_verified(int want, const char *say)
+{
+    char verify[] = "verify", dir[] = "spool";
+    char *text = output_of(2, (char *[]){verify, dir}, want);
+
+    if (strstr(text, say) == NULL)
+        fail_msg("'%s' is not in: %s", say, text);
+    free(text);
+}
+
+static void test_verify_tells_what_is_gone_without_a_trace(void **state)
+{
+    static const uint8_t zeros[4096];
+    (void)state;
+    make_seven(); /* all of it, of which one was delivered */
+    assert_ok(os_remove("spool/00000000.segment", NULL));
+    assert_ok(os_remove("spool/00000001.segment", NULL));
+    assert_ok(os_remove("spool/00000002.segment", NULL));
+    expect_verified(1, "traces: at the end, 6 items are missing");
+
+    make_seven(); /* the last one that was acknowledged */
+    assert_true(fault_disk_rot("spool/00000002.segment", 40));
+    expect_verified(1, "traces: at the end, 1 items are missing");
+
+    make_seven(); /* the first one, which was delivered, and the second, which was not */
+    assert_true(fault_disk_rot("spool/00000000.segment", 40));
+    expect_verified(0, "6 frames with 6 items are sound, 0 damages");
+    assert_true(fault_disk_rot("spool/00000000.segment", 4096 + 40));
+    expect_verified(1, "1 items are missing");
+
+    make_seven(); /* what can't be read may be anything */
+    fault_disk_put("spool/00000007.segment", zeros, sizeof zeros);
+    fault_disk_bad_sector("spool/00000007.segment", 0);
+    expect_verified(1, "00000007 can't be read");
+}
+
+static void test_verify_takes_a_torn_tail_for_no_damage(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+
+    start(&fixture);
+    append_group_of_small(&fixture, 4);
+    fixture_kill(&fixture);
+    rot_block("spool/00000000.segment", 2);
+    expect_verified(0, "00000000 traces: torn at 8192 or before");
+    expect_verified(0, "2 frames with 2 items are sound, 0 damages");
+    assert_true(fault_disk_rot("spool/00000000.segment", 4096 + 40));
+    expect_verified(0, "1 frames with 1 items are sound, 0 damages");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -228,6 +293,8 @@ int main(void)
         cmocka_unit_test(test_stops_where_the_leftovers_of_an_earlier_life_begin),
         cmocka_unit_test(test_starts_whatever_the_files_hold),
         cmocka_unit_test(test_shows_the_spool_offline),
+        cmocka_unit_test(test_verify_tells_what_is_gone_without_a_trace),
+        cmocka_unit_test(test_verify_takes_a_torn_tail_for_no_damage),
     };
     return cmocka_run_group_tests_name("recovery", tests, NULL, NULL);
 }
