@@ -5,10 +5,7 @@
 /* What a comparison came to. */
 enum order { LESS, SAME, MORE, NEVER /* of different types, or absent */ };
 
-static enum order order_of(bool less, bool more)
-{
-    return less ? LESS : more ? MORE : SAME;
-}
+#define ORDER(a, low, high) ((a) < (low) ? LESS : (a) > (high) ? MORE : SAME)
 
 static enum order order_text(struct bytes a, struct bytes b)
 {
@@ -17,14 +14,14 @@ static enum order order_text(struct bytes a, struct bytes b)
 
     if (difference != 0)
         return difference < 0 ? LESS : MORE;
-    return order_of(a.len<b.len, a.len> b.len);
+    return ORDER(a.len, b.len, b.len);
 }
 
 static enum order order_double(double a, double b)
 {
     if (isnan(a) || isnan(b))
         return NEVER;
-    return order_of(a<b, a> b);
+    return ORDER(a, b, b);
 }
 
 static double as_double(const struct expr_value *value)
@@ -42,12 +39,12 @@ static enum order order_literal(const struct expr_value *value, const struct exp
     if (value->type == EXPR_STRING && literal->type == EXPR_STRING)
         return order_text(value->string, literal->string);
     if (value->type == EXPR_INT && literal->type == EXPR_INT)
-        return order_of(value->integer<literal->low, value->integer> literal->high);
+        return ORDER(value->integer, literal->low, literal->high);
     if (is_number(value->type) && is_number(literal->type))
         return order_double(as_double(value),
                             literal->type == EXPR_INT ? (double)literal->low : literal->number);
     if (value->type == EXPR_BOOL && literal->type == EXPR_BOOL)
-        return order_of(value->boolean<literal->boolean, value->boolean> literal->boolean);
+        return ORDER(value->boolean, literal->boolean, literal->boolean);
     return NEVER;
 }
 
@@ -56,7 +53,7 @@ static enum order order_values(const struct expr_value *a, const struct expr_val
     if (a->type == EXPR_STRING && b->type == EXPR_STRING)
         return order_text(a->string, b->string);
     if (a->type == EXPR_INT && b->type == EXPR_INT)
-        return order_of(a->integer<b->integer, a->integer> b->integer);
+        return ORDER(a->integer, b->integer, b->integer);
     if (is_number(a->type) && is_number(b->type))
         return order_double(as_double(a), as_double(b));
     if (a->type == EXPR_BOOL && b->type == EXPR_BOOL)

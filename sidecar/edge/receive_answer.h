@@ -1,17 +1,5 @@
 /* receive_answer: what clients are told, in their own protocol and encoding. Every refusal has a
- * reason, which decides the status code, whether to try again, and the counter.
- *
- *   reason           gRPC                          HTTP   again?
- *   spool_full       UNAVAILABLE + RetryInfo       503    yes
- *   busy, memory     UNAVAILABLE + RetryInfo       503    yes
- *   kafka_away       UNAVAILABLE + RetryInfo       503    yes
- *   failed           UNAVAILABLE + RetryInfo       503    yes
- *   too_large        RESOURCE_EXHAUSTED            413    no
- *   malformed        INVALID_ARGUMENT              400    no
- *   framing          INTERNAL                      -      no
- *   encoding         UNIMPLEMENTED                 415    no
- *   unauthenticated  UNAUTHENTICATED               401    no
- *   not_read, path   UNIMPLEMENTED                 404    no
+ * reason, which decides the status code, whether to try again, and the counter: REFUSALS, below.
  *
  * The body of an HTTP refusal is a google.rpc.Status in the request's encoding; one that may be
  * tried again has a RetryInfo in it, and Retry-After beside it.

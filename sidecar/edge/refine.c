@@ -65,7 +65,7 @@ static enum err take(struct refine *refine, size_t needed, struct error *error)
 
     if (refine->budget->scratch_max != 0 && needed > refine->budget->scratch_max)
         return error_set(error, ERR_FULL,
-                         "the request takes more memory to process than half of memoryLimit");
+                         "the request takes more memory to process than memoryLimit has for that");
     if (!net_budget_take_scratch(refine->budget, bytes))
         return error_set(error, ERR_AGAIN, "too many bytes are in flight to process a request");
     refine->taken += bytes;
