@@ -1,6 +1,6 @@
 /* Promise: a gateway's group commits nothing that was not delivered, gives partitions back only
- * when their messages are through, counts what retention took, and leaves out what it has read
- * before. On librdkafka's mock cluster. */
+ * when their messages are through, counts what retention took, leaves out what it has read before,
+ * and holds no more than its memory is for. On librdkafka's mock cluster. */
 // link: tests/support/mock_kafka.c tests/support/numbered.c tests/support/kafka_peer.c
 #include "tests/support/test.h"
 
@@ -189,7 +189,8 @@ static void finish(struct member *member, unsigned index)
 }
 
 /* One message with one number; `id` and `retry` may be NULL. */
-static void put(int32_t partition, uint64_t number, const char *id, const char *retry)
+static void put_padded(int32_t partition, uint64_t number, size_t padding, const char *id,
+                       const char *retry)
 {
     static const char *const junk = "no protobuf";
     AUTO(buf_fini) struct buf value = {0};
@@ -204,7 +205,7 @@ static void put(int32_t partition, uint64_t number, const char *id, const char *
     if (number == UINT64_MAX)
         assert_ok(buf_append_text(&value, junk));
     else
-        numbered_request(number, 1, 10, &value);
+        numbered_request(number, 1, padding, &value);
     if (id != NULL)
         rd_kafka_header_add(headers, NAMES_HEADER_ID, -1, id, -1);
     if (retry != NULL)
@@ -217,6 +218,11 @@ static void put(int32_t partition, uint64_t number, const char *id, const char *
                      0);
     assert_int_equal(rd_kafka_flush(client, 60000), 0);
     rd_kafka_destroy(client);
+}
+
+static void put(int32_t partition, uint64_t number, const char *id, const char *retry)
+{
+    put_padded(partition, number, 10, id, retry);
 }
 
 static int64_t committed(int32_t partition)
@@ -553,6 +559,61 @@ static void test_makes_up_for_a_commit_that_kafka_did_not_take(void **state)
     drop_member(&member);
 }
 
+/* A backend that takes nothing: Kafka holds what is above the gateway's share, and it comes when
+ * there is room again. */
+static void test_holds_no_more_than_its_share_and_reads_on_when_there_is_room(void **state)
+{
+    enum { MESSAGES = 24, PADDING = 100 << 10, LIMIT = 4 << 20, SHARE = LIMIT / 4 };
+    (void)state;
+    struct member member;
+    uint64_t until_ms = clock_mono_ms() + DEADLINE_MS;
+
+    for (uint64_t i = 0; i < MESSAGES; i++)
+        put_padded(0, i, PADDING, NULL, NULL);
+    prepare_member(&member);
+    member.gateway.memory_limit_bytes = LIMIT;
+    start_member(&member, NULL);
+    while (state_of(&member).held_bytes < SHARE) {
+        assert_true(clock_mono_ms() < until_ms);
+        poll_member(&member);
+    }
+    poll_for(&member, 500);
+    assert_in_range(state_of(&member).held_bytes, SHARE, SHARE + PADDING + 1024);
+    for (unsigned done = 0; done < MESSAGES; done++) {
+        await_parcels(&member, done + 1);
+        assert_int_equal(member.numbers[done], done);
+        finish(&member, done);
+    }
+    assert_int_equal(state_of(&member).held_bytes, 0);
+    close_member(&member);
+    assert_int_equal(committed(0), MESSAGES);
+}
+
+/* It had answered before it stored, and then it was gone: what was done less than `settle` ago may
+ * be gone as well. */
+static void test_hands_on_once_more_what_a_backend_that_was_lost_may_not_have_stored(void **state)
+{
+    (void)state;
+    struct member member;
+
+    for (uint64_t i = 0; i < 4; i++)
+        put(0, i, NULL, NULL);
+    prepare_member(&member);
+    member.gateway.settle_ms = 3600 * 1000;
+    start_member(&member, NULL);
+    await_parcels(&member, 4);
+    for (unsigned i = 0; i < 4; i++)
+        finish(&member, i);
+    member.intake->kind->rewind(member.intake);
+    await_parcels(&member, 8);
+    for (unsigned i = 0; i < 4; i++) {
+        assert_int_equal(member.numbers[4 + i], i);
+        finish(&member, 4 + i);
+    }
+    close_member(&member);
+    assert_true(committed(0) <= 0);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, begin, end)
@@ -567,6 +628,8 @@ int main(void)
         T(test_counts_what_retention_took_and_goes_on_at_the_earliest),
         T(test_delivers_first_what_it_has_of_a_partition_that_is_asked_back),
         T(test_makes_up_for_a_commit_that_kafka_did_not_take),
+        T(test_holds_no_more_than_its_share_and_reads_on_when_there_is_room),
+        T(test_hands_on_once_more_what_a_backend_that_was_lost_may_not_have_stored),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
