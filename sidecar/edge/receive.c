@@ -266,6 +266,33 @@ static void take_in(struct receive *receive, struct net_request *request,
     free(partial);
 }
 
+/* Only some of the refusals reach a handler. */
+static enum refusal refusal_of_net(enum net_refusal refusal)
+{
+    if (refusal == NET_REFUSED_BY_HANDLER)
+        return REFUSED_UNAUTHENTICATED;
+    if (refusal == NET_REFUSED_BODY_SIZE || refusal == NET_REFUSED_DECOMPRESSED_SIZE)
+        return REFUSED_TOO_LARGE;
+    if (refusal == NET_REFUSED_ENCODING)
+        return REFUSED_ENCODING;
+    if (refusal == NET_REFUSED_CORRUPT)
+        return REFUSED_MALFORMED;
+    return REFUSED_MEMORY;
+}
+
+static const char *sentence_of_net(enum net_refusal refusal)
+{
+    if (refusal == NET_REFUSED_BY_HANDLER)
+        return "send 'authorization: Bearer TOKEN' with the token of this edge";
+    if (refusal == NET_REFUSED_BODY_SIZE || refusal == NET_REFUSED_DECOMPRESSED_SIZE)
+        return "the request is larger than maxRequestBytes; send smaller batches";
+    if (refusal == NET_REFUSED_ENCODING)
+        return "content-encoding is not one of gzip, zstd, deflate, identity";
+    if (refusal == NET_REFUSED_CORRUPT)
+        return "the body is not what its content-encoding says";
+    return "too many bytes are in flight; try again";
+}
+
 /* ---- gRPC */
 
 static bool signal_of_service(struct bytes path, enum signal *ret_signal)
@@ -291,7 +318,10 @@ static void serve_grpc(struct port *port, struct net_request *request)
     enum grpc_status status = GRPC_OK;
     struct error error = {0};
 
-    if (!signal_of_service(net_request_path(request), &answer.signal)) {
+    bool known = signal_of_service(net_request_path(request), &answer.signal);
+    if (net_request_refusal(request) == NET_REFUSED_MEMORY) { /* and its path may not be whole */
+        answer_refusal(&answer, &request, REFUSED_MEMORY, sentence_of_net(NET_REFUSED_MEMORY));
+    } else if (!known) {
         answer_refusal(&answer, &request, REFUSED_NO_SUCH_PATH,
                        "this server has the OTLP trace, metrics and logs services");
     } else if (net_request_refusal(request) == NET_REFUSED_BY_HANDLER) {
@@ -347,33 +377,6 @@ static bool is_preflight(const struct net_request *request)
            net_request_header(request, NET_HEADER_ORIGIN).len > 0;
 }
 
-/* Only some of the refusals reach a handler. */
-static enum refusal refusal_of_net(enum net_refusal refusal)
-{
-    if (refusal == NET_REFUSED_BY_HANDLER)
-        return REFUSED_UNAUTHENTICATED;
-    if (refusal == NET_REFUSED_BODY_SIZE || refusal == NET_REFUSED_DECOMPRESSED_SIZE)
-        return REFUSED_TOO_LARGE;
-    if (refusal == NET_REFUSED_ENCODING)
-        return REFUSED_ENCODING;
-    if (refusal == NET_REFUSED_CORRUPT)
-        return REFUSED_MALFORMED;
-    return REFUSED_MEMORY;
-}
-
-static const char *sentence_of_net(enum net_refusal refusal)
-{
-    if (refusal == NET_REFUSED_BY_HANDLER)
-        return "send 'authorization: Bearer TOKEN' with the token of this edge";
-    if (refusal == NET_REFUSED_BODY_SIZE || refusal == NET_REFUSED_DECOMPRESSED_SIZE)
-        return "the request is larger than maxRequestBytes; send smaller batches";
-    if (refusal == NET_REFUSED_ENCODING)
-        return "content-encoding is not one of gzip, zstd, deflate, identity";
-    if (refusal == NET_REFUSED_CORRUPT)
-        return "the body is not what its content-encoding says";
-    return "too many bytes are in flight; try again";
-}
-
 /* Checks what HTTP adds around the message. False: it has been answered. */
 static bool open_http(struct port *port, struct net_request **request, struct answer *answer)
 {
@@ -387,7 +390,10 @@ static bool open_http(struct port *port, struct net_request **request, struct an
         !otlp_encoding_of(net_request_header(*request, NET_HEADER_CONTENT_TYPE), &answer->encoding);
     if (json)
         answer->encoding = OTLP_JSON; /* a sentence that people can read */
-    if (!signal_of_path(net_request_path(*request), &answer->signal)) {
+    bool known = signal_of_path(net_request_path(*request), &answer->signal);
+    if (refusal == NET_REFUSED_MEMORY) { /* and its path, as its headers, may not be whole */
+        answer_refusal(answer, request, REFUSED_MEMORY, sentence_of_net(refusal));
+    } else if (!known) {
         answer_refusal(answer, request, REFUSED_NO_SUCH_PATH,
                        "there are /v1/traces, /v1/metrics and /v1/logs");
     } else if (is_preflight(*request) && answer->allow_origin != NULL) {
