@@ -134,8 +134,8 @@ void judge_grpc(enum signal signal, const struct grpc_result *result, size_t sen
         say(to, grpc_outcome_name(result->outcome), result->message);
         return;
     }
-    to->reached = true;
     to->verdict = verdict_of_code(result, sent_bytes);
+    to->may_be_data = result->status == GRPC_UNKNOWN || result->status == GRPC_INTERNAL;
     to->blame = blame_of_code(result, encoding);
     if (result->has_retry_delay)
         to->retry_after_ms = result->retry_delay_ms < RETRY_AFTER_MAX_MS ? result->retry_delay_ms
@@ -219,7 +219,7 @@ void judge_http(enum signal signal, const struct http_answer *answer, enum compr
     uint64_t seconds = 0;
     char prefix[32];
 
-    *to = (struct judgement){.verdict = verdict_of_status(answer->status), .reached = true};
+    *to = (struct judgement){.verdict = verdict_of_status(answer->status)};
     if (answer->retry_after != NULL &&
         num_parse_u64(answer->retry_after, RETRY_AFTER_MAX_MS / 1000, &seconds))
         to->retry_after_ms = seconds * 1000;
@@ -228,6 +228,7 @@ void judge_http(enum signal signal, const struct http_answer *answer, enum compr
             judge_response(signal, answer->body, format, to);
         return;
     }
+    to->may_be_data = answer->status == 500 || answer->status == 260;
     if (answer->status == 500 && is_never(answer->body))
         to->verdict = VERDICT_REFUSED;
     else

@@ -15,7 +15,8 @@
  * MEND is tried again like AGAIN: somebody's credentials, route or version have to be put right,
  * and no data is at fault. A 2xx that is not known to mean "stored" (Loki's 260) is tried again
  * too. A 500 says "never" if its text is one that Prometheus has for a sample it can't take:
- * tried again for ever, it would take every sample beside it along.
+ * tried again for ever, it would take every sample beside it along. Other texts under a 500,
+ * UNKNOWN and INTERNAL may mean that as well and do not say it (`may_be_data`).
  *
  * Any of MEND, REFUSED and INTERNAL may be about the compression instead (`blame`): gRPC says
  * UNIMPLEMENTED for one it doesn't know, grpcio INTERNAL; HTTP has 415, Prometheus says 400.
@@ -55,7 +56,7 @@ struct judgement {
     int64_t rejected;        /* PARTIAL: items */
     char text[300];          /* the backend's sentence, shortened; for status, log, dead letters */
     enum blame blame;        /* of a refusal; see encodings.h */
-    bool reached;            /* there was an answer: the backend lives */
+    bool may_be_data;        /* AGAIN, but servers also say so of what they will never take */
     bool lost_connection;    /* the connection went down: what it had not stored may be gone */
 };
 

@@ -6,6 +6,7 @@
 #include "common/log.h"
 #include "common/metrics.h"
 #include "sidecar/gateway/share.h"
+#include "sidecar/gateway/suspect.h"
 #include "sidecar/otlp/split.h"
 
 #include <stdio.h>
@@ -24,7 +25,8 @@ struct request {
     uint64_t since_ms; /* first piece added */
     uint64_t due_ms;   /* not before */
     uint64_t first_try_ms;
-    uint64_t outages;    /* when it was sent */
+    uint64_t outages; /* when it was sent */
+    struct suspect suspect;
     bool held;           /* its item is the culprit, and there are too many of those */
     struct bytes *parts; /* while in flight */
 };
@@ -41,10 +43,11 @@ struct delivery {
     bool was_up;          /* answered with success since the last loss */
     uint64_t outages;     /* failures counted; those of requests sent before the last one are not */
     uint64_t held;        /* requests */
+    uint64_t stored;      /* likewise, in all or in part */
     struct piece *buried; /* in the dead letters, not acknowledged there */
     struct share share;
     struct delivery_state state;
-    struct metric *items, *rejected, *dead;
+    struct metric *items, *rejected, *dead, *suspects;
 };
 
 static const struct metric_desc items_desc = {.name = "surgetank_gateway_delivered_items_total",
@@ -60,6 +63,11 @@ static const struct metric_desc rejected_desc = {
     .name = "surgetank_gateway_rejected_items_total",
     .kind = METRIC_COUNTER,
     .help = "Items that the backend rejected in partial successes; copies are dead letters.",
+    .labels = {"gateway"}};
+static const struct metric_desc suspects_desc = {
+    .name = "surgetank_gateway_suspect_requests_total",
+    .kind = METRIC_COUNTER,
+    .help = "Requests cut in two, as the backend failed on them again and again and took others.",
     .labels = {"gateway"}};
 static const struct metric_desc dead_desc = {.name = "surgetank_gateway_dead_letters_total",
                                              .kind = METRIC_COUNTER,
@@ -94,6 +102,7 @@ static struct request *new_request(struct delivery *delivery, enum signal signal
     request->signal = signal;
     request->end = &request->pieces;
     request->since_ms = now_ms;
+    request->suspect.stored = delivery->stored;
     return request;
 }
 
@@ -336,6 +345,15 @@ static void on_culprit(struct delivery *delivery, struct request *request, const
     bury(delivery, piece, reason);
 }
 
+/* False: one item is alone. */
+static bool halve(struct delivery *delivery, struct request *request)
+{
+    if (request->count == 1)
+        return halve_items(delivery, request);
+    halve_pieces(delivery, request);
+    return true;
+}
+
 /* Tried again, in turn with the others; longer than retry.maxElapsed it becomes a dead letter. */
 static void on_again(struct delivery *delivery, struct request *request,
                      const struct judgement *judgement, uint64_t now_ms)
@@ -343,8 +361,12 @@ static void on_again(struct delivery *delivery, struct request *request,
     uint64_t elapsed_max = (uint64_t)delivery->options.gateway->retry_max_elapsed_ms;
     char reason[400];
 
+    bool suspect = suspect_failed(&request->suspect, judgement->may_be_data, delivery->stored);
     if (elapsed_max == 0 || now_ms - request->first_try_ms < elapsed_max) {
-        make_ready(delivery, request);
+        if (suspect && halve(delivery, request))
+            metric_add(delivery->suspects, 1);
+        else
+            make_ready(delivery, request);
         return;
     }
     snprintf(reason, sizeof reason, "not delivered within retry.maxElapsed: %s", judgement->text);
@@ -422,10 +444,12 @@ static void on_answer(void *context, const struct judgement *judgement)
     switch (judgement->verdict) {
     case VERDICT_DONE:
         set_held(delivery, request, false);
+        delivery->stored++;
         on_success(delivery, request);
         break;
     case VERDICT_PARTIAL:
         set_held(delivery, request, false);
+        delivery->stored++;
         on_partial(delivery, request, judgement);
         break;
     case VERDICT_AGAIN:
@@ -434,9 +458,7 @@ static void on_answer(void *context, const struct judgement *judgement)
         break;
     case VERDICT_TOO_LARGE:
     case VERDICT_REFUSED:
-        if (request->count > 1)
-            halve_pieces(delivery, request);
-        else if (!halve_items(delivery, request))
+        if (!halve(delivery, request))
             on_culprit(delivery, request, judgement->text, now_ms);
         break;
     }
@@ -554,6 +576,7 @@ enum err delivery_open(const struct delivery_options *options, struct delivery *
     delivery->items = metrics_series(&items_desc, name);
     delivery->rejected = metrics_series(&rejected_desc, name);
     delivery->dead = metrics_series(&dead_desc, name);
+    delivery->suspects = metrics_series(&suspects_desc, name);
     *ret_delivery = delivery;
     return OK;
 }

@@ -4,7 +4,8 @@
  *
  *     DONE                 done
  *     PARTIAL              done, with a copy to the dead letters
- *     AGAIN, MEND          ready as the last, after a wait; after retry.maxElapsed dead letters
+ *     AGAIN, MEND          ready as the last, after a wait; after retry.maxElapsed dead letters;
+ *                          as two halves if it seems to be at fault itself (suspect.h)
  *     TOO_LARGE, REFUSED   ready as two halves
  *
  * Halving ends with one item alone: that one is a dead letter, the rest is stored. If more than

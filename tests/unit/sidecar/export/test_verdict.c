@@ -74,7 +74,7 @@ static void test_a_call_without_an_answer_is_tried_again(void **state)
             continue;
         judge_grpc(SIGNAL_LOGS, &result, 1, COMPRESSION_NONE, &judgement);
         assert_true(judgement.verdict == VERDICT_AGAIN || judgement.verdict == VERDICT_MEND);
-        assert_false(judgement.reached);
+        assert_false(judgement.may_be_data);
         assert_int_equal(judgement.lost_connection, outcome == GRPC_CALL_CONNECT_FAILED ||
                                                         outcome == GRPC_CALL_LOST ||
                                                         outcome == GRPC_CALL_RESOLVE_FAILED);
@@ -129,11 +129,25 @@ static void test_a_500_that_says_never_is_about_the_data(void **state)
         struct judgement judgement = judge_answer(500, never[i], COMPRESSION_ZSTD);
         assert_int_equal(judgement.verdict, VERDICT_REFUSED);
         assert_int_equal(judgement.blame, BLAME_NONE);
-        assert_true(judgement.reached);
         assert_int_equal(judge_answer(503, never[i], COMPRESSION_ZSTD).verdict, VERDICT_AGAIN);
     }
     for (size_t i = 0; i < sizeof later / sizeof later[0]; i++)
         assert_int_equal(judge_answer(500, later[i], COMPRESSION_ZSTD).verdict, VERDICT_AGAIN);
+}
+
+/* Only answers that servers also give for what they will never take. */
+static void test_what_may_be_about_the_data(void **state)
+{
+    (void)state;
+    static const int overloaded[] = {408, 425, 429, 502, 503, 504};
+
+    assert_true(judge_answer(500, "boom", COMPRESSION_NONE).may_be_data);
+    assert_true(judge_answer(260, "", COMPRESSION_NONE).may_be_data);
+    for (size_t i = 0; i < sizeof overloaded / sizeof overloaded[0]; i++)
+        assert_false(judge_answer(overloaded[i], "boom", COMPRESSION_NONE).may_be_data);
+    for (int i = 0; i <= GRPC_UNAUTHENTICATED; i++)
+        assert_int_equal(judge_code((enum grpc_status)i, false, 1).may_be_data,
+                         i == GRPC_UNKNOWN || i == GRPC_INTERNAL);
 }
 
 static enum blame blame_of(enum grpc_status status, const char *text, unsigned accepts,
@@ -263,6 +277,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_grpc_codes),
+        cmocka_unit_test(test_what_may_be_about_the_data),
         cmocka_unit_test(test_a_call_without_an_answer_is_tried_again),
         cmocka_unit_test(test_http_statuses),
         cmocka_unit_test(test_a_500_that_says_never_is_about_the_data),

@@ -33,6 +33,7 @@ struct fixture {
     unsigned buried_count;
     unsigned lost, woken;
     bool (*refuses)(uint64_t item); /* what backend() won't take */
+    bool may_be_data;               /* it says so of what it did not take */
 };
 
 /* ---- what delivery hands on */
@@ -158,7 +159,8 @@ static void store(struct fixture *fixture, unsigned index)
 
 static void answer(struct fixture *fixture, enum verdict verdict)
 {
-    struct judgement judgement = {.verdict = verdict, .reached = true, .text = "said so"};
+    struct judgement judgement = {
+        .verdict = verdict, .may_be_data = fixture->may_be_data, .text = "said so"};
 
     if (verdict == VERDICT_DONE)
         store(fixture, 0);
@@ -532,6 +534,77 @@ static void test_finds_the_one_that_is_too_large_and_buries_only_it(void **state
     find_the_culprit(VERDICT_TOO_LARGE);
 }
 
+static bool is_any(uint64_t item)
+{
+    (void)item;
+    return true;
+}
+
+/* Requests that wait after so many rounds, in each of which another item comes, and a few more. */
+static uint64_t requests_left(struct fixture *fixture, unsigned rounds)
+{
+    for (unsigned i = 0; i < rounds + 4; i++) {
+        if (i < rounds)
+            add(fixture, 1, 0);
+        delivery_flush(fixture->delivery);
+        backend(fixture, VERDICT_AGAIN);
+        wait_ms(fixture, 11000);
+    }
+    return state_of(fixture).waiting;
+}
+
+static void begin_with_a_culprit(struct fixture *fixture, bool may_be_data)
+{
+    begin(fixture);
+    culprit = 17;
+    fixture->refuses = is_culprit;
+    fixture->may_be_data = may_be_data;
+    open_delivery(fixture);
+    for (int i = 0; i < 7; i++)
+        add(fixture, 9, 20);
+    delivery_flush(fixture->delivery);
+}
+
+/* A 500 that is meant for one item: it alone is tried again, and never given up. */
+static void test_what_a_backend_fails_on_is_left_alone_with_its_failure(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+
+    begin_with_a_culprit(&fixture, true);
+    assert_int_equal(requests_left(&fixture, 120), 1);
+    for (uint64_t item = 0; item < 63; item++)
+        assert_int_equal(fixture.fates[item].stored, item != culprit);
+    assert_int_equal(fixture.buried_count, 0);
+    fixture.refuses = NULL;
+    assert_int_equal(requests_left(&fixture, 1), 0);
+    assert_int_equal(fixture.fates[culprit].stored, 1);
+    assert_true(all_done(&fixture));
+    end(&fixture);
+}
+
+static void test_what_can_only_mean_later_is_not_cut(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+
+    begin_with_a_culprit(&fixture, false);
+    assert_int_equal(requests_left(&fixture, 50), 1);
+    assert_int_equal(fixture.fates[culprit + 1].stored, 0);
+    end(&fixture);
+}
+
+static void test_an_outage_cuts_nothing(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+
+    begin_with_a_culprit(&fixture, true);
+    fixture.refuses = is_any;
+    assert_int_equal(requests_left(&fixture, 50), 51);
+    end(&fixture);
+}
+
 static void test_copies_what_was_stored_in_part_and_calls_it_done(void **state)
 {
     (void)state;
@@ -562,12 +635,6 @@ static void test_copies_what_was_stored_in_part_and_calls_it_done(void **state)
     assert_int_equal(state_of(&fixture).delivered_items, 8);
     acknowledge_burials(&fixture);
     end(&fixture);
-}
-
-static bool is_any(uint64_t item)
-{
-    (void)item;
-    return true;
 }
 
 static bool is_none(uint64_t item)
@@ -670,6 +737,9 @@ int main(void)
         cmocka_unit_test(test_buries_what_was_not_taken_within_max_elapsed),
         cmocka_unit_test(test_finds_the_one_that_is_refused_and_buries_only_it),
         cmocka_unit_test(test_finds_the_one_that_is_too_large_and_buries_only_it),
+        cmocka_unit_test(test_what_a_backend_fails_on_is_left_alone_with_its_failure),
+        cmocka_unit_test(test_what_can_only_mean_later_is_not_cut),
+        cmocka_unit_test(test_an_outage_cuts_nothing),
         cmocka_unit_test(test_copies_what_was_stored_in_part_and_calls_it_done),
         cmocka_unit_test(test_holds_back_when_far_too_much_is_refused),
         cmocka_unit_test(test_holds_nothing_back_when_a_few_are_refused),

@@ -87,7 +87,7 @@ static void tear_down(struct rig *rig)
 static void take_request(struct rig *rig, const char *want)
 {
     AUTO(buf_fini) struct buf json = {0};
-    const struct judgement done = {.verdict = VERDICT_DONE, .reached = true};
+    const struct judgement done = {.verdict = VERDICT_DONE};
 
     delivery_run(rig->delivery, LATER_MS);
     assert_int_equal(script_export_pending(), 1);
