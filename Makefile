@@ -87,6 +87,8 @@ FUZZ_SRC  := $(sort $(wildcard tests/fuzz/fuzz_*.c))
 FUZZ_BINS := $(FUZZ_SRC:%.c=$(BUILD)/%)
 FUZZ_SECONDS ?= 20
 FUZZ_SEED    ?= 0# another one each time
+FUZZ_RUNS    ?= -1# no end before FUZZ_SECONDS
+FIXED_ADDRESSES := $(shell setarch -R true 2>/dev/null && echo setarch -R)# what libFuzzer tries next depends on them
 $(FUZZ_BINS): %: %.o $(BUILD)/tests/fuzz/replay.o $(ARCHIVES)
 	$(LINK) $(filter %.o,$^) $(ARCHIVES) $(LIBS) -o $@
 $(FUZZ_BINS:%=%.libfuzzer): %.libfuzzer: %.o $(ARCHIVES)
@@ -97,7 +99,7 @@ fuzz: ## fuzz targets with libFuzzer, FUZZ_SECONDS each; findings go to build/as
 	+$(WITH_ASAN) fuzz-run
 fuzz-run: $(FUZZ_BINS:%=%.libfuzzer)
 	@for t in $(FUZZ_BINS); do n=$${t##*/fuzz_}; mkdir -p $(BUILD)/found/$$n; echo "fuzz_$$n, $(FUZZ_SECONDS) s"; \
-	  $$t.libfuzzer -seed=$(FUZZ_SEED) -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -print_final_stats=1 -artifact_prefix=$(BUILD)/$$n- \
+	  $(FIXED_ADDRESSES) $$t.libfuzzer -seed=$(FUZZ_SEED) -runs=$(FUZZ_RUNS) -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -print_final_stats=1 -artifact_prefix=$(BUILD)/$$n- \
 	    $(BUILD)/found/$$n tests/fuzz/corpus/$$n >$$t.log 2>&1 || { tail -60 $$t.log; exit 1; }; \
 	  grep -E 'number_of_executed|DONE' $$t.log; done
 

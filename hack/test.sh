@@ -68,7 +68,7 @@ step "unit tests" build unit
 step "component tests" build component
 step "gcc's analyzer" build analyze
 step "clang, ASan and UBSan" build asan
-step "fuzz targets" build FUZZ_SECONDS=3 FUZZ_SEED=1 fuzz
+step "fuzz targets" build FUZZ_SECONDS=3 FUZZ_RUNS=50000 FUZZ_SEED=1 fuzz
 step "TSan" build tsan
 step "planted bugs" build mutants
 

@@ -3,6 +3,7 @@
 #include "common/assert.h"
 #include "common/xalloc.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 /* ---- shared objects */
@@ -196,6 +197,8 @@ static uint64_t mix_number(uint64_t hash, uint64_t number)
 static uint64_t hash_value(const struct json *json)
 {
     enum json_kind kind = json_kind(json);
+    if (kind == JSON_NUMBER && !isfinite(json_number(json, 0)))
+        kind = JSON_NULL; /* as which it is printed */
     uint64_t hash = mix_byte(14695981039346656037u, (uint8_t)kind), sum = 0;
 
     if (kind == JSON_STRING)
@@ -203,7 +206,7 @@ static uint64_t hash_value(const struct json *json)
     if (kind == JSON_BOOL)
         return mix_byte(hash, json_bool(json, false));
     if (kind == JSON_NUMBER) {
-        double number = json_number(json, 0);
+        double number = json_number(json, 0) + 0.0; /* -0 is printed as 0 */
         uint64_t bits = 0;
         memcpy(&bits, &number, sizeof bits);
         return mix_number(hash, bits);

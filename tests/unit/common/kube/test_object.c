@@ -82,6 +82,14 @@ static void test_hash_ignores_what_only_the_server_writes(void **state)
         assert_int_not_equal(plain, hash_of(edits[i]));
 }
 
+/* What the cache keeps is text: what a number becomes in it counts. */
+static void test_hash_of_a_number_is_that_of_its_text(void **state)
+{
+    (void)state;
+    assert_int_equal(hash_of("{\"spec\":-0}"), hash_of("{\"spec\":0}"));
+    assert_int_equal(hash_of("{\"spec\":1e999}"), hash_of("{\"spec\":null}"));
+}
+
 static void test_makes_an_owned_object_as_the_garbage_collector_wants_it(void **state)
 {
     (void)state;
@@ -133,6 +141,7 @@ int main(void)
         cmocka_unit_test(test_keeps_what_everybody_asks_for),
         cmocka_unit_test(test_refuses_what_has_no_name),
         cmocka_unit_test(test_hash_ignores_what_only_the_server_writes),
+        cmocka_unit_test(test_hash_of_a_number_is_that_of_its_text),
         cmocka_unit_test(test_makes_an_owned_object_as_the_garbage_collector_wants_it),
         cmocka_unit_test(test_cuts_a_pod_down_to_what_is_asked_of_it),
     };
