@@ -1,5 +1,6 @@
 #include "controller/options.h"
 
+#include "common/assert.h"
 #include "common/num.h"
 
 #include <ctype.h>
@@ -126,7 +127,7 @@ static enum err set_text(const char *value, const char **into)
     return OK;
 }
 
-/* ERR_NOTFOUND: there is no such flag. */
+/* `name` is one of `flags`. */
 static enum err set_flag(struct options *options, const char *name, const char *value,
                          struct error *error)
 {
@@ -161,9 +162,8 @@ static enum err set_flag(struct options *options, const char *name, const char *
             return OK;
         return error_set(error, ERR_INVALID, "is debug, info, warn or error, not \"%s\"", value);
     }
-    if (strcmp(name, "log-format") == 0)
-        return set_format(value, &options->log_format, error);
-    return ERR_NOTFOUND;
+    ASSERT(strcmp(name, "log-format") == 0);
+    return set_format(value, &options->log_format, error);
 }
 
 /* ---- reading */
@@ -203,6 +203,14 @@ static enum err read_environment(struct options *options, char *(*getenv_fn)(con
     return OK;
 }
 
+static bool is_flag(const char *name)
+{
+    for (size_t i = 0; i < sizeof flags / sizeof flags[0]; i++)
+        if (strcmp(name, flags[i]) == 0)
+            return true;
+    return false;
+}
+
 /* "--name value" or "--name=value"; a boolean may stand alone. */
 static enum err read_argument(struct options *options, int argc, char **argv, int *at,
                               struct error *error)
@@ -216,6 +224,8 @@ static enum err read_argument(struct options *options, int argc, char **argv, in
         return error_set(error, ERR_INVALID, "\"%s\" is no flag; see --help", argument);
     size_t len = equals != NULL ? (size_t)(equals - argument - 2) : strlen(argument + 2);
     snprintf(name, sizeof name, "%.*s", (int)len, argument + 2);
+    if (!is_flag(name))
+        return error_set(error, ERR_INVALID, "there is no flag --%s; see --help", name);
     if (value == NULL && strcmp(name, "leader-elect") == 0)
         value = "true";
     if (value == NULL && *at + 1 < argc)
@@ -223,8 +233,6 @@ static enum err read_argument(struct options *options, int argc, char **argv, in
     if (value == NULL)
         return error_set(error, ERR_INVALID, "--%s needs a value; see --help", name);
     enum err err = set_flag(options, name, value, error);
-    if (err == ERR_NOTFOUND)
-        return error_set(error, ERR_INVALID, "there is no flag --%s; see --help", name);
     return err ? error_prefix(error, err, "--%s", name) : OK;
 }
 

@@ -23,7 +23,7 @@ hack/chart-crds.sh --check
 
 render() {
     cat <<'HEAD'
-# Surgetank's operator, for kubectl apply --server-side -f. Made by hack/render-manifests.sh from
+# Surgetank's operator, for kubectl apply -f. Made by hack/render-manifests.sh from
 # charts/surgetank: DO NOT EDIT.
 apiVersion: v1
 kind: Namespace

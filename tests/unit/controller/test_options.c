@@ -81,6 +81,7 @@ static void test_names_the_wrong_flag_and_what_it_takes(void **state)
     check_refused(FLAGS("--threads"), "--threads needs a value");
     check_refused(FLAGS("--listen", "8080"), "--listen: is ADDR:PORT");
     check_refused(FLAGS("--what", "x"), "there is no flag --what");
+    check_refused(FLAGS("--version"), "there is no flag --version");
     check_refused(FLAGS("what"), "\"what\" is no flag");
     check_refused(FLAGS("--leader-elect=maybe"), "is true or false");
     check_refused(FLAGS("--sidecar-pull-policy", "Sometimes"), "Always, IfNotPresent or Never");
