@@ -160,10 +160,10 @@ static enum err put_fields(struct document *document, struct bytes record)
 /* "1790164512.345679", to the microsecond that a double tells from the next one. */
 static enum err put_timestamp(struct document *document)
 {
-    double seconds = (double)(document->time_ns / SECOND_NS) +
-                     (double)(document->time_ns % SECOND_NS) / SECOND_NS;
-
+    uint64_t whole = document->time_ns / SECOND_NS, rest = document->time_ns % SECOND_NS;
+    double seconds = (double)whole + (double)rest / SECOND_NS;
     enum err err = OK;
+
     if (!put_own(document, "@timestamp", &err))
         return err;
     return buf_printf(document->out, trunc(seconds) == seconds ? "%.1f" : "%.16g", seconds);
