@@ -18,8 +18,7 @@ NODISCARD enum err kafka_property_check(enum kafka_property_scope scope, const c
                                         const char *value, const char **ret_advice,
                                         struct error *error);
 
-/* Whether a producer (else a consumer) takes the property; librdkafka only warns, we leave it out.
- */
+/* Whether a producer (else a consumer) is to be given the property. */
 bool kafka_property_concerns(const char *name, bool producer);
 
 #endif

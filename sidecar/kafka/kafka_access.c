@@ -1,5 +1,6 @@
 #include "sidecar/kafka/kafka_access.h"
 
+#include "common/contract/kafka_property.h"
 #include "common/file.h"
 
 static enum err no_memory(struct error *error)
@@ -54,27 +55,28 @@ static enum err set_sasl(const struct pipeline_sasl *sasl, const char *dir, stru
     return err ? err : pipeline_secret_path(password, dir, arena, &access->password_file, error);
 }
 
-static enum err set_properties(const struct pipeline_map *base, const struct pipeline_map *over,
+/* librdkafka would warn about the others, once for each client. */
+static enum err set_properties(const struct pipeline_map *base, const struct pipeline_map *consumer,
                                struct arena *arena, struct kafka_access *access,
                                struct error *error)
 {
-    size_t n = base->count + (over == NULL ? 0 : over->count);
+    size_t n = base->count + (consumer == NULL ? 0 : consumer->count);
     struct kafka_property *list = arena_zalloc(arena, (n + 1) * sizeof *list);
     if (list == NULL)
         return no_memory(error);
 
+    access->properties = list;
     for (size_t i = 0; i < n; i++) {
         const struct pipeline_pair *pair =
-            i < base->count ? &base->items[i] : &over->items[i - base->count];
-        list[i] = (struct kafka_property){pair->name, pair->value};
+            i < base->count ? &base->items[i] : &consumer->items[i - base->count];
+        if (kafka_property_concerns(pair->name, consumer == NULL))
+            list[access->properties_len++] = (struct kafka_property){pair->name, pair->value};
     }
-    access->properties = list;
-    access->properties_len = n;
     return OK;
 }
 
 enum err kafka_access_make(const struct pipeline *pipeline, const char *secrets_dir,
-                           const char *client_id, const struct pipeline_map *properties,
+                           const char *client_id, const struct pipeline_map *consumer,
                            struct arena *arena, struct kafka_access *ret_access,
                            struct error *error)
 {
@@ -90,7 +92,7 @@ enum err kafka_access_make(const struct pipeline *pipeline, const char *secrets_
     if (!err && kafka->sasl != NULL)
         err = set_sasl(kafka->sasl, secrets_dir, arena, &access, error);
     if (!err)
-        err = set_properties(&kafka->properties, properties, arena, &access, error);
+        err = set_properties(&kafka->properties, consumer, arena, &access, error);
     if (!err)
         *ret_access = access;
     return err;

@@ -37,6 +37,7 @@ static struct pipeline_topic topics[2];
 static const struct produce_route routes[2] = {{&topics[0], 0}, {&topics[1], TAG}};
 static size_t route_count, in_flight_bytes;
 static bool fresh_first;
+static const char *certificate; /* NULL: none */
 static char dir[64], journal[80];
 
 struct edge {
@@ -61,6 +62,7 @@ static int begin(void **state)
     route_count = 1;
     in_flight_bytes = 8 << 20;
     fresh_first = true;
+    certificate = NULL;
     mock_kafka_start(&kafka);
     assert_int_equal(rd_kafka_mock_topic_create(kafka.cluster, "t", PARTITIONS, 1), 0);
     assert_int_equal(rd_kafka_mock_topic_create(kafka.cluster, "t.dlq", 1, 1), 0);
@@ -83,8 +85,8 @@ static void open_edge_saving(struct edge *edge, unsigned save_interval_ms)
                                         .size_bytes = 128 << 20,
                                         .segment_bytes = 16 << 20,
                                         .save_interval_ms = save_interval_ms};
-    static const struct kafka_access access = {.bootstrap_servers = kafka.bootstrap,
-                                               .client_id = "test"};
+    static struct kafka_access access = {.bootstrap_servers = kafka.bootstrap, .client_id = "test"};
+    access.certificate_file = certificate;
     const struct produce_options options = {.access = &access,
                                             .routes = routes,
                                             .route_count = route_count,
@@ -342,6 +344,49 @@ static void test_replaces_a_client_that_died(void **state)
     struct found *found = read_topic("t", PARTITIONS);
     assert_each_once(found, 0, edge.next);
     free(found);
+}
+
+static void write_certificate(const char *text)
+{
+    char fresh[128];
+
+    snprintf(fresh, sizeof fresh, "%s.fresh", certificate);
+    FILE *file = fopen(fresh, "we");
+    assert_non_null(file);
+    assert_true(fputs(text, file) >= 0);
+    assert_int_equal(fclose(file), 0);
+    assert_int_equal(rename(fresh, certificate), 0);
+}
+
+/* What is read when a client is made is read by another one, which goes on with the data. */
+static void test_opens_another_client_when_a_certificate_has_changed(void **state)
+{
+    (void)state;
+    struct edge edge = {0};
+    struct produce_state told = {0};
+    char path[96];
+
+    snprintf(path, sizeof path, "/tmp/surgetank-produce-%d.crt", (int)getpid());
+    certificate = path;
+    write_certificate("one");
+    open_edge(&edge);
+    append_all(&edge, 20, 3, 10);
+    await_empty(&edge);
+    produce_state(edge.produce, &told);
+    assert_int_equal(told.clients, 1);
+    write_certificate("another");
+    for (int ms = 0; told.clients < 2; ms += 20) {
+        assert_true(ms <= DEADLINE_MS);
+        peer_wait(20);
+        assert_true(append(&edge, 1, 10));
+        produce_state(edge.produce, &told);
+    }
+    await_empty(&edge);
+    close_edge(&edge, 0);
+    struct found *found = read_topic("t", PARTITIONS);
+    assert_each_once(found, 0, edge.next);
+    free(found);
+    assert_int_equal(unlink(path), 0);
 }
 
 static void test_sends_again_under_the_same_name_after_a_restart(void **state)
@@ -777,6 +822,7 @@ int main(int argc, char **argv)
         T(test_halves_what_is_too_large_until_it_fits),
         T(test_puts_one_item_that_is_too_large_into_the_dead_letters),
         T(test_replaces_a_client_that_died),
+        T(test_opens_another_client_when_a_certificate_has_changed),
         T(test_sends_again_under_the_same_name_after_a_restart),
         T(test_marks_all_of_an_earlier_run_where_its_journal_is_gone),
         T(test_avoids_a_partition_without_a_leader),
