@@ -246,26 +246,30 @@ def test_behind_haproxy(make_stand):
 # ---- h2spec
 
 
-# What is not followed, and why.
+# What is not followed, and why. The first five always, the preface without TLS only, the last three where the answer
+# was quicker than what h2spec sends next.
+#
+# They are ours, not nghttp2's: it would remember the streams that are over, but takes 66 KiB a connection for that,
+# where an idle one costs a few. Without, a frame for one can't be told from one for a stream that the edge has
+# refused while its client was still sending, and RFC 9113 (5.1) wants those ignored. Nothing is taken from such frames.
 H2SPEC_KNOWN = {
-    "2: Sends invalid connection preface": "plaintext: the port speaks HTTP/1.1 too, and answers 400 in it",
-    "2: Sends stream identifier that is numerically smaller than previous": "may be the trailers of a stream that was "
-    "refused: ignored",
-    # To know which streams are over takes nghttp2 66 KiB for a connection; what comes for one is ignored.
-    "5: half closed (remote): Sends a DATA frame": "ignored, when the answer was quicker: then it is closed",
-    "6: half closed (remote): Sends a HEADERS frame": "likewise",
-    '2: Sends a DATA frame on the stream that is not in "open" or "half-closed (local)" state': "likewise",
+    "2: Sends stream identifier that is numerically smaller than previous": "may be the trailers of a refused stream",
     "8: closed: Sends a DATA frame after sending RST_STREAM frame": "ignored",
     "9: closed: Sends a HEADERS frame after sending RST_STREAM frame": "ignored",
     "11: closed: Sends a DATA frame": "ignored",
     "12: closed: Sends a HEADERS frame": "ignored",
+    "2: Sends invalid connection preface": "the port speaks HTTP/1.1 too, answers 400 in it, and closes",
+    "5: half closed (remote): Sends a DATA frame": "ignored, for the stream is closed by then",
+    "6: half closed (remote): Sends a HEADERS frame": "likewise",
+    '2: Sends a DATA frame on the stream that is not in "open" or "half-closed (local)" state': "likewise",
 }
 
 
 def h2spec(*options):
     command = [part("interop-go") / "h2spec", "--timeout", "2", *options]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
-    assert re.search(r"145 tests, 1[34]\d passed, 0 skipped", done.stdout), done.stdout + done.stderr
+    said = re.search(r"145 tests, (\d+) passed, 0 skipped", done.stdout)
+    assert said and int(said[1]) >= 145 - len(H2SPEC_KNOWN), done.stdout + done.stderr
     return done.stdout
 
 
