@@ -32,6 +32,8 @@ COUNTER(damaged_desc, "spool_damaged_events_total",
         "Runs of bytes that could not be read any more.");
 COUNTER(damaged_items_desc, "spool_damaged_items_total",
         "Items lost in what could not be read any more.");
+COUNTER(unread_marks_desc, "spool_unread_marks_total",
+        "Frames whose marks, such as positions of log files, could not be read at the start.");
 COUNTER(written_lost_desc, "spool_written_lost_items_total",
         "Items acknowledged once written (acknowledge: Written) that could not be synced.");
 GAUGE(in_flight_desc, "edge_in_flight_messages",
@@ -79,6 +81,7 @@ static void refresh_lane(enum signal signal, const struct spool_lane_stats *lane
     metric_set(metrics_series(&lost_desc, name), (double)lane->dropped);
     metric_set(metrics_series(&damaged_desc, name), (double)lane->damage_events);
     metric_set(metrics_series(&damaged_items_desc, name), slow == NULL ? 0 : (double)slow->damaged);
+    metric_set(metrics_series(&unread_marks_desc, name), (double)lane->unread_marks);
     metric_set(metrics_series(&written_lost_desc, name), (double)lane->written_lost);
 }
 

@@ -364,6 +364,10 @@ static const struct metric_desc left_out_desc = {
     .name = "surgetank_tail_left_out_records_total",
     .kind = METRIC_COUNTER,
     .help = "Log records, or pieces of one, that the spool or memoryLimit is too small for."};
+static const struct metric_desc unread_desc = {
+    .name = "surgetank_tail_unread_positions_total",
+    .kind = METRIC_COUNTER,
+    .help = "Positions of files that could not be read at the start; those begin as new ones."};
 static const struct metric_desc open_desc = {
     .name = "surgetank_tail_open_files", .kind = METRIC_GAUGE, .help = "Files that are open."};
 
@@ -389,6 +393,7 @@ void edge_tail_refresh(struct edge_tail *tail)
     metric_set(metrics_series(&deaf_desc), tail->state.deaf);
     metric_set(metrics_series(&paused_desc), tail->state.paused);
     metric_set(metrics_series(&left_out_desc), (double)tail->state.left_out);
+    metric_set(metrics_series(&unread_desc), (double)tail->state.unread_positions);
     metric_set(metrics_series(&open_desc), (double)tail->state.files_open);
     for (size_t i = 0; i < tail->state.source_count; i++)
         refresh_source(&tail->state.sources[i]);

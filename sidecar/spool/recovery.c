@@ -282,7 +282,8 @@ static void finish_lane(struct lane *lane, const struct cursor_lane *saved, uint
 
 /* ---- marks */
 
-/* Takes over the marks of one frame. What fails its check, or can't be read, is left out. */
+/* Takes over the marks of one frame. What fails its check, or can't be read, is left out
+ * and counted. */
 static enum err take_marks(struct store *store, const struct segment *segment,
                            const struct frame_header *header, struct error *error)
 {
@@ -309,6 +310,8 @@ static enum err take_marks(struct store *store, const struct segment *segment,
                                  (struct bytes){body + len - header->marks_len, header->marks_len}))
             err = error_set(error, ERR_INVALID, "segment %" PRIu32 " has more marks than %d",
                             segment->slot, SPOOL_MARKS_MAX);
+    } else {
+        lane->stats.unread_marks++;
     }
     free(body);
     return err;

@@ -235,6 +235,7 @@ struct spool_lane_stats {
     uint64_t written_lost;   /* items that SPOOL_ACK_WRITTEN promised and no sync kept */
     uint64_t damage_events;  /* runs of unreadable bytes */
     uint64_t torn;           /* unfinished tails discarded by recovery */
+    uint64_t unread_marks;   /* frames whose marks recovery could not read */
     bool full;
     size_t reader_count;
     struct spool_reader_stats readers[SPOOL_READERS_MAX];

@@ -53,6 +53,7 @@ static void take_mark(void *context, const uint8_t key[static SPOOL_MARK_KEY], s
 static void recover(struct tail *tail)
 {
     struct recovery recovery = {tail, clock_mono_ms(), clock_wall_ms()};
+    struct spool_stats stats;
 
     spool_marks_each(tail->options.spool, SIGNAL_LOGS, take_mark, &recovery);
     for (size_t i = 0; i < tail->table.len; i++) {
@@ -61,6 +62,12 @@ static void recover(struct tail *tail)
             if (tail->inputs[j].key == entry->source_key)
                 entry->source = tail->inputs[j].source;
     }
+    spool_stats(tail->options.spool, &stats);
+    uint64_t frames = stats.lanes[SIGNAL_LOGS].unread_marks;
+    if (frames > 0 || tail->table.unread > 0)
+        LOG_WARN("Could not read how far some log files were read; they may be read again, or from "
+                 "another place",
+                 LOG_U64("frames", frames), LOG_U64("positions", tail->table.unread));
 }
 
 /* ---- making */
@@ -204,6 +211,7 @@ static void show(struct tail *tail, uint64_t now_ms)
     shown->loads = tail->load_count;
     shown->refused_loads = tail->refused_count;
     shown->left_out = tail->left_out_count;
+    shown->unread_positions = tail->table.unread;
     shown->source_count = tail->input_count;
     for (size_t i = 0; i < tail->input_count; i++)
         shown->sources[i] = tail->inputs[i].state;

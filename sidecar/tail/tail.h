@@ -104,7 +104,8 @@ struct tail_state {
     char trouble[160]; /* why; "" */
     bool deaf;         /* not all can be watched: looked through every second or so instead */
     uint64_t files_open, loads, refused_loads;
-    uint64_t left_out; /* records, or pieces of them, that can't be stored at any size */
+    uint64_t unread_positions; /* at the start: of files that are begun as if they were new */
+    uint64_t left_out;         /* records, or pieces of them, that can't be stored at any size */
     size_t source_count;
     struct tail_source_state sources[TAIL_SOURCES_MAX];
 };

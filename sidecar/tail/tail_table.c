@@ -97,11 +97,12 @@ void tail_table_recover(struct tail_table *table, uint64_t id, struct bytes valu
     struct position position;
     struct bytes path;
 
-    if (position_decode(value, &position, &path))
+    struct tail_entry *entry =
+        position_decode(value, &position, &path) == OK ? add(table, id, NULL) : NULL;
+    if (entry == NULL) {
+        table->unread++;
         return;
-    struct tail_entry *entry = add(table, id, NULL);
-    if (entry == NULL)
-        return;
+    }
     entry->path = strndup((const char *)path.data, path.len);
     entry->source_key = position.source;
     entry->group = position.group;

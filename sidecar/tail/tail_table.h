@@ -85,6 +85,7 @@ struct tail_table {
     unsigned scan;
     size_t open, open_max;
     uint64_t refused; /* files that found no room */
+    uint64_t unread;  /* marks that could not be taken in */
 };
 
 void tail_table_init(struct tail_table *table, size_t entries_max, size_t open_max);
@@ -95,7 +96,7 @@ uint64_t tail_source_key(const struct tail_source *source);
 /* The same for "dir/name" in two pieces; `name` NULL: `dir` is all. */
 uint64_t tail_path_hash(const char *dir, const char *name);
 
-/* Takes in a mark from the spool. Damaged ones are passed over. */
+/* Takes in a mark from the spool. Damaged ones are passed over and counted. */
 void tail_table_recover(struct tail_table *table, uint64_t id, struct bytes value, uint64_t now_ms,
                         uint64_t wall_ms);
 

@@ -342,6 +342,9 @@ static void test_fall_back_to_older_segments_where_the_copy_is_damaged(void **st
     assert_true(segment_path(FIXTURE_DIR, slot, SEGMENT_SUFFIX, sizeof path, path));
     assert_true(fault_disk_rot(path, FRAME_HEADER + 3));
     reopen_and_check(&fixture);
+    struct spool_stats stats;
+    store_stats(fixture.store, &stats);
+    assert_int_equal(stats.lanes[SIGNAL_TRACES].unread_marks, 1);
     /* It still takes the older ones. */
     deliver_all(&fixture);
     assert_true(fixture.store->lanes[SIGNAL_TRACES].count > 1);

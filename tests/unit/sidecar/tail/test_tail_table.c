@@ -93,10 +93,23 @@ static void test_what_a_known_file_had_when_it_went_is_unread(void **state)
     leave(&scene);
 }
 
+static void test_a_position_that_cannot_be_read_is_counted(void **state)
+{
+    (void)state;
+    struct scene scene;
+
+    enter(&scene);
+    tail_table_recover(&scene.table, 7, BYTES_LITERAL("no position"), 1, 1);
+    assert_int_equal(scene.table.len, 0);
+    assert_int_equal(scene.table.unread, 1);
+    leave(&scene);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_new_file_that_went_before_it_was_opened_is_gone),
+        cmocka_unit_test(test_a_position_that_cannot_be_read_is_counted),
         cmocka_unit_test(test_what_a_known_file_had_when_it_went_is_unread),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
