@@ -207,7 +207,7 @@ static void test_a_body_that_comes_slowly_keeps_its_turn(void **state)
 static void test_who_has_waited_has_as_long_as_others(void **state)
 {
     (void)state;
-    f.options.body_stall_ms = 1000;
+    f.options.body_stall_ms = 4000; /* looked after each quarter of it */
     start();
     fill(1, HEAD "Content-Length: 8000\r\n\r\n");
     for (int i = 1; i <= 2; i++) { /* one waits while the other has it */
@@ -220,7 +220,7 @@ static void test_who_has_waited_has_as_long_as_others(void **state)
     while (!has_begun(1) && !has_begun(2))
         net_loop_run_once(f.loop, 10);
     int first = has_begun(1) ? 1 : 2;
-    net_peer_run_for(f.loop, 600);
+    net_peer_run_for(f.loop, 1100);
     assert_int_equal(stalled(), 0);
     net_peer_send(&f.senders[first], body, BODY);
     net_peer_await_text(&f.senders[3 - first], " 100 Continue");
