@@ -57,6 +57,42 @@ struct batch {
     struct bytes parts[BATCH_PARTS_MAX];
 };
 
+/* ---- what is not UTF-8 */
+
+#define REPLACEMENT "\xef\xbf\xbd" /* U+FFFD, one for each byte that is wrong */
+
+static size_t replaced_size(struct bytes text)
+{
+    const uint8_t *at = text.data, *end = text.data + text.len;
+    size_t size = 0;
+
+    while (at < end) {
+        unsigned len = utf8_sequence(at, end);
+        size += len > 0 ? len : sizeof REPLACEMENT - 1;
+        at += len > 0 ? len : 1;
+    }
+    return size;
+}
+
+static uint8_t *put_replaced(uint8_t *to, struct bytes text)
+{
+    const uint8_t *at = text.data, *end = text.data + text.len;
+
+    while (at < end) {
+        unsigned len = utf8_sequence(at, end);
+        if (len == 0) {
+            memcpy(to, REPLACEMENT, sizeof REPLACEMENT - 1);
+            to += sizeof REPLACEMENT - 1;
+            at++;
+            continue;
+        }
+        memcpy(to, at, len);
+        to += len;
+        at += len;
+    }
+    return to;
+}
+
 /* ---- what is made once for a file */
 
 static size_t string_value_size(size_t len)
@@ -77,22 +113,21 @@ static uint8_t *put_bytes(uint8_t *to, uint32_t number, struct bytes bytes)
     return to + bytes.len;
 }
 
-/* Appends the attributes as fields `number`, of Resource or LogRecord. */
+/* Values may be names of files, which are any bytes. Appends the attributes as fields `number`, of Resource or LogRecord. */
 static enum err append_attributes(const struct batch_attribute *attributes, size_t count,
                                   uint32_t number, struct buf *into)
 {
     for (size_t i = 0; i < count; i++) {
         struct bytes key = bytes_from(attributes[i].key), value = bytes_from(attributes[i].value);
-        if (!utf8_is_valid(key) || !utf8_is_valid(value))
-            return ERR_INVALID;
-        size_t value_size = string_value_size(value.len), size = key_value_size(key, value_size);
+        size_t text_size = replaced_size(value), value_size = string_value_size(text_size);
+        size_t size = key_value_size(key, value_size);
         enum err err = buf_reserve(into, wire_len_size(number, size));
         if (err)
             return err;
         uint8_t *to = wire_put_len(into->data + into->len, number, size);
         to = put_bytes(to, KEY_VALUE_KEY, key);
         to = wire_put_len(to, KEY_VALUE_VALUE, value_size);
-        to = put_bytes(to, ANY_STRING, value);
+        to = put_replaced(wire_put_len(to, ANY_STRING, text_size), value);
         into->len = (size_t)(to - into->data);
     }
     return OK;
@@ -219,40 +254,6 @@ enum err batch_file(struct batch *batch, struct bytes resource, struct bytes rec
 }
 
 /* ---- a record */
-
-#define REPLACEMENT "\xef\xbf\xbd" /* U+FFFD, one for each byte that is wrong */
-
-static size_t replaced_size(struct bytes text)
-{
-    const uint8_t *at = text.data, *end = text.data + text.len;
-    size_t size = 0;
-
-    while (at < end) {
-        unsigned len = utf8_sequence(at, end);
-        size += len > 0 ? len : sizeof REPLACEMENT - 1;
-        at += len > 0 ? len : 1;
-    }
-    return size;
-}
-
-static uint8_t *put_replaced(uint8_t *to, struct bytes text)
-{
-    const uint8_t *at = text.data, *end = text.data + text.len;
-
-    while (at < end) {
-        unsigned len = utf8_sequence(at, end);
-        if (len == 0) {
-            memcpy(to, REPLACEMENT, sizeof REPLACEMENT - 1);
-            to += sizeof REPLACEMENT - 1;
-            at++;
-            continue;
-        }
-        memcpy(to, at, len);
-        to += len;
-        at += len;
-    }
-    return to;
-}
 
 static const struct bytes part_key = VIEW("surgetank.line.part");
 

@@ -28,11 +28,12 @@ struct line;
 struct stamp;
 
 struct batch_attribute {
-    const char *key, *value; /* UTF-8 */
+    const char *key;   /* UTF-8 */
+    const char *value; /* what is not becomes U+FFFD: of the name of a file, which is any bytes */
 };
 
 /* A file's Resource as the batch wants it, made once: appends the attributes, changed by `stamp`
- * (NULL: as they are) as those of any other request. ERR_NOMEM; ERR_INVALID: not UTF-8. */
+ * (NULL: as they are) as those of any other request. ERR_NOMEM. */
 NODISCARD enum err batch_resource(const struct batch_attribute *attributes, size_t count,
                                   const struct stamp *stamp, struct buf *into);
 

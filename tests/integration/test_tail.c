@@ -45,6 +45,26 @@ static void test_reads_files_that_are_there_and_what_is_added(void **state)
     tailing_check(&t, 1020);
 }
 
+/* Names are any bytes, and what is no file must not be waited for. */
+static void test_no_name_and_no_kind_of_file_holds_up_the_others(void **state)
+{
+    (void)state;
+    assert_int_equal(mkfifo(tailing_path(&t, "a-fifo.log"), 0600), 0);
+    assert_int_equal(mkdir(tailing_path(&t, "a-directory.log"), 0700), 0);
+    assert_int_equal(symlink("/dev/zero", tailing_path(&t, "a-device.log")), 0);
+    assert_int_equal(symlink("/nowhere", tailing_path(&t, "a-link.log")), 0);
+    tailing_write(tailing_path(&t, "bad\xff\xfe.log"), 0, 10, 10);
+    tailing_write(tailing_path(&t, "new\nline.log"), 10, 10, 10);
+    tailing_write(tailing_path(&t, "good.log"), 20, 10, 10);
+    tailing_open(&t);
+    tailing_run(&t, 30);
+    tailing_close(&t);
+    tailing_write(tailing_path(&t, "bad\xff\xfe.log"), 30, 10, 10);
+    tailing_open(&t);
+    tailing_run(&t, 10);
+    tailing_check(&t, 40);
+}
+
 static void test_starts_at_the_end_of_what_was_there_before_it(void **state)
 {
     (void)state;
@@ -488,6 +508,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
         TEST(test_reads_files_that_are_there_and_what_is_added),
+        TEST(test_no_name_and_no_kind_of_file_holds_up_the_others),
         TEST(test_starts_at_the_end_of_what_was_there_before_it),
         TEST(test_leaves_what_was_compressed_before_it_alone_for_good),
         TEST(test_an_unfinished_line_waits_for_its_end),

@@ -82,15 +82,13 @@ static void test_stamps_the_resource_as_any_other(void **state)
     assert_ok(batch_resource(NULL, 0, stamp, &stamped));
     assert_ok(batch_resource(&after[1], 1, NULL, &plain));
     assert_true(bytes_equal(buf_bytes(&stamped), buf_bytes(&plain)));
-    assert_int_equal(batch_resource(&(struct batch_attribute){"a", "\xff"}, 1, NULL, &plain),
-                     ERR_INVALID);
 }
 
 static void test_replaces_what_is_not_utf8(void **state)
 {
     (void)state;
     AUTO(batch_destroy) struct batch *batch = NULL;
-    AUTO(buf_fini) struct buf request = {0};
+    AUTO(buf_fini) struct buf request = {0}, bad = {0}, mended = {0};
     struct line line = {.body = BYTES_LITERAL("a\xff\xc3(\xe2\x82\xac\xe2\x82")};
     const char want[] = "\x2a\x13\x0a\x11"
                         "a\xef\xbf\xbd\xef\xbf\xbd(\xe2\x82\xac\xef\xbf\xbd\xef\xbf\xbd";
@@ -101,6 +99,11 @@ static void test_replaces_what_is_not_utf8(void **state)
     join(batch, &request);
     assert_int_equal(walked(&request).items, 1);
     assert_non_null(memmem(request.data, request.len, want, sizeof want - 1));
+
+    assert_ok(batch_resource(&(struct batch_attribute){"p", "/\xff\xe2\x82\xac"}, 1, NULL, &bad));
+    assert_ok(batch_resource(&(struct batch_attribute){"p", "/\xef\xbf\xbd\xe2\x82\xac"}, 1, NULL,
+                             &mended));
+    assert_true(bytes_equal(buf_bytes(&bad), buf_bytes(&mended)));
 }
 
 static void test_holds_many_files_within_its_size(void **state)
