@@ -194,4 +194,5 @@ clean: ## remove build output
 	rm -rf $(BUILD) compile_commands.json
 .PHONY: soak named bench bench-edge bench-gateway bench-backlog interop chart generated build test demo try e2e deps images bed help unit replay fuzz fuzz-run component asan tsan check analyze headers layers mutants banned hardened compdb tidy format fmt clean
 .SECONDARY:
--include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
+# Not those of the sanitizers' builds, one of which may be under way beside this one.
+-include $(shell find $(BUILD) \( -path $(BUILD)/asan -o -path $(BUILD)/tsan \) -prune -o -name '*.d' -print 2>/dev/null)
