@@ -116,10 +116,4 @@ NODISCARD enum err http_call_after(struct http_client *client, unsigned delay_ms
                                    http_call_fn *call, void *context, uint64_t *ret_id,
                                    struct error *error);
 
-/* One request, waiting for its end: http_submit() for callers with a thread to spare. The
- * callbacks and context of `request` are not used. `ret_body` keeps its max as the bound where
- * response_max is 0. Not from a callback. */
-NODISCARD enum err http_fetch(struct http_client *client, const struct http_request *request,
-                              int *ret_status, struct buf *ret_body, struct error *error);
-
 #endif

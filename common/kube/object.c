@@ -278,22 +278,6 @@ struct json *object_new(const struct kube_resource *resource, const char *namesp
     return json;
 }
 
-void object_set_owner(struct json *json, const struct kube_resource *owner_resource,
-                      const struct json *owner)
-{
-    char version[KUBE_API_VERSION_SIZE];
-
-    ASSERT(object_uid(owner)[0] != '\0');
-    struct json *list = json_set_array(json_need_object(json, "metadata"), "ownerReferences");
-    struct json *reference = json_add_object(list);
-    json_set_string(reference, "apiVersion", kube_resource_api_version(owner_resource, version));
-    json_set_string(reference, "kind", owner_resource->kind);
-    json_set_string(reference, "name", object_name(owner));
-    json_set_string(reference, "uid", object_uid(owner));
-    json_set_bool(reference, "controller", true);
-    json_set_bool(reference, "blockOwnerDeletion", true);
-}
-
 /* ---- projections */
 
 static void keep_only(struct json *object, const char *const *keys)

@@ -67,10 +67,6 @@ void object_drop_managed_fields(struct json *json);
 struct json *object_new(const struct kube_resource *resource, const char *namespace,
                         const char *name);
 
-/* Makes `owner`, which has a uid, the controller of `json` (blockOwnerDeletion too). */
-void object_set_owner(struct json *json, const struct kube_resource *owner_resource,
-                      const struct json *owner);
-
 /* ---- projections, for kube_watch_config.project: what the cache keeps of a kind */
 
 /* name, namespace, uid, labels, owners, deletion; spec.nodeName; status.podIP, phase, Ready and

@@ -356,43 +356,6 @@ enum err groups_describe(struct admin *admin, struct group_description *groups, 
     return OK;
 }
 
-enum err groups_commit(struct admin *admin, const char *group, const struct group_offset *offsets,
-                       size_t count, uint32_t timeout_ms, struct error *error)
-{
-    AUTO(call_fini) struct call call = {0};
-    AUTO(destroy_list)
-    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int)count);
-    rd_kafka_event_t *event = NULL;
-    size_t answered = 0;
-
-    for (size_t i = 0; i < count; i++)
-        rd_kafka_topic_partition_list_add(list, offsets[i].topic, offsets[i].partition)->offset =
-            offsets[i].offset;
-    call_init(&call, admin, RD_KAFKA_ADMIN_OP_ALTERCONSUMERGROUPOFFSETS, timeout_ms,
-              "set committed offsets");
-    rd_kafka_AlterConsumerGroupOffsets_t *request =
-        rd_kafka_AlterConsumerGroupOffsets_new(group, list);
-    rd_kafka_AlterConsumerGroupOffsets(call.handle, &request, 1, call.options, call.queue);
-    rd_kafka_AlterConsumerGroupOffsets_destroy(request);
-    enum err err = call_wait(&call, &event, error);
-    if (err)
-        return err;
-
-    const rd_kafka_group_result_t **results = rd_kafka_AlterConsumerGroupOffsets_result_groups(
-        rd_kafka_event_AlterConsumerGroupOffsets_result(event), &answered);
-    if (answered != 1)
-        return error_set(error, ERR_AGAIN, "set offsets of group '%s': no answer", group);
-    const rd_kafka_error_t *refused = rd_kafka_group_result_error(results[0]);
-    if (refused != NULL)
-        return kafka_error_set(error, rd_kafka_error_code(refused), "set committed offsets",
-                               rd_kafka_error_string(refused));
-    const rd_kafka_topic_partition_list_t *set = rd_kafka_group_result_partitions(results[0]);
-    for (int i = 0; i < set->cnt; i++)
-        if (set->elems[i].err)
-            return kafka_error_set(error, set->elems[i].err, "set committed offsets", NULL);
-    return OK;
-}
-
 const char *group_state_name(enum group_state state)
 {
     static const char *const names[] = {

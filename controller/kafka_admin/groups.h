@@ -74,12 +74,6 @@ NODISCARD enum err groups_describe(struct admin *admin, struct group_description
                                    size_t count, uint32_t timeout_ms, struct arena *arena,
                                    struct error *error);
 
-/* Sets committed offsets. ERR_CONFLICT: the group has members; stop them and wait (a member that
- * died in the middle of a rebalance is there until its session ends, 45 s). */
-NODISCARD enum err groups_commit(struct admin *admin, const char *group,
-                                 const struct group_offset *offsets, size_t count,
-                                 uint32_t timeout_ms, struct error *error);
-
 const char *group_state_name(enum group_state state);
 
 #endif

@@ -101,15 +101,6 @@ void claims_note_cluster(struct claims *claims, const struct pipeline_strings *b
     free(key);
 }
 
-const char *claims_cluster(const struct claims *claims, const struct pipeline_strings *bootstrap)
-{
-    char *key = cluster_key(bootstrap);
-    const char *id = map_get(&claims->clusters, key);
-
-    free(key);
-    return id;
-}
-
 static bool same_cluster(const struct claims *claims, const struct claimant *a,
                          const struct claimant *b)
 {

@@ -31,9 +31,6 @@ void claims_drop(struct claims *claims, const char *key);
 void claims_note_cluster(struct claims *claims, const struct pipeline_strings *bootstrap,
                          const char *cluster_id);
 
-/* The cluster's id, or NULL while it isn't known. */
-const char *claims_cluster(const struct claims *claims, const struct pipeline_strings *bootstrap);
-
 /* A claim of `key` that belongs to an older pipeline: ERR_CONFLICT with the sentence, which names
  * both. */
 NODISCARD enum err claims_check(const struct claims *claims, const char *key, struct error *error);

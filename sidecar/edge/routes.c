@@ -47,17 +47,6 @@ uint32_t routes_tag(const struct pipeline *pipeline, const struct pipeline_topic
     return tag != 0 ? tag : 1;
 }
 
-const struct pipeline_topic *routes_topic(const struct pipeline *pipeline, enum signal signal,
-                                          uint32_t tag)
-{
-    for (size_t i = 0; tag != 0 && i < pipeline->topic_count; i++) {
-        const struct pipeline_topic *topic = &pipeline->topics[i];
-        if (topic->signal == signal && routes_tag(pipeline, topic) == tag)
-            return topic;
-    }
-    return pipeline_topic_of(pipeline, signal);
-}
-
 /* ---- making */
 
 void routes_destroy(struct routes **routes)

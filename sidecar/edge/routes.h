@@ -24,10 +24,6 @@
 /* What entries for `topic` are marked with; 0 for NULL and for the default of its signal. */
 uint32_t routes_tag(const struct pipeline *pipeline, const struct pipeline_topic *topic);
 
-/* The topic that entries of the signal with that tag go to. NULL: nobody reads the signal. */
-const struct pipeline_topic *routes_topic(const struct pipeline *pipeline, enum signal signal,
-                                          uint32_t tag);
-
 /* ---- which items go where; a struct routes belongs to one thread at a time */
 
 struct routes;

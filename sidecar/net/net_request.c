@@ -529,15 +529,6 @@ void net_request_drop_body(struct net_request *request)
     request->body_at = 0;
 }
 
-void net_request_take_body(struct net_request *request, struct buf *ret_body)
-{
-    buf_consume(&request->body, request->body_at);
-    *ret_body = request->body;
-    ret_body->max = 0;
-    request->body = (struct buf){0};
-    request->body_at = 0;
-}
-
 /* ---- to the handler and back */
 
 void request_hand_over(struct net_request *request)

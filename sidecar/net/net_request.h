@@ -130,10 +130,6 @@ void net_request_skip(struct net_request *request, size_t n);
 /* Gives the body back to its pool, and its bytes to the budget, before the answer. */
 void net_request_drop_body(struct net_request *request);
 
-/* Hands the body's memory over: any thread may read it, and buf_fini() it. What net_request_skip()
- * skipped is moved away. The budget counts it until the answer. */
-void net_request_take_body(struct net_request *request, struct buf *ret_body);
-
 /* ---- the answer */
 
 /* Answers, and ends your ownership. Safe whatever became of the connection. */

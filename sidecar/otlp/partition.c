@@ -226,18 +226,6 @@ static enum err say(enum err err, struct error *error)
     return err ? error_set(error, err, "partition an OTLP request") : OK;
 }
 
-enum err otlp_resource_key(struct bytes resource, uint8_t key[OTLP_RESOURCE_KEY_SIZE],
-                           struct error *error)
-{
-    AUTO(attributes_fini) struct attributes attributes = {0};
-    AUTO(buf_fini) struct buf work = {0};
-
-    enum err err = add_attributes(&attributes, resource);
-    if (err == OK)
-        err = hash(&attributes, &work, key);
-    return say(err, error);
-}
-
 /* ---- groups */
 
 /* A field of the request: a resource with all that is in it, or something unknown, which goes with

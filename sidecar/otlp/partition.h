@@ -21,10 +21,6 @@
 typedef enum err otlp_group_fn(void *user, struct bytes key, const struct otlp_slices *request,
                                uint32_t items, struct error *error);
 
-/* The key of one Resource message. ERR_INVALID, ERR_NOMEM. */
-NODISCARD enum err otlp_resource_key(struct bytes resource, uint8_t key[OTLP_RESOURCE_KEY_SIZE],
-                                     struct error *error);
-
 /* One group for each different resource of `request`, in the order of their first appearance. */
 NODISCARD enum err otlp_group_by_resource(enum signal signal, struct bytes request,
                                           struct otlp_slices *work, otlp_group_fn *emit, void *user,

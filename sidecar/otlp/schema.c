@@ -29,16 +29,6 @@ enum wire_type otlp_kind_wire(enum otlp_kind kind)
     return wires[kind];
 }
 
-const char *otlp_kind_name(enum otlp_kind kind)
-{
-    static const char *const names[] = {
-#define K(kind, wire, name) [OTLP_KIND_##kind] = (name),
-        OTLP_KINDS(K)
-#undef K
-    };
-    return names[kind];
-}
-
 enum otlp_message_id otlp_request_id(enum signal signal)
 {
     ASSERT(signal < SIGNAL_COUNT);

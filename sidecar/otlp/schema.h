@@ -298,7 +298,6 @@ struct otlp_message {
 extern const struct otlp_message otlp_messages[OTLP_MESSAGE_COUNT];
 
 enum wire_type otlp_kind_wire(enum otlp_kind kind);
-const char *otlp_kind_name(enum otlp_kind kind);
 
 /* The message that a request of this signal is. */
 enum otlp_message_id otlp_request_id(enum signal signal);

@@ -34,7 +34,6 @@ struct stamp {
     uint64_t adds;          /* bit i: entry i is set where it is absent */
     uint64_t changes;       /* bit i: entry i is set or removed where it is present */
     struct bytes additions; /* what is added where none of the keys is there */
-    size_t growth_max;      /* of the attributes of one resource */
     uint8_t *memory;        /* what the entries point into */
 };
 
@@ -169,9 +168,8 @@ static void finish(struct stamp *stamp, uint8_t *memory)
     for (size_t i = 0; i < stamp->count; i++) {
         const struct entry *entry = &stamp->entries[i];
         uint64_t bit = UINT64_C(1) << i;
-        struct bytes present = entry->if_present.encoded, absent = entry->if_absent.encoded;
+        struct bytes absent = entry->if_absent.encoded;
 
-        stamp->growth_max += present.len > absent.len ? present.len : absent.len;
         if (entry->if_present.deed != KEEP)
             stamp->changes |= bit;
         if (entry->if_absent.deed == SET) {
@@ -208,16 +206,6 @@ enum err stamp_create(const struct stamp_rule *rules, size_t count, struct stamp
     finish(stamp, memory);
     MOVE(*ret_stamp, stamp);
     return OK;
-}
-
-size_t stamp_size_max(const struct stamp *stamp, size_t size, size_t resources)
-{
-    /* a Resource that is made has a header of at most 6; two lengths may grow by 4 each */
-    size_t each = stamp->growth_max + (stamp->count > 0 ? 14 : 0);
-
-    if (each != 0 && resources > (SIZE_MAX - size) / each)
-        return SIZE_MAX;
-    return size + resources * each;
 }
 
 /* ---- applying */

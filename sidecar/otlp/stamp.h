@@ -52,7 +52,4 @@ void stamp_destroy(struct stamp **stamp);
 NODISCARD enum err stamp_apply(const struct stamp *stamp, struct bytes request, size_t size_max,
                                struct otlp_slices *out, struct error *error);
 
-/* No request of `size` bytes with `resources` resources (otlp_summary) grows above this. */
-size_t stamp_size_max(const struct stamp *stamp, size_t size, size_t resources);
-
 #endif

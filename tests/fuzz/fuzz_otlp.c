@@ -79,7 +79,6 @@ static void stamp(enum signal signal, struct bytes request, bool valid, uint32_t
         return;
     struct bytes stamped = join(&slices, &once);
     ASSERT(items_of(signal, stamped) == items);
-    ASSERT(stamped.len <= stamp_size_max(plan, request.len, request.len));
     err = stamp_apply(plan, stamped, SIZE_MAX, &slices, NULL);
     ASSERT(err == OK);
     ASSERT(join(&slices, &twice).len == stamped.len);

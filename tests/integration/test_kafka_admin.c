@@ -292,11 +292,8 @@ static void test_groups_are_described_with_either_protocol(void **state)
         assert_string_equal(seen.members[0].client_id, "surgetank-test");
         assert_int_equal(seen.members[0].partitions, 3);
 
-        struct group_offset offset = {.topic = topic, .partition = 0, .offset = 4};
-        struct error error;
-        assert_int_equal(groups_commit(admin, group, &offset, 1, WAIT_MS, &error), ERR_CONFLICT);
         peer_leave(&member);
-        assert_ok(groups_commit(admin, group, &offset, 1, WAIT_MS, &error));
+        peer_commit(bootstrap, group, topic, 0, 4);
 
         struct group_offset asked[] = {{.topic = topic, .partition = 0},
                                        {.topic = topic, .partition = 1}};

@@ -18,12 +18,62 @@ static struct http_client *new_client(void)
     return client;
 }
 
-static enum err fetch(struct http_client *client, struct http_request *request, int *ret_status,
-                      struct buf *body, struct error *error)
+struct waiter {
+    pthread_mutex_t lock; /* guards done */
+    pthread_cond_t changed;
+    bool done;
+    enum err err;
+    int status;
+    struct buf *body;
+    struct error *error;
+};
+
+static void on_fetched(void *context, enum err err, const struct http_response *response,
+                       const struct error *error)
 {
+    struct waiter *waiter = context;
+
+    if (!err) {
+        waiter->status = http_response_status(response);
+        err = buf_append(waiter->body, http_response_body(response));
+        if (err)
+            error_set(waiter->error, err, "answer of %zu bytes", http_response_body(response).len);
+    } else if (waiter->error != NULL) {
+        *waiter->error = *error;
+    }
+    pthread_mutex_lock(&waiter->lock);
+    waiter->err = err;
+    waiter->done = true;
+    pthread_cond_signal(&waiter->changed);
+    pthread_mutex_unlock(&waiter->lock);
+}
+
+/* One request, waited for. */
+static enum err fetch(struct http_client *client, struct http_request *request, int *ret_status,
+                      struct buf *ret_body, struct error *error)
+{
+    struct waiter waiter = {.lock = PTHREAD_MUTEX_INITIALIZER,
+                            .changed = PTHREAD_COND_INITIALIZER,
+                            .body = ret_body,
+                            .error = error};
+
     if (request->method == NULL)
         request->method = "GET";
-    return http_fetch(client, request, ret_status, body, error);
+    request->on_done = on_fetched;
+    request->context = &waiter;
+    if (request->response_max == 0)
+        request->response_max = ret_body->max;
+    enum err err = http_submit(client, request, NULL, error);
+    if (err)
+        return err;
+
+    pthread_mutex_lock(&waiter.lock);
+    while (!waiter.done)
+        pthread_cond_wait(&waiter.changed, &waiter.lock);
+    pthread_mutex_unlock(&waiter.lock);
+    if (!waiter.err)
+        *ret_status = waiter.status;
+    return waiter.err;
 }
 
 /* What the asynchronous callbacks saw. */

@@ -90,18 +90,15 @@ static void test_hash_of_a_number_is_that_of_its_text(void **state)
     assert_int_equal(hash_of("{\"spec\":1e999}"), hash_of("{\"spec\":null}"));
 }
 
-static void test_makes_an_owned_object_as_the_garbage_collector_wants_it(void **state)
+static void test_makes_an_object_with_its_names(void **state)
 {
     (void)state;
-    AUTO(json_free) struct json *owner = parse("{\"metadata\":{\"name\":\"p\",\"uid\":\"u\"}}");
     AUTO(json_free) struct json *child = object_new(&kube_services, "shop", "edge");
     AUTO(json_free)
     struct json *want = parse(
         "{\"apiVersion\":\"v1\",\"kind\":\"Service\",\"metadata\":{\"name\":\"edge\",\"namespace\":"
-        "\"shop\",\"ownerReferences\":[{\"apiVersion\":\"apps/v1\",\"kind\":\"Deployment\","
-        "\"name\":\"p\",\"uid\":\"u\",\"controller\":true,\"blockOwnerDeletion\":true}]}}");
+        "\"shop\"}}");
 
-    object_set_owner(child, &kube_deployments, owner);
     assert_true(json_equal(child, want));
     AUTO(json_free) struct json *wide = object_new(&kube_namespaces, "shop", "n");
     assert_string_equal(object_namespace(wide), "");
@@ -142,7 +139,7 @@ int main(void)
         cmocka_unit_test(test_refuses_what_has_no_name),
         cmocka_unit_test(test_hash_ignores_what_only_the_server_writes),
         cmocka_unit_test(test_hash_of_a_number_is_that_of_its_text),
-        cmocka_unit_test(test_makes_an_owned_object_as_the_garbage_collector_wants_it),
+        cmocka_unit_test(test_makes_an_object_with_its_names),
         cmocka_unit_test(test_cuts_a_pod_down_to_what_is_asked_of_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -303,14 +303,9 @@ static void test_takes_a_large_body_without_a_copy_too_many(void **state)
     assert_int_equal(got.len, SIZE);
     assert_memory_equal(got.data, body, SIZE);
     assert_in_range(net_budget_used(&f.budget), SIZE, 2 * SIZE);
-
-    struct buf taken = {0};
-    net_request_take_body(f.held, &taken);
-    assert_int_equal(net_request_body(f.held).len, 0);
+    net_request_drop_body(f.held);
     answer(f.held);
     expect("200 OK");
-    assert_memory_equal(taken.data, body, SIZE);
-    buf_fini(&taken);
     free(body);
 }
 

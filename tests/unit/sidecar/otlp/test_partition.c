@@ -27,6 +27,32 @@ static size_t from_hex(const char *hex, uint8_t *to, size_t size)
     return len;
 }
 
+static enum err keep_key(void *user, struct bytes key, const struct otlp_slices *request,
+                         uint32_t items, struct error *error)
+{
+    (void)request;
+    (void)items;
+    (void)error;
+    assert_int_equal(key.len, OTLP_RESOURCE_KEY_SIZE);
+    memcpy(user, key.data, key.len);
+    return OK;
+}
+
+/* That of a request which has this resource and nothing else. */
+static enum err resource_key(struct bytes resource, uint8_t key[OTLP_RESOURCE_KEY_SIZE],
+                             struct error *error)
+{
+    AUTO(otlp_slices_fini) struct otlp_slices work = {0};
+    AUTO(buf_fini) struct buf request = {0};
+    uint8_t heads[2 * WIRE_HEAD_MAX];
+
+    uint8_t *end = wire_put_len(heads, 1, wire_len_size(1, resource.len));
+    end = wire_put_len(end, 1, resource.len);
+    assert_ok(buf_append(&request, (struct bytes){heads, (size_t)(end - heads)}));
+    assert_ok(buf_append(&request, resource));
+    return otlp_group_by_resource(SIGNAL_LOGS, buf_bytes(&request), &work, keep_key, key, error);
+}
+
 static void test_gives_resources_the_keys_of_the_collector(void **state)
 {
     (void)state;
@@ -42,7 +68,7 @@ static void test_gives_resources_the_keys_of_the_collector(void **state)
         uint8_t resource[256], want[16], key[OTLP_RESOURCE_KEY_SIZE];
         size_t len = from_hex(hex, resource, sizeof resource);
         assert_int_equal(from_hex(want_hex, want, sizeof want), 16);
-        assert_ok(otlp_resource_key((struct bytes){resource, len}, key, NULL));
+        assert_ok(resource_key((struct bytes){resource, len}, key, NULL));
         assert_memory_equal(key, want, 16);
     }
     assert_int_equal(checked, 7);
@@ -55,9 +81,9 @@ static void test_refuses_a_malformed_resource(void **state)
     uint8_t key[OTLP_RESOURCE_KEY_SIZE];
     struct error error = {0};
 
-    assert_int_equal(otlp_resource_key((struct bytes){cut, sizeof cut}, key, &error), ERR_INVALID);
+    assert_int_equal(resource_key((struct bytes){cut, sizeof cut}, key, &error), ERR_INVALID);
     assert_string_equal(error.text, "partition: the OTLP request is malformed");
-    assert_int_equal(otlp_resource_key((struct bytes){deep, sizeof deep}, key, NULL), ERR_INVALID);
+    assert_int_equal(resource_key((struct bytes){deep, sizeof deep}, key, NULL), ERR_INVALID);
 }
 
 /* ---- groups */
@@ -104,7 +130,7 @@ static enum err take(void *user, struct bytes key, const struct otlp_slices *req
             if (in.number == 1)
                 assert_ok(buf_append(&resource, in.payload));
         }
-        assert_ok(otlp_resource_key(buf_bytes(&resource), again, NULL));
+        assert_ok(resource_key(buf_bytes(&resource), again, NULL));
         assert_memory_equal(again, key.data, key.len);
     }
     return OK;

@@ -10,6 +10,12 @@
 
 enum { LINES_MAX = 256, LINE_MAX_BYTES = 160 };
 
+static const char *const kinds[] = {
+#define K(kind, wire, name) [OTLP_KIND_##kind] = (name),
+    OTLP_KINDS(K)
+#undef K
+};
+
 static int by_text(const void *a, const void *b)
 {
     return strcmp(a, b);
@@ -29,7 +35,7 @@ static void test_is_what_protobuf_says(void **state)
             const struct otlp_field *field = &message->fields[i];
             assert_true(count < LINES_MAX);
             snprintf(lines[count++], LINE_MAX_BYTES, "%s %u %s %s %s %s\n", message->name,
-                     field->number, field->name, otlp_kind_name(field->kind), rules[field->rule],
+                     field->number, field->name, kinds[field->kind], rules[field->rule],
                      field->child == OTLP_NONE ? "-" : otlp_messages[field->child].name);
         }
     }

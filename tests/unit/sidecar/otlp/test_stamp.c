@@ -126,7 +126,6 @@ static void stamp_bytes(const struct stamp_rule *rules, size_t count, struct byt
         fail_msg("%s", error.text);
     assert_ok(otlp_slices_append_to(&slices, out));
     assert_int_equal(out->len, slices.size_bytes);
-    assert_true(out->len <= stamp_size_max(stamp, request.len, request.len));
 }
 
 /* ---- what rules do */
@@ -253,7 +252,6 @@ static void test_gives_back_the_input_itself_when_nothing_changes(void **state)
     assert_int_equal(slices.count, 1);
     assert_ptr_equal(slices.list[0].data, request.data);
     assert_int_equal(slices.list[0].len, request.len);
-    assert_int_equal(stamp_size_max(none, 77, 1000), 77);
 }
 
 static void test_keeps_to_the_size_it_is_given(void **state)
@@ -270,7 +268,7 @@ static void test_keeps_to_the_size_it_is_given(void **state)
     assert_ok(stamp_create(rules, 1, &stamp, NULL));
     assert_ok(stamp_apply(stamp, buf_bytes(&request), SIZE_MAX, &slices, &error));
     size_t size = slices.size_bytes;
-    assert_in_range(size, request.len, stamp_size_max(stamp, request.len, 1000));
+    assert_true(size > request.len);
     assert_ok(stamp_apply(stamp, buf_bytes(&request), size, &slices, &error));
     assert_int_equal(stamp_apply(stamp, buf_bytes(&request), size - 1, &slices, &error), ERR_FULL);
     assert_non_null(strstr(error.text, "above"));
