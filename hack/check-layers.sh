@@ -1,7 +1,8 @@
 #!/bin/sh
-# Two rules about #include, as tables. Fails on every line that breaks one.
+# Three rules. Fails on every line that breaks one.
 #   1. direction: a folder includes itself and what is listed for it, nothing else;
-#   2. doors: a third-party header is included by the one folder or file that wraps it.
+#   2. doors: a third-party header is included by the one folder or file that wraps it;
+#   3. use: what a header offers is called by a program, and not by tests alone.
 set -eu
 bad=0
 
@@ -51,6 +52,28 @@ doors() { # third-party header -> where it may appear
     *)                echo "any" ;;
     esac
 }
+
+# What tests have to see or to do, and programs do not.
+for_tests="admin_pool_open_count grpc_client_cancel http_server_port json_item lease_is_leading spool_reader_cursor
+spool_reader_rewind spool_reader_wake tail_records workqueue_failures"
+
+code() { # of the programs, without comments at the beginning of a line
+    find common sidecar controller -name '*.[ch]' -exec cat {} + | grep -v '^ \*\|^/\*'
+}
+
+called_by_nobody() { # offered by a header, and named twice in all: there, and where it is defined
+    code | grep -o '[a-z_][a-z0-9_]*' | sort | uniq -c | awk '$1 <= 2 {print $2}' >"$1"
+    find common sidecar controller -name '*.h' \
+        -exec sed -nE '/^(typedef|static|#| |\/)/!s/^[a-zA-Z].*[ *]([a-z0-9_]+)\(.*/\1/p' {} + | grep -wFf "$1" -x
+}
+
+words=$(mktemp)
+trap 'rm -f "$words"' EXIT
+for name in $(called_by_nobody "$words"); do
+    case " $(echo $for_tests) " in *" $name "*) continue ;; esac
+    echo "$name(): offered by a header, called by no program"
+    bad=1
+done
 
 for file in $(find common controller sidecar tests -name '*.[ch]' 2>/dev/null); do
     for inc in $(sed -n 's/^#include "\([^"]*\)".*/\1/p' "$file"); do

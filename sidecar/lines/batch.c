@@ -43,7 +43,7 @@ static const struct bytes iostreams[LINES_STREAMS] = {
 
 /* The records of one file, `from` and `to` in the batch's buffer. */
 struct section {
-    struct bytes resource, record_attributes;
+    struct bytes resource;
     size_t from, to;
     uint8_t head[WIRE_HEAD_MAX], scope_head[WIRE_HEAD_MAX];
 };
@@ -133,12 +133,6 @@ static enum err append_attributes(const struct batch_attribute *attributes, size
     return OK;
 }
 
-enum err batch_record_attributes(const struct batch_attribute *attributes, size_t count,
-                                 struct buf *into)
-{
-    return append_attributes(attributes, count, RECORD_ATTRIBUTES, into);
-}
-
 static enum err append_field(struct buf *into, uint32_t number, struct bytes payload)
 {
     enum err err = buf_reserve(into, wire_len_size(number, payload.len));
@@ -223,19 +217,17 @@ void batch_clear(struct batch *batch)
     batch->section_count = 0;
 }
 
-static bool is_same(const struct section *section, struct bytes resource, struct bytes attributes)
+static bool is_same(const struct section *section, struct bytes resource)
 {
-    return section->resource.data == resource.data && section->resource.len == resource.len &&
-           section->record_attributes.data == attributes.data &&
-           section->record_attributes.len == attributes.len;
+    return section->resource.data == resource.data && section->resource.len == resource.len;
 }
 
-enum err batch_file(struct batch *batch, struct bytes resource, struct bytes record_attributes)
+enum err batch_file(struct batch *batch, struct bytes resource)
 {
     struct section *last =
         batch->section_count > 0 ? &batch->sections[batch->section_count - 1] : NULL;
 
-    if (last != NULL && is_same(last, resource, record_attributes))
+    if (last != NULL && is_same(last, resource))
         return OK;
     if (last != NULL && last->to == last->from) { /* the one before had no record */
         batch->size -= last->resource.len + HEADS_MAX;
@@ -245,11 +237,8 @@ enum err batch_file(struct batch *batch, struct bytes resource, struct bytes rec
     if (batch->items > 0 && (size > batch->size_max || batch->section_count == BATCH_FILES_MAX))
         return ERR_FULL;
     batch->size = size;
-    batch->sections[batch->section_count++] =
-        (struct section){.resource = resource,
-                         .record_attributes = record_attributes,
-                         .from = batch->records.len,
-                         .to = batch->records.len};
+    batch->sections[batch->section_count++] = (struct section){
+        .resource = resource, .from = batch->records.len, .to = batch->records.len};
     return OK;
 }
 
@@ -262,14 +251,14 @@ struct sizes {
     bool valid;
 };
 
-static struct sizes measure(const struct line *line, struct bytes record_attributes)
+static struct sizes measure(const struct line *line)
 {
     struct sizes sizes = {.valid = line->body.len == 0 || utf8_is_valid(line->body)};
 
     sizes.body = sizes.valid ? line->body.len : replaced_size(line->body);
     sizes.body_value = string_value_size(sizes.body);
-    sizes.record = FIXED64_SIZE + wire_len_size(RECORD_BODY, sizes.body_value) +
-                   iostreams[line->stream].len + record_attributes.len;
+    sizes.record =
+        FIXED64_SIZE + wire_len_size(RECORD_BODY, sizes.body_value) + iostreams[line->stream].len;
     sizes.record += line->time_ns != 0 ? FIXED64_SIZE : 0;
     sizes.record += line->severity != 0 ? 2 : 0;
     if (line->part != 0) {
@@ -303,7 +292,7 @@ static uint8_t *put_views(uint8_t *to, struct bytes view)
 }
 
 static uint8_t *put_record(uint8_t *to, const struct line *line, const struct sizes *sizes,
-                           struct bytes record_attributes, uint64_t observed_ns)
+                           uint64_t observed_ns)
 {
     to = wire_put_len(to, SCOPE_LOGS_RECORDS, sizes->record);
     if (line->time_ns != 0)
@@ -316,7 +305,6 @@ static uint8_t *put_record(uint8_t *to, const struct line *line, const struct si
     to = wire_put_len(to, ANY_STRING, sizes->body);
     to = sizes->valid ? put_views(to, line->body) : put_replaced(to, line->body);
     to = put_views(to, iostreams[line->stream]);
-    to = put_views(to, record_attributes);
     if (line->part != 0)
         to = put_part(to, line, sizes);
     return put_fixed64_field(to, RECORD_OBSERVED, observed_ns);
@@ -326,7 +314,7 @@ enum err batch_add(struct batch *batch, const struct line *line, uint64_t observ
 {
     ASSERT(batch->section_count > 0);
     struct section *section = &batch->sections[batch->section_count - 1];
-    struct sizes sizes = measure(line, section->record_attributes);
+    struct sizes sizes = measure(line);
     size_t need = wire_len_size(SCOPE_LOGS_RECORDS, sizes.record);
 
     if (batch->items > 0 && batch->size + need > batch->size_max)
@@ -334,7 +322,7 @@ enum err batch_add(struct batch *batch, const struct line *line, uint64_t observ
     if (buf_reserve(&batch->records, need))
         return ERR_NOMEM;
     uint8_t *from = batch->records.data + batch->records.len;
-    uint8_t *to = put_record(from, line, &sizes, section->record_attributes, observed_ns);
+    uint8_t *to = put_record(from, line, &sizes, observed_ns);
     ASSERT((size_t)(to - from) == need);
     batch->records.len += need;
     section->to = batch->records.len;

@@ -4,7 +4,7 @@
  *
  * Records are written straight as protobuf; lengths that are known last stand in the heads, so that
  * nothing is moved or copied again. A record has its time, the time it was observed, its body (what
- * is not UTF-8 becomes U+FFFD), log.iostream, the file's own attributes, and surgetank.line.part
+ * is not UTF-8 becomes U+FFFD), log.iostream, and surgetank.line.part
  * for a line that was cut.
  *
  * Memory is allocated at the start, but for a record that is larger than a batch and is then freed
@@ -37,19 +37,14 @@ struct batch_attribute {
 NODISCARD enum err batch_resource(const struct batch_attribute *attributes, size_t count,
                                   const struct stamp *stamp, struct buf *into);
 
-/* What each record of a file carries, made once: log.file.path and the like. As above. */
-NODISCARD enum err batch_record_attributes(const struct batch_attribute *attributes, size_t count,
-                                           struct buf *into);
-
 /* `size_max`: bytes of a request, as large as fit one frame of the spool with the caller's meta. */
 NODISCARD enum err batch_create(size_t size_max, struct batch **ret_batch, struct error *error);
 void batch_destroy(struct batch **batch);
 
-/* What is added from now on comes from this file. Both were made by the functions above; they are
- * loans until the batch is cleared. ERR_FULL: send and clear it first. Once more for the file at
- * hand does nothing. */
-NODISCARD enum err batch_file(struct batch *batch, struct bytes resource,
-                              struct bytes record_attributes);
+/* What is added from now on comes from the file with this resource, which was made by the function
+ * above and is a loan until the batch is cleared. ERR_FULL: send and clear it first. Once more for
+ * the file at hand does nothing. */
+NODISCARD enum err batch_file(struct batch *batch, struct bytes resource);
 
 /* Adds a record of the file at hand. ERR_FULL: send and clear the batch first, then begin the file
  * again; an empty batch takes any record. ERR_NOMEM: only for one larger than size_max. */

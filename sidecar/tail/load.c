@@ -143,7 +143,7 @@ static enum err begin_file(struct tail *tail, struct load *load, const struct ta
         return ERR_NOMEM;
     if (made.len > 0)
         memcpy(kept, made.data, made.len);
-    return batch_file(load->batch, (struct bytes){kept, made.len}, (struct bytes){0});
+    return batch_file(load->batch, (struct bytes){kept, made.len});
 }
 
 enum err tail_load_add(struct tail *tail, struct tail_entry *entry, const struct line *line,

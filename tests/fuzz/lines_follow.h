@@ -137,7 +137,7 @@ static inline void follow_batch(struct follow *follow)
     struct line line;
 
     if (batch_create(256 << 10, &batch, NULL) || lines_create(&options, NULL, &lines, NULL) ||
-        batch_file(batch, BYTES_LITERAL("\x0a\x00"), (struct bytes){0}))
+        batch_file(batch, BYTES_LITERAL("\x0a\x00")))
         abort();
     lines_feed(lines, follow->file, 1);
     lines_finish(lines);

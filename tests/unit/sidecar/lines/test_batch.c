@@ -37,7 +37,7 @@ static void test_writes_every_field_of_a_record(void **state)
 {
     (void)state;
     AUTO(batch_destroy) struct batch *batch = NULL;
-    AUTO(buf_fini) struct buf resource = {0}, attributes = {0}, request = {0};
+    AUTO(buf_fini) struct buf resource = {0}, request = {0};
     struct line line = {.body = BYTES_LITERAL("hi"),
                         .time_ns = 0x0102030405060708,
                         .stream = LINES_STDERR,
@@ -46,16 +46,15 @@ static void test_writes_every_field_of_a_record(void **state)
     /* ResourceLogs, Resource {a: b}, ScopeLogs, and a LogRecord: time, severity, body, attributes,
      * observed */
     static const uint8_t want[] =
-        "\x0a\x6b\x0a\x0a\x0a\x08\x0a\x01"
+        "\x0a\x5f\x0a\x0a\x0a\x08\x0a\x01"
         "a\x12\x03\x0a\x01"
-        "b\x12\x5d\x12\x5b\x09\x08\x07\x06\x05\x04\x03\x02\x01\x10\x11\x2a\x04\x0a\x02hi"
-        "\x32\x18\x0a\x0clog.iostream\x12\x08\x0a\x06stderr\x32\x0a\x0a\x01p\x12\x05\x0a\x03/x/"
+        "b\x12\x51\x12\x4f\x09\x08\x07\x06\x05\x04\x03\x02\x01\x10\x11\x2a\x04\x0a\x02hi"
+        "\x32\x18\x0a\x0clog.iostream\x12\x08\x0a\x06stderr"
         "\x32\x19\x0a\x13surgetank.line.part\x12\x02\x18\x03\x59\x09\0\0\0\0\0\0";
 
     assert_ok(batch_create(1000, &batch, NULL));
     assert_ok(batch_resource(&(struct batch_attribute){"a", "b"}, 1, NULL, &resource));
-    assert_ok(batch_record_attributes(&(struct batch_attribute){"p", "/x/"}, 1, &attributes));
-    assert_ok(batch_file(batch, buf_bytes(&resource), buf_bytes(&attributes)));
+    assert_ok(batch_file(batch, buf_bytes(&resource)));
     assert_ok(batch_add(batch, &line, 9));
     join(batch, &request);
     assert_int_equal(request.len, sizeof want);
@@ -94,7 +93,7 @@ static void test_replaces_what_is_not_utf8(void **state)
                         "a\xef\xbf\xbd\xef\xbf\xbd(\xe2\x82\xac\xef\xbf\xbd\xef\xbf\xbd";
 
     assert_ok(batch_create(1000, &batch, NULL));
-    assert_ok(batch_file(batch, (struct bytes){0}, (struct bytes){0}));
+    assert_ok(batch_file(batch, (struct bytes){0}));
     assert_ok(batch_add(batch, &line, 9));
     join(batch, &request);
     assert_int_equal(walked(&request).items, 1);
@@ -122,7 +121,7 @@ static void test_holds_many_files_within_its_size(void **state)
     for (size_t i = 0; i < 2000; i++) {
         struct line line = {.body = {body, i % sizeof body}, .stream = i % 3, .time_ns = i};
         struct bytes resource = {(const uint8_t *)resources[i / 3 % 8], 2};
-        enum err err = batch_file(batch, resource, (struct bytes){0});
+        enum err err = batch_file(batch, resource);
         if (!err)
             err = batch_add(batch, &line, i);
         if (err) {
@@ -132,7 +131,7 @@ static void test_holds_many_files_within_its_size(void **state)
             assert_int_equal(walked(&request).items, batch_items(batch));
             batch_clear(batch);
             full++;
-            assert_ok(batch_file(batch, resource, (struct bytes){0}));
+            assert_ok(batch_file(batch, resource));
             assert_ok(batch_add(batch, &line, i));
         }
     }
@@ -153,7 +152,7 @@ static void test_an_empty_batch_takes_any_record(void **state)
     memset(body, 0xff, sizeof body);
     assert_ok(batch_create(1000, &batch, NULL));
     for (int i = 0; i < 3; i++) {
-        assert_ok(batch_file(batch, (struct bytes){0}, (struct bytes){0}));
+        assert_ok(batch_file(batch, (struct bytes){0}));
         assert_ok(batch_add(batch, &line, 1));
         assert_int_equal(batch_add(batch, &line, 1), ERR_FULL);
         join(batch, &request);
@@ -171,8 +170,8 @@ static void test_leaves_out_files_without_a_record(void **state)
 
     assert_ok(batch_create(100000, &batch, NULL));
     for (int i = 0; i < 2000; i++)
-        assert_ok(batch_file(batch, (struct bytes){(const uint8_t *)"\x0a\0\x0a\0" + i % 2 * 2, 2},
-                             (struct bytes){0}));
+        assert_ok(
+            batch_file(batch, (struct bytes){(const uint8_t *)"\x0a\0\x0a\0" + i % 2 * 2, 2}));
     assert_int_equal(batch_parts(batch, &parts), 0);
     struct line line = {.body = BYTES_LITERAL("x")};
     assert_ok(batch_add(batch, &line, 1));

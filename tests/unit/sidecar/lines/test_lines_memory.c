@@ -52,7 +52,7 @@ static bool run(enum lines_format format, struct bytes file, unsigned nth, struc
         enum err err;
         while ((err = lines_next(lines, &line)) != ERR_AGAIN) {
             if (err == OK)
-                err = batch_file(batch, BYTES_LITERAL("\x0a\x00"), (struct bytes){0});
+                err = batch_file(batch, BYTES_LITERAL("\x0a\x00"));
             if (err == OK)
                 err = batch_add(batch, &line, 1);
             if (err == OK) {

@@ -42,11 +42,11 @@ static void make(const struct bytes *bodies, uint32_t count)
         const struct batch_attribute name = {"log.file.path", i == 0 ? "/a" : "/b"};
         assert_ok(batch_resource(&name, 1, NULL, resources[i]));
     }
-    assert_ok(batch_file(batch, buf_bytes(&first), (struct bytes){0}));
+    assert_ok(batch_file(batch, buf_bytes(&first)));
     for (uint32_t i = 0; i < count; i++) {
         const struct line line = {.body = bodies[i], .time_ns = 1 + i, .severity = 9};
         if (i == count / 2)
-            assert_ok(batch_file(batch, buf_bytes(&second), (struct bytes){0}));
+            assert_ok(batch_file(batch, buf_bytes(&second)));
         assert_ok(batch_add(batch, &line, 5));
     }
     buf_clear(&request);

@@ -140,7 +140,7 @@ static void test_writes_of_a_containers_lines_what_fluent_bit_wrote(void **state
     read_theirs(DIRECTORY "container.jsonl", &theirs);
     assert_ok(batch_resource(pod, sizeof pod / sizeof pod[0], NULL, &resource));
     assert_ok(batch_create(1 << 20, &batch, NULL));
-    assert_ok(batch_file(batch, buf_bytes(&resource), (struct bytes){0}));
+    assert_ok(batch_file(batch, buf_bytes(&resource)));
     read_container_log(buf_bytes(&log), batch);
     size_t count = batch_parts(batch, &parts);
     for (size_t i = 0; i < count; i++)
