@@ -86,13 +86,33 @@ bool glob_match_name(const char *pattern, const char *name)
 
 /* ---- walking */
 
-static bool is_dir(const char *path, const struct dirent *entry)
+/* `ret_status` is set where it had to be asked: of links, and where a file system tells no types. */
+static bool is_dir(const char *path, const struct dirent *entry, struct stat *ret_status)
 {
-    struct stat status;
-
     if (entry->d_type != DT_UNKNOWN && entry->d_type != DT_LNK)
         return entry->d_type == DT_DIR;
-    return stat(path, &status) == 0 && S_ISDIR(status.st_mode);
+    return stat(path, ret_status) == 0 && S_ISDIR(ret_status->st_mode);
+}
+
+/* Whether what was found in `dir` is one of the directories that lead there. For a pattern with **,
+ * what is below it has been found without it. */
+static bool leads_back(const struct walk *walk, const char *dir, const struct stat *found)
+{
+    char path[GLOB_PATH_MAX];
+    struct stat above;
+
+    if (found->st_ino == 0 || strstr(walk->pattern, "/**/") == NULL)
+        return false;
+    for (size_t len = strlen(dir); len > 0; len--) {
+        if (dir[len] != '/' && dir[len] != '\0')
+            continue;
+        memcpy(path, dir, len);
+        path[len] = '\0';
+        if (stat(path, &above) == 0 && above.st_dev == found->st_dev &&
+            above.st_ino == found->st_ino)
+            return true;
+    }
+    return stat("/", &above) == 0 && above.st_dev == found->st_dev && above.st_ino == found->st_ino;
 }
 
 static bool join(const char *dir, const char *name, char into[static GLOB_PATH_MAX])
@@ -107,12 +127,13 @@ static void take(struct walk *walk, const char *dir, const struct dirent *entry,
 {
     const struct glob_visitor *visitor = walk->visitor;
     char path[GLOB_PATH_MAX];
+    struct stat status = {.st_ino = 0};
 
     if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0 ||
         !join(dir, entry->d_name, path))
         return;
-    if (is_dir(path, entry)) {
-        if (depth > 0 && glob_match_dir(walk->pattern, path))
+    if (is_dir(path, entry, &status)) {
+        if (depth > 0 && glob_match_dir(walk->pattern, path) && !leads_back(walk, dir, &status))
             list(walk, path, depth - 1);
     } else {
         visitor->file(visitor->context, path);

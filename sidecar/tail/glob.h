@@ -5,7 +5,8 @@
  *   [a-z]  one of a set, [!a-z] one outside of it
  *   **     any number of whole directories, also none  /srv/ ** /log/x.log (without the blanks)
  *
- * Symbolic links are followed, to files and to directories; GLOB_DEPTH_MAX ends a loop of them.
+ * Symbolic links are followed, to files and to directories; below a ** not to a directory that the
+ * walk came through, which would be a loop.
  */
 #ifndef SIDECAR_TAIL_GLOB_H
 #define SIDECAR_TAIL_GLOB_H

@@ -89,9 +89,14 @@ static void test_a_walk_goes_only_where_something_can_match(void **state)
     assert_int_equal(matches, 2);
     assert_int_equal(files, 3);
     assert_int_equal(dirs, 6); /* the top, a, b, c, and two named log */
-    /* A loop ends: at the depth, or at the number of directories. */
-    snprintf(glob, sizeof glob, "%s/**/nothing", dir);
-    IGNORE_RESULT(glob_walk(glob, NULL, &visitor));
+    /* Loops are not gone through; nor is the root, to which one leads. */
+    dirs = files = matches = 0;
+    snprintf(command, sizeof command, "ln -s %s %s/b/log/up; ln -s / %s/c/root", dir, dir, dir);
+    assert_int_equal(system(command), 0);
+    snprintf(glob, sizeof glob, "%s/**/*.log", dir);
+    assert_true(glob_walk(glob, NULL, &visitor));
+    assert_int_equal(dirs, 9); /* the top, a, b, c, two named log and the link to one, lib, deep */
+    assert_int_equal(matches, 5); /* one of them twice, by the link too */
     snprintf(command, sizeof command, "rm -rf %s", dir);
     assert_int_equal(system(command), 0);
 }
