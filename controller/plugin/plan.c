@@ -127,9 +127,10 @@ static void plan_edges(struct plan *plan)
                 "%s from %" PRId64 " to %" PRId64 " pods, one at a time, each once its spool is "
                 "empty; its volume stays",
                 new->name, old->replicas, new->replicas);
-        if (old->spool.size_bytes != new->spool.size_bytes &&new->mode == PIPELINE_STATEFULSET)
-            say(plan, "keep",
-                "the volumes of %s as they were made: a StatefulSet's can't be changed", new->name);
+        if (new->mode == PIPELINE_STATEFULSET && old->spool.size_bytes < new->spool.size_bytes)
+            say(plan, "grow", "the volumes of %s, where their StorageClass lets them", new->name);
+        if (new->mode == PIPELINE_STATEFULSET && old->spool.size_bytes > new->spool.size_bytes)
+            say(plan, "keep", "the volumes of %s as large as they are", new->name);
     }
     for (size_t i = 0; plan->before != NULL && i < plan->before->edge_count; i++) {
         if (pipeline_edge(plan->after, plan->before->edges[i].name) == NULL)
@@ -200,7 +201,8 @@ static void plan_topic(struct plan *plan, const struct pipeline_topic *new)
     const struct json *state = plugin_named(json_get(plan->status, "topics"), new->name);
     int64_t present = json_int(json_get(state, "partitions"), 0);
 
-    if (old == NULL && new->ownership == PIPELINE_OWNERSHIP_CREATE) {
+    /* Known, and not there yet: nothing of it was seen so far. */
+    if ((old == NULL || present == 0) && new->ownership == PIPELINE_OWNERSHIP_CREATE) {
         say(plan, "create",
             "%s with %" PRId64 " partitions and %" PRId64
             " replicas; one that exists already is used as it is",

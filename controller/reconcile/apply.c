@@ -4,6 +4,8 @@
 #include "common/log.h"
 #include "controller/reconcile/kinds.h"
 
+#include <stdio.h>
+
 enum err apply_allowed(const struct apply *apply, struct error *error)
 {
     if (atomic_load(apply->leading))
@@ -54,12 +56,63 @@ static void note_write(const struct apply *apply, const struct kube_resource *re
     object_unref(&object);
 }
 
+/* A merge patch that replaces the first list in which the spec of `live` is not the desired one;
+ * NULL: it differs in no list. */
+static struct json *patch_of_list(const struct json *desired, const struct json *live)
+{
+    AUTO(json_free) struct json *patch = json_new_object();
+    const struct json *from = json_get(desired, "spec");
+    struct json *into = json_set_object(patch, "spec"), *whole = NULL;
+    char path[DIFF_PATH_MAX] = "", key[DIFF_PATH_MAX];
+
+    if (diff_covers(from, json_get(live, "spec"), path))
+        return NULL;
+    for (const char *at = path; *at != '\0';) { /* it names no elements of lists */
+        size_t len = strcspn(at, ".");
+        snprintf(key, sizeof key, "%.*s", (int)len, at);
+        from = json_get(from, key);
+        if (json_kind(from) == JSON_ARRAY) {
+            struct json *list = json_clone(from);
+            json_set(into, key, &list);
+            MOVE(whole, patch);
+            return whole;
+        }
+        into = json_set_object(into, key);
+        at += len + (at[len] == '.');
+    }
+    return NULL;
+}
+
+/* Lists are merged, ports by their number for one, so what somebody put beside ours can make the
+ * whole invalid: two ports of one name. Then the list is replaced first. */
+static enum err send(const struct apply *apply, struct json *desired, const struct json *live,
+                     struct json **ret_written, struct error *error)
+{
+    const struct kube_resource *resource = kind_of(desired);
+    const struct kube_apply how = {.field_manager = NAMES_FIELD_MANAGER, .force = true};
+    AUTO(json_free) struct json *replaced = NULL;
+
+    enum err err = kube_apply(apply->client, resource, desired, &how, ret_written, error);
+    if (err != ERR_INVALID || live == NULL)
+        return err;
+    AUTO(json_free) struct json *patch = patch_of_list(desired, live);
+    if (patch == NULL)
+        return err;
+    json_set_string(json_set_object(patch, "metadata"), "resourceVersion",
+                    object_resource_version(live));
+    if (kube_merge_patch(apply->client, resource, object_namespace(desired), object_name(desired),
+                         NULL, patch, NAMES_FIELD_MANAGER, &replaced, NULL))
+        return err; /* the first sentence says more */
+    json_set_string(json_get(desired, "metadata"), "resourceVersion",
+                    object_resource_version(replaced));
+    return kube_apply(apply->client, resource, desired, &how, ret_written, error);
+}
+
 enum err apply_object(const struct apply *apply, const char *owner_uid, struct json *desired,
                       enum apply_outcome *ret_outcome, char path[DIFF_PATH_MAX],
                       struct error *error)
 {
     const struct kube_resource *resource = kind_of(desired);
-    const struct kube_apply how = {.field_manager = NAMES_FIELD_MANAGER, .force = true};
     AUTO(json_free) struct json *live = NULL;
     AUTO(json_free) struct json *written = NULL;
 
@@ -83,7 +136,7 @@ enum err apply_object(const struct apply *apply, const char *owner_uid, struct j
     err = apply_allowed(apply, error);
     if (err)
         return err;
-    err = kube_apply(apply->client, resource, desired, &how, &written, error);
+    err = send(apply, desired, live, &written, error);
     if (err)
         return error_prefix(error, err, "%s %s", resource->kind, object_name(desired));
 
