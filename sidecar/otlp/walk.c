@@ -117,13 +117,10 @@ static inline bool is_short_attribute(const uint8_t *at, size_t len)
     size_t value_len = len - key - 4;
     if (value[0] != 0x12 || value[1] != value_len || value_len > 127 || value_len < 2)
         return false;
-    if (value[2] == 0x0a) {
-        if (value[3] != value_len - 2 || !utf8_is_ascii(value + 4, value_len - 2))
-            return false;
-    } else if (value_len != 2 || value[3] > 127 || (value[2] != 0x10 && value[2] != 0x18)) {
-        return false; /* but a bool or a small int */
-    }
-    return utf8_is_ascii(at + 2, key);
+    if (value[2] == 0x0a ? value[3] != value_len - 2
+                         : value_len != 2 || (value[2] != 0x10 && value[2] != 0x18))
+        return false;              /* neither a string, nor a bool or a small int */
+    return utf8_is_ascii(at, len); /* tags and lengths are below 128 as well */
 }
 
 static bool check_varints(struct bytes bytes)

@@ -28,13 +28,18 @@ enum wire_type {
 
 #define WIRE_TAG(number, type) ((uint32_t)(number) << 3 | (uint32_t)(type))
 
-/* What wire_varint() does for values of more than one byte. */
+/* What wire_varint() does for values of more than two bytes. */
 bool wire_varint_long(const uint8_t **at, const uint8_t *end, uint64_t *ret_value);
 
 static inline bool wire_varint(const uint8_t **at, const uint8_t *end, uint64_t *ret_value)
 {
     if (*at < end && **at < 0x80) {
         *ret_value = *(*at)++;
+        return true;
+    }
+    if (end - *at >= 2 && (*at)[1] < 0x80) { /* most items and their bodies are that long */
+        *ret_value = ((*at)[0] & 0x7fu) | (uint64_t)(*at)[1] << 7;
+        *at += 2;
         return true;
     }
     return wire_varint_long(at, end, ret_value);
