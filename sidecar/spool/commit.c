@@ -227,10 +227,13 @@ void store_commit(struct store *store, enum signal lane, struct frame_buf *frame
     for (unsigned failures = 0; at != NULL;) {
         struct frame_buf *rest = at;
         enum err err = write_frames(store, lane, &rest, error);
-        if ((!err || err == ERR_FULL) && rest == at) {
+        if (err == ERR_FULL && rest == at) {
+            if (store->lanes[lane].end != store->lanes[lane].synced)
+                rewind_lane(store, lane); /* there was room for the checkpoint only */
             settle(at, NULL, err);
             return;
         }
+        ASSERT(err || rest != at);
         if (!err || err == ERR_FULL) {
             if (written != NULL)
                 written(context, at, rest);

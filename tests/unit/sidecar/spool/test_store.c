@@ -111,6 +111,33 @@ static void test_survives_any_single_fault_without_failing_an_append(void **stat
     assert_true(nth > 100);
 }
 
+/* Any write finds the disk full, also the one behind the marks that a segment begins with. */
+static void test_what_a_full_disk_refuses_is_not_acknowledged(void **state)
+{
+    (void)state;
+    for (unsigned nth = 1; nth < 24; nth++)
+        for (int lasting = 0; lasting < 2; lasting++) {
+            struct fixture fixture;
+            fault_disk_reset();
+            fixture_init(&fixture);
+            fixture.marked = true;
+            assert_ok(fixture_open(&fixture, NULL));
+            assert_true(fixture_append(&fixture, 1));
+            assert_true(fixture_append(&fixture, 1)); /* the segment has no more room */
+            fault_disk_fail(nth, lasting, ERR_FULL);
+            for (int i = 0; i < 4; i++)
+                IGNORE_RESULT(fixture_append(&fixture, 1));
+            fault_disk_fail(0, false, OK);
+            fixture_check(&fixture);
+            assert_true(fixture_append(&fixture, 1));
+            fixture_kill(&fixture);
+            fault_disk_crash(0, DAMAGE_NONE, false);
+            assert_ok(fixture_open(&fixture, NULL));
+            fixture_check(&fixture);
+            fixture_kill(&fixture);
+        }
+}
+
 /* A sync that failed may be followed by one that lies. */
 static void test_never_trusts_a_file_whose_sync_failed(void **state)
 {
@@ -218,6 +245,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_reads_back_what_was_appended),
         cmocka_unit_test(test_survives_any_single_fault_without_failing_an_append),
+        cmocka_unit_test(test_what_a_full_disk_refuses_is_not_acknowledged),
         cmocka_unit_test(test_never_trusts_a_file_whose_sync_failed),
         cmocka_unit_test(test_fails_the_group_when_a_fresh_segment_fails_too),
         cmocka_unit_test(test_never_gives_out_a_sequence_twice),
