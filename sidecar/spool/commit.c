@@ -84,11 +84,30 @@ static enum err write_checkpoint(struct store *store, enum signal lane_id, uint6
     return write_frame(store, lane_id, frame, error);
 }
 
+/* What an earlier run left in the kernel's memory only. The marks that this run goes on from, and is
+ * about to repeat, came out of it. Where the sync fails, nothing more can be done for it. */
+static void sync_inherited(struct store *store, enum signal lane_id)
+{
+    for (struct segment *s = store->lanes[lane_id].segments; s != NULL; s = s->next) {
+        if (!s->inherited)
+            continue;
+        s->inherited = false;
+        if (os_sync(s->fd, NULL) == OK)
+            continue;
+        pthread_mutex_lock(&store->lock);
+        s->retired = true;
+        store->stats.sync_failures++;
+        store->stats.retired_segments++;
+        pthread_mutex_unlock(&store->lock);
+    }
+}
+
 static enum err begin_segment(struct store *store, enum signal lane_id, uint64_t now_ns,
                               struct error *error)
 {
     if (store->lanes[lane_id].active != NULL)
         store_seal(store, lane_id);
+    sync_inherited(store, lane_id);
     enum err err = store_take_segment(store, lane_id, error);
     if (err || atomic_load(&store->lanes[lane_id].mark_count) == 0)
         return err;

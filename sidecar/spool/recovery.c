@@ -448,6 +448,7 @@ static enum err recover_lane(struct store *store, enum signal lane_id, struct fo
         } else if (found->counts && (end > saved->begin || i >= marks_at)) {
             lane->end = larger(lane->end, end);
             lane->items = larger(lane->items, found->segment->end_items);
+            found->segment->inherited = found->scanned;
             append(lane, found);
         } else {
             found->segment->damaged = false;

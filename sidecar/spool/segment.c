@@ -115,7 +115,7 @@ void segment_begin(struct segment *segment, enum signal lane, uint64_t number, u
     segment->base_items = segment->end_items = items;
     segment->youngest_ns = 0;
     segment->used = 0;
-    segment->damaged = false;
+    segment->damaged = segment->inherited = false;
     segment->mark_count = 0;
 }
 

@@ -40,6 +40,7 @@ struct segment {
     uint64_t prepared; /* bytes written at least once, so that overwriting needs no new blocks */
     bool dirty;        /* written since the last sync */
     bool retired;      /* a write or sync failed: nothing is written here any more */
+    bool inherited;    /* an earlier run's, which may have left frames in it that nobody synced */
 
     /* Shared with readers, guarded by the store's lock. */
     struct segment *next; /* in its lane, or among the spares */

@@ -294,6 +294,44 @@ static void test_verify_takes_a_torn_tail_for_no_damage(void **state)
     expect_verified(0, "1 frames with 1 items are sound, 0 damages");
 }
 
+static void save_disk(void *context, struct frame_buf *frames, const struct frame_buf *end)
+{
+    (void)context;
+    (void)frames;
+    (void)end;
+    fault_disk_save();
+}
+
+/* A kill between the write of a frame and its sync. The next run takes over its mark, and repeats
+ * it in a segment of its own, which is synced: the frame has to be on the disk as well. */
+static void test_marks_never_outlive_the_frames_that_they_came_with(void **state)
+{
+    (void)state;
+    static const uint64_t n = 1;
+    struct spool_mark mark = {.key = {1}, .value = {(const uint8_t *)&n, sizeof n}};
+    struct spool_request request = {.lane = SIGNAL_TRACES, .marks = &mark, .mark_count = 1};
+    struct fixture fixture;
+
+    fault_disk_reset();
+    fixture_init(&fixture);
+    fixture.marked = true;
+    assert_ok(fixture_open(&fixture, NULL));
+    assert_true(fixture_append(&fixture, 1));
+    struct frame_buf *frame = fixture_record(SIGNAL_TRACES, n);
+    pending_add(frame, &request, 0, 1000 + n, NULL);
+    store_commit(fixture.store, SIGNAL_TRACES, frame, save_disk, NULL, NULL);
+    assert_ok(frame->err);
+    pending_destroy(&frame);
+    fixture.next = n + 1;
+    fixture_kill(&fixture);
+    fault_disk_restore();
+    assert_ok(fixture_open(&fixture, NULL));
+    assert_true(fixture_append(&fixture, 1));
+    crash(&fixture);
+    assert_int_equal(fixture_check(&fixture), 3);
+    fixture_kill(&fixture);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -301,6 +339,7 @@ int main(void)
         cmocka_unit_test(test_tears_at_a_lost_header_as_well),
         cmocka_unit_test(test_takes_a_bad_frame_below_the_synced_position_for_damage),
         cmocka_unit_test(test_stops_where_the_leftovers_of_an_earlier_life_begin),
+        cmocka_unit_test(test_marks_never_outlive_the_frames_that_they_came_with),
         cmocka_unit_test(test_starts_whatever_the_files_hold),
         cmocka_unit_test(test_shows_the_spool_offline),
         cmocka_unit_test(test_verify_tells_what_is_gone_without_a_trace),
