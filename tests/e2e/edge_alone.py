@@ -139,7 +139,7 @@ class Edge:
         consumer.assign(spots)
         found = []
         while left > 0:
-            for message in consumer.consume(100, 5):
+            for message in consumer.consume(min(left, 100), 5):  # more would be waited for
                 assert not message.error(), message.error()
                 found.append(message)
                 left -= 1

@@ -101,7 +101,7 @@ def test_pods_take_a_change_over_under_load(path):
         return pod.uid, pod.restarts
 
     before = {same(pod) for pod in pods()}
-    loads = send(path, 9000, 100)
+    loads = send(path, 60000, 100)
     changed = copy.deepcopy(path.document)
     changed["spec"]["edges"][0]["resourceAttributes"] = [{"key": "collector.tier", "value": "live"}]
     for gateway in changed["spec"]["gateways"]:
@@ -123,6 +123,9 @@ def test_pods_take_a_change_over_under_load(path):
     until("the pipeline is Ready", 60, lambda: path.condition("Ready").get("status") == "True")
     assert {same(pod) for pod in pods()} == before, "no pod was replaced or restarted"
     assert {name for name, percent in steps if percent} >= {"edge", "jaeger"}, steps
+    for load in loads:
+        assert load.running()
+        load.stop()
     path.document = changed
     check_all_stored(loads, repeats=0, wait=120)
 
