@@ -240,12 +240,13 @@ class Topics:
 
     def __init__(self, bootstrap):
         self.bootstrap = bootstrap
-        self.admin = AdminClient({"bootstrap.servers": bootstrap})
+        self.quiet = {"bootstrap.servers": bootstrap, "log_level": 0}  # benches stop brokers too
+        self.admin = AdminClient(self.quiet)
         self.consumer = self.reader()
 
     def reader(self):
         settings = {"group.id": "bench", "enable.auto.commit": False, "auto.offset.reset": "earliest"}
-        return Consumer({"bootstrap.servers": self.bootstrap, **settings})
+        return Consumer({**self.quiet, **settings})
 
     def make(self, names):
         """And waits for their leaders."""
