@@ -3,9 +3,10 @@
 
     hack/bed/in python3 tests/bench/backlog.py [--gib 10] [--memory 128Mi] [--directory DIR] [--json FILE]
 
-h2load fills the spool with Kafka stopped, with several different requests. Then the edge is killed (-9), what the
-kernel keeps of its files is dropped, and it starts again: seconds until it is ready. Then Kafka starts, and the clock
-runs from the first message until nothing of the backlog is left, while a client goes on sending 20 requests a second.
+h2load fills the spool with Kafka frozen, with several different requests. Then the edge is killed (-9), what the
+kernel keeps of its files is dropped, and it starts again: seconds until it is ready. Then Kafka goes on, as warm as it
+was, and the clock runs from the first message until nothing of the backlog is left, while a client goes on sending 20
+requests a second.
 How long those took from the edge's door into Kafka is read out of the topic, as is that every byte is there.
 Beside it stands the broker's own speed, before and after: a bare producer of librdkafka with values of the same bytes
 and about the same size, the same acknowledgements and compression.
@@ -196,7 +197,7 @@ def measure(options, topics, directory, topic):
     command = edge.prepare(directory, topics.bootstrap, {"traces": topic})
     figures = {"backlog: MB": megabytes, "a bare producer before: MB/s": bare_producer(topics, requests)}
     brokers = [f"kafka-{number}" for number in range(len(topics.bootstrap.split(",")))]
-    part("stop", *brokers)
+    part("freeze", *brokers)
     try:
         with common.running(command, directory / "edge.log") as process:
             common.wait_for(edge.port, process)
@@ -209,12 +210,12 @@ def measure(options, topics, directory, topic):
             figures["starting on it: seconds until ready"] = wait_until_ready(edge, process)
             figures["starting on it: resident MB"] = process.resident_mb()
             drop_caches()
-            part("start", *brokers)
+            part("thaw", *brokers)
             print("draining", flush=True)
             drained, began_ms, accepted = drain(edge, process, bodies[0])
             print("drained", flush=True)
     finally:
-        part("start", *brokers, out=subprocess.DEVNULL)
+        part("thaw", *brokers)
     found = Found(topics, topic, began_ms)
     seconds = (found.last_ms - found.first_ms) / 1000
     return figures | {
