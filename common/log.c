@@ -1,6 +1,7 @@
 #include "common/log.h"
 
 #include "common/clock.h"
+#include "common/utf8.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -50,10 +51,15 @@ bool log_level_parse(const char *text, enum log_level *ret_level)
     return false;
 }
 
+static size_t room_in(const struct line *line)
+{
+    return sizeof line->text - 2 - line->len; /* a brace and a newline come yet */
+}
+
 static void put(struct line *line, const char *text, size_t len)
 {
-    size_t room =
-        sizeof line->text - 2 - line->len; /* keeps a place for the closing brace and \n */
+    size_t room = room_in(line);
+
     if (len > room)
         len = room;
     memcpy(line->text + line->len, text, len);
@@ -65,30 +71,46 @@ static void put_text(struct line *line, const char *text)
     put(line, text, strlen(text));
 }
 
-/* Both formats escape alike: what JSON wants is also what logfmt readers take. */
+/* One character as JSON wants it, into `into`; returns how far to go on in the text. Bytes that are
+ * not UTF-8 become U+FFFD. */
+static size_t escape(const char *text, const char *end, char into[static 8])
+{
+    unsigned char c = (unsigned char)*text;
+    size_t len = utf8_sequence((const uint8_t *)text, (const uint8_t *)end);
+
+    if (len == 0)
+        snprintf(into, 8, "\xef\xbf\xbd");
+    else if (c == '"' || c == '\\')
+        snprintf(into, 8, "\\%c", c);
+    else if (c == '\n')
+        snprintf(into, 8, "\\n");
+    else if (c < 0x20 || c == 0x7f)
+        snprintf(into, 8, "\\u%04x", c);
+    else
+        snprintf(into, 8, "%.*s", (int)len, text);
+    return len == 0 ? 1 : len;
+}
+
+/* Both formats escape alike: what JSON wants is also what logfmt readers take. What is too long is
+ * cut between two characters. */
 static void put_quoted(struct line *line, const char *text)
 {
+    const char *end = text + strlen(text);
+    char escaped[8];
+
     put(line, "\"", 1);
-    for (; *text != '\0'; text++) {
-        char escaped[8];
-        unsigned char c = (unsigned char)*text;
-        if (c == '"' || c == '\\') {
-            put(line, (char[]){'\\', (char)c}, 2);
-        } else if (c == '\n') {
-            put(line, "\\n", 2);
-        } else if (c < 0x20 || c == 0x7f) {
-            snprintf(escaped, sizeof escaped, "\\u%04x", c);
-            put_text(line, escaped);
-        } else {
-            put(line, (const char *)&c, 1);
-        }
+    while (text < end) {
+        text += escape(text, end, escaped);
+        if (strlen(escaped) + 1 > room_in(line))
+            break;
+        put_text(line, escaped);
     }
     put(line, "\"", 1);
 }
 
 static bool is_plain(const char *text)
 {
-    if (*text == '\0')
+    if (*text == '\0' || utf8_find_bad((struct bytes){(const uint8_t *)text, strlen(text)}) != NULL)
         return false;
     for (; *text != '\0'; text++)
         if ((unsigned char)*text <= ' ' || strchr("\"=\\\x7f", *text) != NULL)
@@ -123,6 +145,8 @@ static void put_field(struct line *line, const struct log_field *field)
 {
     char number[40] = "";
 
+    if (strlen(field->key) + sizeof number + 8 > room_in(line))
+        return; /* no half a field */
     put_key(line, field->key);
     switch (field->kind) {
     case LOG_KIND_STR:

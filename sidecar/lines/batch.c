@@ -2,9 +2,9 @@
 
 #include "common/assert.h"
 #include "common/buf.h"
+#include "common/utf8.h"
 #include "sidecar/lines/lines.h"
 #include "sidecar/otlp/stamp.h"
-#include "sidecar/otlp/utf8.h"
 #include "sidecar/otlp/wire.h"
 
 #include <stdlib.h>

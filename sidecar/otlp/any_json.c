@@ -1,6 +1,6 @@
 #include "sidecar/otlp/any_json.h"
 
-#include "sidecar/otlp/utf8.h"
+#include "common/utf8.h"
 #include "sidecar/otlp/walk.h"
 #include "sidecar/otlp/wire.h"
 

@@ -1,6 +1,6 @@
 #include "sidecar/otlp/json_text.h"
 
-#include "sidecar/otlp/utf8.h"
+#include "common/utf8.h"
 
 #include <endian.h>
 

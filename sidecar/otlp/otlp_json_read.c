@@ -6,10 +6,10 @@
 #include "sidecar/otlp/otlp_json.h"
 
 #include "common/assert.h"
+#include "common/utf8.h"
 #include "sidecar/otlp/json_text.h"
 #include "sidecar/otlp/json_value.h"
 #include "sidecar/otlp/schema.h"
-#include "sidecar/otlp/utf8.h"
 #include "sidecar/otlp/wire.h"
 
 #include <stdio.h>

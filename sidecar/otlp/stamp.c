@@ -7,7 +7,7 @@
 #include "sidecar/otlp/stamp.h"
 
 #include "common/assert.h"
-#include "sidecar/otlp/utf8.h"
+#include "common/utf8.h"
 #include "sidecar/otlp/wire.h"
 
 #include <stdlib.h>

@@ -3,7 +3,7 @@
 
 #include "common/assert.h"
 #include "common/json.h"
-#include "sidecar/otlp/utf8.h"
+#include "common/utf8.h"
 #include "sidecar/otlp/wire.h"
 
 #include <ctype.h>

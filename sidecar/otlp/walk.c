@@ -9,9 +9,9 @@
 #include "sidecar/otlp/walk.h"
 
 #include "common/assert.h"
+#include "common/utf8.h"
 #include "sidecar/otlp/levels.h"
 #include "sidecar/otlp/schema.h"
-#include "sidecar/otlp/utf8.h"
 #include "sidecar/otlp/wire.h"
 
 #include <inttypes.h>

@@ -11,7 +11,7 @@
 
 #include "common/assert.h"
 #include "common/metrics.h"
-#include "sidecar/otlp/utf8.h"
+#include "common/utf8.h"
 #include "sidecar/process/condition.h"
 #include "sidecar/process/parse.h"
 #include "sidecar/process/redact.h"

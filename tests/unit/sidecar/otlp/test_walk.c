@@ -3,7 +3,7 @@
 // link: tests/support/otlp_random.c
 #include "sidecar/otlp/walk.h"
 
-#include "sidecar/otlp/utf8.h"
+#include "common/utf8.h"
 #include "sidecar/otlp/wire.h"
 #include "tests/support/otlp_random.h"
 #include "tests/support/test.h"

@@ -1,6 +1,6 @@
 /* utf8: is it UTF-8? As protobuf asks for it: no surrogates, no overlong forms, up to U+10FFFF. */
-#ifndef SIDECAR_OTLP_UTF8_H
-#define SIDECAR_OTLP_UTF8_H
+#ifndef COMMON_UTF8_H
+#define COMMON_UTF8_H
 
 #include "common/bytes.h"
 

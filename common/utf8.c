@@ -1,4 +1,4 @@
-#include "sidecar/otlp/utf8.h"
+#include "common/utf8.h"
 
 unsigned utf8_sequence(const uint8_t *at, const uint8_t *end)
 {
