@@ -739,119 +739,108 @@ static void keep_committer(struct spool_waiter *waiter, enum err err, const stru
 
 enum { SLOW_CALLS = 4 + PENDING_MAX / 10000 }; /* of 10 kB: more than may wait for the disk */
 
-/* Keeps the committer, then makes calls of which only some fit what may wait for the disk. */
-static void call_a_slow_disk(struct edge *edge, struct grpc_client *client, struct keeper *keeper,
-                             const struct bytes *message, struct reply replies[SLOW_CALLS])
+/* Calls of which only some fit what may wait for the disk, while the committer is kept. */
+struct slow {
+    struct edge edge;
+    struct grpc_client *client;
+    struct keeper keeper;
+    struct reply replies[SLOW_CALLS];
+    struct buf value;
+    struct bytes message;
+};
+
+/* On an edge that has been opened. */
+static void call_a_slow_disk(struct slow *slow)
 {
+    struct keeper *keeper = &slow->keeper;
+
+    numbered_request(1, 10, 1000, &slow->value);
+    slow->message = buf_bytes(&slow->value);
+    slow->client = open_client(&slow->edge);
     const struct spool_request first = {
-        .lane = SIGNAL_LOGS, .parts = message, .part_count = 1, .items = 10};
+        .lane = SIGNAL_LOGS, .parts = &slow->message, .part_count = 1, .items = 10};
 
     *keeper = (struct keeper){.waiter = {.done = keep_committer, .ack = SPOOL_ACK_SYNCED}};
     sem_init(&keeper->kept, 0, 0);
     sem_init(&keeper->go, 0, 0);
-    assert_ok(spool_append(edge->spool, &first, &keeper->waiter, NULL));
+    assert_ok(spool_append(slow->edge.spool, &first, &keeper->waiter, NULL));
     sem_wait(&keeper->kept);
     for (size_t i = 0; i < SLOW_CALLS; i++) {
         const struct grpc_call_params params = {.path = EXPORT_LOGS,
-                                                .message = message,
+                                                .message = &slow->message,
                                                 .message_count = 1,
                                                 .timeout_ms = 60000,
                                                 .done = on_reply,
-                                                .ctx = &replies[i]};
-        assert_ok(grpc_client_call(client, &params, NULL, NULL));
+                                                .ctx = &slow->replies[i]};
+        assert_ok(grpc_client_call(slow->client, &params, NULL, NULL));
     }
 }
 
-/* Lets the committer go on. How many of the calls were a success in the end. */
-static unsigned end_slow_calls(struct edge *edge, struct keeper *keeper,
-                               struct reply replies[SLOW_CALLS])
+/* Lets the committer go on, and closes: what was a success is stored. How many of the calls were
+ * one in the end. */
+static unsigned end_slow_calls(struct slow *slow)
 {
     unsigned taken = 0;
 
-    sem_post(&keeper->go);
+    sem_post(&slow->keeper.go);
     for (size_t i = 0; i < SLOW_CALLS; i++) {
-        net_peer_run_until(edge->loop, &replies[i].came);
-        taken += replies[i].status == GRPC_OK;
+        net_peer_run_until(slow->edge.loop, &slow->replies[i].came);
+        taken += slow->replies[i].status == GRPC_OK;
     }
-    sem_destroy(&keeper->kept);
-    sem_destroy(&keeper->go);
+    sem_destroy(&slow->keeper.kept);
+    sem_destroy(&slow->keeper.go);
+    assert_int_equal(stored_items(&slow->edge), 10 * (taken + 1));
+    grpc_client_destroy(&slow->client);
+    close_edge(&slow->edge);
+    buf_fini(&slow->value);
     return taken;
 }
 
 static void test_requests_wait_while_the_disk_is_slow(void **state)
 {
     (void)state;
-    struct edge edge;
-    struct keeper keeper;
-    struct reply replies[SLOW_CALLS] = {{.came = false}};
-    AUTO(buf_fini) struct buf value = {0};
+    struct slow slow = {.client = NULL};
 
-    numbered_request(1, 10, 1000, &value);
-    open_waiting_edge(&edge, NULL, "[]", "[]", 60000);
-    struct grpc_client *client = open_client(&edge);
-    const struct bytes message = buf_bytes(&value);
-    call_a_slow_disk(&edge, client, &keeper, &message, replies);
-    while (receive_in_spool(edge.receive) < SLOW_CALLS)
-        net_loop_run_once(edge.loop, 10);
-    net_peer_run_for(edge.loop, 20);
+    open_waiting_edge(&slow.edge, NULL, "[]", "[]", 60000);
+    call_a_slow_disk(&slow);
+    while (receive_in_spool(slow.edge.receive) < SLOW_CALLS)
+        net_loop_run_once(slow.edge.loop, 10);
+    net_peer_run_for(slow.edge.loop, 20);
     for (size_t i = 0; i < SLOW_CALLS; i++)
-        assert_false(replies[i].came);
+        assert_false(slow.replies[i].came);
     struct spool_stats stats;
-    spool_stats(edge.spool, &stats);
+    spool_stats(slow.edge.spool, &stats);
     assert_true(stats.pending_bytes <= PENDING_MAX);
     assert_int_equal(stats.lanes[SIGNAL_LOGS].refused_again, 0); /* they have not even asked */
-
-    assert_int_equal(end_slow_calls(&edge, &keeper, replies), SLOW_CALLS);
-    assert_int_equal(stored_items(&edge), 10 * (SLOW_CALLS + 1));
-    grpc_client_destroy(&client);
-    close_edge(&edge);
+    assert_int_equal(end_slow_calls(&slow), SLOW_CALLS);
 }
 
 static void test_asks_to_try_again_when_the_disk_is_slow_for_long(void **state)
 {
     (void)state;
-    struct edge edge;
-    struct keeper keeper;
-    struct reply replies[SLOW_CALLS] = {{.came = false}};
-    AUTO(buf_fini) struct buf value = {0};
+    struct slow slow = {.client = NULL};
 
-    numbered_request(1, 10, 1000, &value);
-    open_edge(&edge, NULL);
-    struct grpc_client *client = open_client(&edge);
-    const struct bytes message = buf_bytes(&value);
-    call_a_slow_disk(&edge, client, &keeper, &message, replies);
-    net_peer_run_until(edge.loop, &replies[SLOW_CALLS - 1].came);
-    assert_int_equal(replies[SLOW_CALLS - 1].status, GRPC_UNAVAILABLE);
-    expect_try_again(&edge, client, message, "busy");
-    unsigned taken = end_slow_calls(&edge, &keeper, replies);
-    assert_int_equal(stored_items(&edge), 10 * (taken + 1));
-    grpc_client_destroy(&client);
-    close_edge(&edge);
+    open_edge(&slow.edge, NULL);
+    call_a_slow_disk(&slow);
+    net_peer_run_until(slow.edge.loop, &slow.replies[SLOW_CALLS - 1].came);
+    assert_int_equal(slow.replies[SLOW_CALLS - 1].status, GRPC_UNAVAILABLE);
+    expect_try_again(&slow.edge, slow.client, slow.message, "busy");
+    end_slow_calls(&slow);
 }
 
 static void test_requests_that_wait_are_told_of_the_end(void **state)
 {
     (void)state;
-    struct edge edge;
-    struct keeper keeper;
-    struct reply replies[SLOW_CALLS] = {{.came = false}};
-    AUTO(buf_fini) struct buf value = {0};
+    struct slow slow = {.client = NULL};
 
-    numbered_request(1, 10, 1000, &value);
-    open_waiting_edge(&edge, NULL, "[]", "[]", 60000);
-    struct grpc_client *client = open_client(&edge);
-    const struct bytes message = buf_bytes(&value);
-    call_a_slow_disk(&edge, client, &keeper, &message, replies);
-    while (receive_in_spool(edge.receive) < SLOW_CALLS)
-        net_loop_run_once(edge.loop, 10);
-    spool_stop_appends(edge.spool);
-    net_peer_run_until(edge.loop, &replies[SLOW_CALLS - 1].came);
-    assert_int_equal(replies[SLOW_CALLS - 1].status, GRPC_UNAVAILABLE);
-    unsigned taken = end_slow_calls(&edge, &keeper, replies);
-    assert_in_range(taken, 1, SLOW_CALLS - 1);
-    assert_int_equal(stored_items(&edge), 10 * (taken + 1));
-    grpc_client_destroy(&client);
-    close_edge(&edge);
+    open_waiting_edge(&slow.edge, NULL, "[]", "[]", 60000);
+    call_a_slow_disk(&slow);
+    while (receive_in_spool(slow.edge.receive) < SLOW_CALLS)
+        net_loop_run_once(slow.edge.loop, 10);
+    spool_stop_appends(slow.edge.spool);
+    net_peer_run_until(slow.edge.loop, &slow.replies[SLOW_CALLS - 1].came);
+    assert_int_equal(slow.replies[SLOW_CALLS - 1].status, GRPC_UNAVAILABLE);
+    assert_in_range(end_slow_calls(&slow), 1, SLOW_CALLS - 1);
 }
 
 /* The disk is slow, and memory has room for either topic's record but not for both: the client is
