@@ -16,7 +16,7 @@
 #include "common/contract/signal.h"
 #include "sidecar/spool/pending.h"
 
-enum { RECENT_RING = 4, RECENT_LENT = 8 };
+enum { RECENT_RING = 4, RECENT_LENT = 4 };
 
 struct lane;
 struct store;
