@@ -205,13 +205,14 @@ static void test_a_character_is_not_cut(void **state)
 {
     (void)state;
     enum { SIZE = 6000 };
-    static char text[SIZE + 1];
+    static const uint8_t face[] = {0xf0, 0x9f, 0x98, 0x80};
+    static uint8_t text[SIZE];
 
     for (unsigned before = 0; before < 4; before++) {
         memset(text, '-', before);
         for (size_t i = before; i + 4 <= SIZE; i += 4)
-            memcpy(text + i, "\xf0\x9f\x98\x80", 4);
-        const struct bytes body = {(const uint8_t *)text, SIZE - 4 + before};
+            memcpy(text + i, face, sizeof face);
+        const struct bytes body = {text, SIZE - 4 + before};
         make(&body, 1);
         go_through(1500); /* the walk would refuse half a character */
         assert_said(&body, 1);
