@@ -106,7 +106,7 @@ class Try:
         edge = {
             "name": "edge",
             "receivers": {"otlp": {"grpc": {"port": self.grpc}, "http": {"port": self.http}}},
-            "spool": {"size": "512Mi", "storage": {"hostPath": str(directory / "spool")}},
+            "spool": {"size": "512Mi", "minFree": "1%", "storage": {"hostPath": str(directory / "spool")}},
         }
         gateway = {"name": "backend", "from": ["logs"], "export": {"otlp": otlp}, "retry": {"maxInterval": "1s"}}
         self.document.write_text(

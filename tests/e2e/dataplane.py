@@ -111,7 +111,7 @@ class Pipeline:
                     {
                         "name": "edge",
                         "receivers": {"otlp": {"grpc": {"port": self.port}, "http": {"port": self.port + 1}}},
-                        "spool": {"size": "1Gi", "storage": {"hostPath": str(self.dir / "spool")}},
+                        "spool": {"size": "1Gi", "minFree": "1%", "storage": {"hostPath": str(self.dir / "spool")}},
                         **(edge or {}),
                     }
                 ],

@@ -50,7 +50,7 @@ class Edge:
                     {
                         "name": "edge",
                         "receivers": {"otlp": {"grpc": {"port": grpc}, "http": {"port": self.http}}},
-                        "spool": {"size": "512Mi", "storage": {"hostPath": str(self.dir / "spool")}},
+                        "spool": {"size": "512Mi", "minFree": "1%", "storage": {"hostPath": str(self.dir / "spool")}},
                     }
                 ],
                 "gateways": [

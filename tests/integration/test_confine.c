@@ -314,6 +314,7 @@ static void be_an_edge(const struct place *place, int from)
     NEED(pipeline_load(path, &pipeline, &faults, &error) == OK);
     confine(place);
     pipeline->edges[0].otlp.grpc_port = pipeline->edges[0].otlp.http_port = 0;
+    pipeline->edges[0].spool.min_free_percent = 0;
     const struct edge_options options = {.pipeline = pipeline,
                                          .edge = &pipeline->edges[0],
                                          .spool_dir = place->write,

@@ -217,7 +217,7 @@ static void edit_document(const char *name, unsigned generation, uint16_t grpc_p
              "  edges:\n  - name: edge\n    receivers:\n      otlp:\n"
              "        grpc: {port: %u}\n        http: {port: %u}\n"
              "    resourceAttributes: [{key: marker, value: %s, action: upsert}]\n"
-             "    spool: {size: 1Gi}\n"
+             "    spool: {size: 1Gi, minFree: 0%%}\n"
              "  gateways:\n  - name: g\n    from: [logs]\n    batch: {timeout: 10ms}\n"
              "    export: {otlp: {protocol: http, endpoint: 'http://127.0.0.1:%u', "
              "compression: none}}\n",

@@ -95,7 +95,7 @@ class Stand:
         self.grpc, self.http, self.health, self.metrics = (free_port() for _ in range(4))
         receiver = receiver or {}
         ports = {"grpc": {"port": self.grpc, **receiver.pop("grpc", {})}, "http": {"port": self.http, **receiver.pop("http", {})}}
-        spool = {"size": "1Gi", "storage": {"hostPath": str(directory / "spool")}}
+        spool = {"size": "1Gi", "minFree": "1%", "storage": {"hostPath": str(directory / "spool")}}
         backend = {"endpoint": f"127.0.0.1:{self.backend.port}", "tls": {"insecure": True}}
         exports = {signal: backend | (exports or {}).get(signal, {"compression": "gzip"}) for signal in SIGNALS}
         document = {
