@@ -1,7 +1,7 @@
 /* Promise: a gateway's group commits nothing that was not delivered, gives partitions back only
  * when their messages are through, counts what retention took, leaves out what it has read before,
  * and holds no more than its memory is for. On librdkafka's mock cluster. */
-// link: tests/support/mock_kafka.c tests/support/numbered.c tests/support/kafka_peer.c
+// link: tests/support/mock_kafka.c tests/support/numbered.c tests/support/kafka_peer.c tests/support/any_property.c
 #include "tests/support/test.h"
 
 #include "common/clock.h"
@@ -122,7 +122,7 @@ static void open_member(struct member *member)
     start_member(member, NULL);
 }
 
-/* Names a certificate without using it: the mock cluster has no TLS. */
+/* Names a certificate without using it: the mock cluster has no TLS (any_property.c lets that pass). */
 static void open_member_with_files(struct member *member, const char *dir)
 {
     static struct pipeline_pair plain = {"security.protocol", "plaintext"};
