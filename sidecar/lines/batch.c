@@ -4,6 +4,7 @@
 #include "common/buf.h"
 #include "common/utf8.h"
 #include "sidecar/lines/lines.h"
+#include "sidecar/otlp/out.h"
 #include "sidecar/otlp/stamp.h"
 #include "sidecar/otlp/wire.h"
 
@@ -133,26 +134,16 @@ static enum err append_attributes(const struct batch_attribute *attributes, size
     return OK;
 }
 
-static enum err append_field(struct buf *into, uint32_t number, struct bytes payload)
-{
-    enum err err = buf_reserve(into, wire_len_size(number, payload.len));
-    if (err)
-        return err;
-    uint8_t *to = put_bytes(into->data + into->len, number, payload);
-    into->len = (size_t)(to - into->data);
-    return OK;
-}
-
 /* Stamping is for requests, so it gets one that has a Resource and nothing else. */
 static enum err stamp_request(const struct stamp *stamp, struct bytes resource, struct buf *request)
 {
     AUTO(buf_fini) struct buf resource_logs = {0}, plain = {0};
     AUTO(otlp_slices_fini) struct otlp_slices slices = {0};
 
-    enum err err = append_field(&resource_logs, RESOURCE_LOGS_RESOURCE, resource);
+    enum err err = out_field(&resource_logs, RESOURCE_LOGS_RESOURCE, resource);
     if (err)
         return err;
-    err = append_field(&plain, REQUEST_RESOURCE_LOGS, buf_bytes(&resource_logs));
+    err = out_field(&plain, REQUEST_RESOURCE_LOGS, buf_bytes(&resource_logs));
     if (err)
         return err;
     err = stamp_apply(stamp, buf_bytes(&plain), SIZE_MAX, &slices, NULL);
@@ -170,7 +161,7 @@ enum err batch_resource(const struct batch_attribute *attributes, size_t count,
     if (err)
         return err;
     if (stamp == NULL)
-        return append_field(into, RESOURCE_LOGS_RESOURCE, buf_bytes(&resource));
+        return out_field(into, RESOURCE_LOGS_RESOURCE, buf_bytes(&resource));
 
     err = stamp_request(stamp, buf_bytes(&resource), &request);
     if (err)

@@ -2,6 +2,7 @@
 
 #include "common/contract/signal.h"
 #include "sidecar/otlp/levels.h"
+#include "sidecar/otlp/out.h"
 #include "sidecar/otlp/split.h"
 
 enum { RECORD_LEVEL = 3, RECORD_BODY = 5, RECORD_ATTRIBUTES = 6, ANY_STRING = 1 };
@@ -68,22 +69,12 @@ static enum err pick(struct portions *portions, uint32_t first, uint32_t count)
 
 /* ---- a part of a record's body */
 
-static enum err append_field(struct buf *into, uint32_t number, struct bytes payload)
-{
-    enum err err = buf_reserve(into, wire_len_size(number, payload.len));
-    if (err)
-        return err;
-    uint8_t *end = wire_put_len(into->data + into->len, number, payload.len);
-    into->len = (size_t)(end - into->data);
-    return buf_append(into, payload);
-}
-
 static enum err append_body(struct buf *into, struct bytes text)
 {
     AUTO(buf_fini) struct buf value = {0};
 
-    enum err err = append_field(&value, ANY_STRING, text);
-    return err ? err : append_field(into, RECORD_BODY, buf_bytes(&value));
+    enum err err = out_field(&value, ANY_STRING, text);
+    return err ? err : out_field(into, RECORD_BODY, buf_bytes(&value));
 }
 
 static enum err append_number(struct buf *into, unsigned number)
@@ -95,7 +86,7 @@ static enum err append_number(struct buf *into, unsigned number)
     *end++ = (uint8_t)(1 + wire_varint_size(number));
     *end++ = ANY_INT_TAG;
     end = wire_put_varint(end, number);
-    return append_field(into, RECORD_ATTRIBUTES, (struct bytes){pair, (size_t)(end - pair)});
+    return out_field(into, RECORD_ATTRIBUTES, (struct bytes){pair, (size_t)(end - pair)});
 }
 
 /* Copies a container of the only record, with `text` for its body. Three levels deep. */
@@ -116,7 +107,7 @@ static enum err copy_with(unsigned level, struct bytes container, struct bytes t
                    otlp_is_child(&otlp_levels[SIGNAL_LOGS], level, &field)) {
             err = copy_with(level + 1, field.payload, text, number, &inner);
             if (!err)
-                err = append_field(into, field.number, buf_bytes(&inner));
+                err = out_field(into, field.number, buf_bytes(&inner));
         } else {
             err = buf_append(into, field.whole);
         }

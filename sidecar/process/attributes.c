@@ -1,7 +1,7 @@
 #include "sidecar/process/attributes.h"
 
 #include "common/array.h"
-#include "sidecar/process/out.h"
+#include "sidecar/otlp/out.h"
 #include "sidecar/process/value.h"
 
 #include <stdlib.h>

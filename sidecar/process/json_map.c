@@ -2,7 +2,7 @@
 
 #include "sidecar/otlp/json_text.h"
 #include "sidecar/otlp/json_value.h"
-#include "sidecar/process/out.h"
+#include "sidecar/otlp/out.h"
 #include "sidecar/process/value.h"
 
 enum { LIST_ELEMENT = 1, LIKELY = 64 };

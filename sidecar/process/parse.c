@@ -2,8 +2,8 @@
 
 #include "common/contract/signal.h"
 #include "common/regex.h"
+#include "sidecar/otlp/out.h"
 #include "sidecar/process/json_map.h"
-#include "sidecar/process/out.h"
 #include "sidecar/process/value.h"
 
 #include <stdlib.h>

@@ -4,7 +4,7 @@
 #include "sidecar/process/redact.h"
 
 #include "common/regex.h"
-#include "sidecar/process/out.h"
+#include "sidecar/otlp/out.h"
 #include "sidecar/process/value.h"
 
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 #include "sidecar/process/rewrite.h"
 
 #include "sidecar/otlp/levels.h"
-#include "sidecar/process/out.h"
+#include "sidecar/otlp/out.h"
 
 enum { HEAD = 1 /* Resource in ResourceX, scope in ScopeX */, METADATA = 12 };
 

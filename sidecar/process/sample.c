@@ -1,7 +1,7 @@
 #include "sidecar/process/sample.h"
 
 #include "common/crc32c.h"
-#include "sidecar/process/out.h"
+#include "sidecar/otlp/out.h"
 #include "sidecar/process/trace_state.h"
 
 #include <math.h>

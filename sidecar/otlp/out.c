@@ -1,4 +1,4 @@
-#include "sidecar/process/out.h"
+#include "sidecar/otlp/out.h"
 
 enum err out_open(struct buf *out, uint32_t number, size_t likely, struct out_mark *ret_mark)
 {

@@ -4,8 +4,8 @@
  *
  * ERR_FULL and ERR_NOMEM are the buffer's. After an error it holds nothing of use.
  */
-#ifndef SIDECAR_PROCESS_OUT_H
-#define SIDECAR_PROCESS_OUT_H
+#ifndef SIDECAR_OTLP_OUT_H
+#define SIDECAR_OTLP_OUT_H
 
 #include "common/attr.h"
 #include "common/buf.h"
