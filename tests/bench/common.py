@@ -18,6 +18,7 @@ import yaml
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 ITEMS = 100  # in a request
@@ -31,18 +32,18 @@ class Ended(Exception):
     """Who is measured is gone."""
 
 
-def describe(resource):
+def scope_below(container, scopes):
+    """The one scope of a resource with the usual attributes."""
     for key in ("service.name", "service.namespace", "host.name", "k8s.pod.name", "telemetry.sdk.language"):
-        resource.attributes.add(key=key).value.string_value = f"{key}-value"
+        container.resource.attributes.add(key=key).value.string_value = f"{key}-value"
+    return scopes.add(scope=InstrumentationScope(name="bench"))
 
 
 def traces():
     """Spans of about 469 bytes."""
     message = ExportTraceServiceRequest()
-    resource = message.resource_spans.add()
-    describe(resource.resource)
-    scope = resource.scope_spans.add()
-    scope.scope.name = "bench"
+    container = message.resource_spans.add()
+    scope = scope_below(container, container.scope_spans)
     for i in range(ITEMS):
         span = scope.spans.add(
             trace_id=os.urandom(16),

@@ -22,7 +22,7 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 
 import common
-from common import ITEMS, ROOT, describe, framed, traces
+from common import ITEMS, ROOT, framed, scope_below, traces
 
 CLIENTS = 4
 PACE = 500  # requests a second
@@ -30,10 +30,8 @@ PACE = 500  # requests a second
 
 def logs():
     message = ExportLogsServiceRequest()
-    resource = message.resource_logs.add()
-    describe(resource.resource)
-    scope = resource.scope_logs.add()
-    scope.scope.name = "bench"
+    container = message.resource_logs.add()
+    scope = scope_below(container, container.scope_logs)
     for i in range(ITEMS):
         record = scope.log_records.add(time_unix_nano=time.time_ns(), severity_number=9, severity_text="INFO")
         record.body.string_value = f"order {i} accepted for customer {i * 7919} in 12 ms, 3 items, total 99.90 " + "y" * 60
@@ -44,10 +42,8 @@ def logs():
 
 def metrics():
     message = ExportMetricsServiceRequest()
-    resource = message.resource_metrics.add()
-    describe(resource.resource)
-    scope = resource.scope_metrics.add()
-    scope.scope.name = "bench"
+    container = message.resource_metrics.add()
+    scope = scope_below(container, container.scope_metrics)
     for i in range(10):
         metric = scope.metrics.add(name=f"http.server.requests.{i}", unit="1")
         metric.sum.aggregation_temporality = 2
