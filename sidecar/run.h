@@ -30,8 +30,8 @@ bool run_knows(const char *verb);
  * end of its grace. */
 void run_block_signals(void);
 
-/* After run_block_signals(), with a verb that is known. Runs until SIGTERM or SIGINT, or until a start fails; returns the exit
- * code. What can't be is said on standard error. */
+/* After run_block_signals(), with a verb that is known. Runs until SIGTERM or SIGINT, or until a
+ * start fails; returns the exit code. What can't be is said on standard error. */
 int run_pipeline(const struct run_options *options);
 
 #endif

@@ -3,7 +3,8 @@
  *
  *   in the cache, covers      nothing is sent
  *   in the cache, drifted     server-side apply, with the resourceVersion that was judged; where
- *                             what somebody put beside ours makes that invalid, the list is replaced
+ *                             what somebody put beside ours makes that invalid, the list is
+ *                             replaced
  *   not in the cache          asked for first: it may be there without our label
  *   another owner's           never touched: ERR_INVALID, which names it
  *

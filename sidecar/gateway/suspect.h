@@ -1,11 +1,10 @@
 /* suspect: whether it is a request that a backend fails on, and not the backend that is down.
  *
  * Some answers mean "later" and are given for an item that will never be taken: a plain 500, gRPC's
- * INTERNAL. One that fails so SUSPECT_TRIES times, with others stored before each of those, is to be
- * halved: its good items get through, and in the end what is at fault is tried again alone. It is
- * never taken for refused: no backend has said so. In an outage nothing is stored, so nothing is
- * halved.
- */
+  * INTERNAL. One that fails so SUSPECT_TRIES times, with others stored before each of those, is to
+  * be halved: its good items get through, and in the end what is at fault is tried again alone. It
+  * is never taken for refused: no backend has said so. In an outage nothing is stored, so nothing
+  * is halved. */
 #ifndef SIDECAR_GATEWAY_SUSPECT_H
 #define SIDECAR_GATEWAY_SUSPECT_H
 

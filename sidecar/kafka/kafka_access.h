@@ -8,8 +8,9 @@
 #include "common/contract/pipeline.h"
 #include "sidecar/kafka/kafka_conf.h"
 
-/* `pipeline->kafka` must be there. `consumer`: its properties, over those of kafka; NULL: the client
- * is a producer. Properties that do not concern such a client are left out. ERR_INVALID: a secret is needed and there is no directory of secrets. */
+/* `pipeline->kafka` must be there. `consumer`: its properties, over those of kafka; NULL: the
+ * client is a producer. Properties that do not concern such a client are left out. ERR_INVALID: a
+ * secret is needed and there is no directory of secrets. */
 NODISCARD enum err kafka_access_make(const struct pipeline *pipeline, const char *secrets_dir,
                                      const char *client_id, const struct pipeline_map *consumer,
                                      struct arena *arena, struct kafka_access *ret_access,

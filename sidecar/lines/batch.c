@@ -114,7 +114,8 @@ static uint8_t *put_bytes(uint8_t *to, uint32_t number, struct bytes bytes)
     return to + bytes.len;
 }
 
-/* Values may be names of files, which are any bytes. Appends the attributes as fields `number`, of Resource or LogRecord. */
+/* Appends the attributes as fields `number`, of Resource or LogRecord. Values may be names of
+ * files, which are any bytes. */
 static enum err append_attributes(const struct batch_attribute *attributes, size_t count,
                                   uint32_t number, struct buf *into)
 {

@@ -84,8 +84,8 @@ static enum err write_checkpoint(struct store *store, enum signal lane_id, uint6
     return write_frame(store, lane_id, frame, error);
 }
 
-/* What an earlier run left in the kernel's memory only. The marks that this run goes on from, and is
- * about to repeat, came out of it. Where the sync fails, nothing more can be done for it. */
+/* What an earlier run left in the kernel's memory only. The marks that this run goes on from, and
+ * is about to repeat, came out of it. Where the sync fails, nothing more can be done for it. */
 static void sync_inherited(struct store *store, enum signal lane_id)
 {
     for (struct segment *s = store->lanes[lane_id].segments; s != NULL; s = s->next) {

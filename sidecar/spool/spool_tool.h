@@ -26,8 +26,8 @@
 typedef bool spool_tool_describe_fn(const uint8_t key[static SPOOL_MARK_KEY], struct bytes value,
                                     FILE *out);
 
-/* ERR_NOTFOUND: no such directory, or no spool in it. ERR_IO, ERR_NOMEM, and ERR_IO for a failure to write to `out`.
- */
+/* ERR_NOTFOUND: no such directory, or no spool in it. ERR_IO, ERR_NOMEM, and ERR_IO for a failure
+ * to write to `out`. */
 NODISCARD enum err spool_tool_ls(const char *dir, spool_tool_describe_fn *describe, FILE *out,
                                  struct error *error);
 NODISCARD enum err spool_tool_cat(const char *dir, enum signal lane, FILE *out,

@@ -86,7 +86,8 @@ bool glob_match_name(const char *pattern, const char *name)
 
 /* ---- walking */
 
-/* `ret_status` is set where it had to be asked: of links, and where a file system tells no types. */
+/* `ret_status` is set where it had to be asked: of links, and where the file system
+ * tells no types. */
 static bool is_dir(const char *path, const struct dirent *entry, struct stat *ret_status)
 {
     if (entry->d_type != DT_UNKNOWN && entry->d_type != DT_LNK)

@@ -122,7 +122,8 @@ static void open_member(struct member *member)
     start_member(member, NULL);
 }
 
-/* Names a certificate without using it: the mock cluster has no TLS (any_property.c lets that pass). */
+/* Names a certificate without using it: the mock cluster has no TLS (any_property.c lets that
+ * pass). */
 static void open_member_with_files(struct member *member, const char *dir)
 {
     static struct pipeline_pair plain = {"security.protocol", "plaintext"};

@@ -12,8 +12,8 @@ double bench_cpu_s(void);
 /* Anything but OK ends the bench. */
 void bench_need(enum err err);
 
-/* Appends a request of that many spans of ten attributes, about 458 bytes each, below one resource: of 64
- * traces, one in twenty with an error. */
+/* Appends a request of that many spans of ten attributes, about 458 bytes each, below one resource:
+ * of 64 traces, one in twenty with an error. */
 void bench_put_request(struct buf *out, unsigned spans);
 
 #endif

@@ -1,5 +1,5 @@
-/* A client is told what concerns it and nothing else, and notices that a file of a secret is another
- * one. */
+/* A client is told what concerns it and nothing else, and notices that a file of a secret is
+ * another one. */
 #include "tests/support/test.h"
 
 #include "sidecar/kafka/kafka_access.h"
