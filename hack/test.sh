@@ -27,6 +27,14 @@ terminal=$([ ! -t 1 ] || printf '\r')
 
 say() { printf '%s%4d s  %s%s\n' "$terminal" $((SECONDS - started)) "$1" "${terminal:+                    }"; }
 
+# Takes leave of the lane at its end, and not later: bash forgets a process's status when its number is given again.
+leave_lane() {
+    [ -n "$lane" ] || return 0
+    ! kill -0 "$lane" 2>/dev/null || return 0
+    wait "$lane" || exit 1
+    lane=""
+}
+
 # Waits for the end of a process, and shows for how long. If the lane beside it fails meanwhile, that is all.
 watch() { # PID NAME
     local begin=$SECONDS
@@ -34,6 +42,7 @@ watch() { # PID NAME
         [ -z "$terminal" ] || printf '\r%4d s  %s ... %d s ' $((SECONDS - started)) "$2" $((SECONDS - begin))
         sleep 0.2
         [ ! -s "$failed" ] || exit 1
+        leave_lane
     done
 }
 
@@ -153,8 +162,5 @@ step "bed with three brokers of Kafka 3.9 up" hack/bed/up --kafka 3.9.2 --broker
 step "end-to-end tests with them" end_to_end --kafka 3.9.2 --brokers 3
 step "bed with three brokers down" hack/bed/down
 bed=down
-if [ -n "$lane" ]; then
-    watch "$lane" "what ran beside the bed"
-    wait "$lane"
-    lane=""
-fi
+watch "$lane" "what ran beside the bed"
+leave_lane
