@@ -25,10 +25,14 @@ LIBS     = $(RDKAFKA)/lib/librdkafka.a -lwebsockets -lnghttp2 -lhttp_parser -lcu
 
 ALL_SRC        := $(shell find common controller sidecar -name '*.c' 2>/dev/null)
 MAINS          := sidecar/main.c controller/main.c controller/plugin/main.c
-COMMON_SRC     := $(filter common/%,$(ALL_SRC))
+COMMON_SRC     := $(filter-out common/version.c,$(filter common/%,$(ALL_SRC)))
 SIDECAR_SRC    := $(filter-out $(MAINS),$(filter sidecar/%,$(ALL_SRC)))
 CONTROLLER_SRC := $(filter-out $(MAINS),$(filter controller/%,$(ALL_SRC)))
 HEADERS        := $(shell find common controller sidecar tests/support -name '*.h' 2>/dev/null)
+
+# What --version says. A tarball has no commit to name.
+VERSION  := $(shell sed -n 's/^version: *//p' charts/surgetank/Chart.yaml)
+REVISION ?= $(or $(if $(wildcard .git),$(shell git describe --always --dirty --abbrev=12 2>/dev/null)),unknown)
 
 # A test says on a line of its own, `// link: a.c b.c`, which doubles stand in for production files;
 # what it links that way wins over the archives.
@@ -61,6 +65,12 @@ $(BUILD)/libcontroller.a: $(call objects,$(CONTROLLER_SRC))
 $(ARCHIVES):
 	@mkdir -p $(@D); rm -f $@
 	ar rcsD $@ $(filter %.o,$^)
+$(PROGRAMS): $(BUILD)/common/version.o
+$(BUILD)/common/version.o: $(BUILD)/version
+$(addprefix $(BUILD)/common/version.,o analyzed tidied): \
+  CPPFLAGS += -DSURGETANK_VERSION='"$(VERSION)"' -DSURGETANK_REVISION='"$(REVISION)"'
+$(BUILD)/version: always
+	@mkdir -p $(@D); echo '$(VERSION) $(REVISION)' | cmp -s - $@ || echo '$(VERSION) $(REVISION)' >$@
 $(BUILD)/surgetank-sidecar: $(BUILD)/sidecar/main.o $(BUILD)/libsidecar.a $(BUILD)/libcommon.a
 	$(LINK) $^ $(LIBS) -o $@
 $(BUILD)/surgetank-controller: $(BUILD)/controller/main.o $(BUILD)/libcontroller.a $(BUILD)/libcommon.a
@@ -106,7 +116,7 @@ fuzz-run: $(FUZZ_BINS:%=%.libfuzzer)
 unit: $(TEST_BINS) replay ## unit tests, and the fuzz targets' corpus
 	@printf '%s\n' $(TEST_BINS) | xargs -P2 -I{} sh -c '{} >{}.log 2>&1 || { cat {}.log; echo "FAILED {}"; exit 255; }'
 	@cat $(TEST_BINS:%=%.log) | awk '/PASSED  \]/ && / test\(s\)/ {n += $$4} END {print n+0, "unit tests passed,", 0, "failed"}'
-$(addprefix $(BUILD)/tests/integration/test_,command_line early_signal): $(BUILD)/surgetank-sidecar
+$(addprefix $(BUILD)/tests/integration/test_,command_line early_signal): $(PROGRAMS)
 component: $(COMPONENT_BINS) ## tests on librdkafka's mock cluster and scripted peers
 	@printf '%s\n' $^ | xargs -P2 -I{} sh -c 'hack/component.sh {} || exit 255'
 	@cat $(^:%=%.log) | awk '/PASSED  \]/ && / test\(s\)/ {n += $$4} END {print n+0, "passed"}'
@@ -192,7 +202,7 @@ fmt: ## reformat
 	@clang-format-14 -i $$(find common controller sidecar tests -name '*.[ch]')
 clean: ## remove build output
 	rm -rf $(BUILD) compile_commands.json
-.PHONY: soak named bench bench-edge bench-gateway bench-backlog interop chart generated build test demo try e2e deps images bed help unit replay fuzz fuzz-run component asan tsan check analyze headers layers mutants banned hardened compdb tidy format fmt clean
+.PHONY: always soak named bench bench-edge bench-gateway bench-backlog interop chart generated build test demo try e2e deps images bed help unit replay fuzz fuzz-run component asan tsan check analyze headers layers mutants banned hardened compdb tidy format fmt clean
 .SECONDARY:
 # Not those of the sanitizers' builds, one of which may be under way beside this one.
 -include $(shell find $(BUILD) \( -path $(BUILD)/asan -o -path $(BUILD)/tsan \) -prune -o -name '*.d' -print 2>/dev/null)

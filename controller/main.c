@@ -1,5 +1,6 @@
 /* surgetank-controller: options, signals, and the wait between start and end. */
 #include "common/log.h"
+#include "common/version.h"
 #include "controller/controller.h"
 #include "controller/options.h"
 
@@ -47,6 +48,10 @@ int main(int argc, char **argv)
     }
     if (options.help) {
         fputs(options_help, stdout);
+        return EXIT_SUCCESS;
+    }
+    if (options.version) {
+        printf("surgetank-controller %s\n", version_text);
         return EXIT_SUCCESS;
     }
     block_signals(&signals);

@@ -48,6 +48,7 @@ const char options_help[] =
     "  --log-level LEVEL    debug, info, warn or error; default info\n"
     "  --log-format FORMAT  logfmt or json; default logfmt\n"
     "  --help               this text\n"
+    "  --version            which version this is\n"
     "\n"
     "Each flag can be set by the environment too: SURGETANK_SIDECAR_IMAGE for --sidecar-image.\n"
     "It ends with 0 after SIGTERM, with 1 when it could not start or lost the Lease, with 2 for\n"
@@ -252,10 +253,13 @@ enum err options_read(int argc, char **argv, char *(*getenv_fn)(const char *),
     for (int i = 1; i < argc && err == OK; i++) {
         if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)
             options.help = true;
+        else if (strcmp(argv[i], "--version") == 0)
+            options.version = true;
         else
             err = read_argument(&options, argc, argv, &i, error);
     }
-    if (err == OK && !options.help && options.controller.desired.sidecar_image == NULL)
+    if (err == OK && !options.help && !options.version &&
+        options.controller.desired.sidecar_image == NULL)
         err = error_set(error, ERR_INVALID, "--sidecar-image is missing; see --help");
     if (err) {
         options_fini(&options);

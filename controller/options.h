@@ -13,6 +13,7 @@ struct options {
     enum log_level log_level;
     enum log_format log_format;
     bool help;          /* --help was asked for: print options_help and end */
+    bool version;       /* --version was */
     struct arena arena; /* holds the lists */
 };
 

@@ -1,6 +1,7 @@
 /* surgetank-sidecar: one binary for both tiers. Reads its command line and does what it names. */
 #include "common/contract/pipeline.h"
 #include "common/log.h"
+#include "common/version.h"
 #include "sidecar/run.h"
 #include "sidecar/spool/spool_tool.h"
 #include "sidecar/tail/describe.h"
@@ -24,6 +25,7 @@ static const char help[] =
     "      Checks the document. Exit 0, or 2 with one line for each fault.\n"
     "  surgetank-sidecar spool ls DIR | verify DIR | cat DIR traces|metrics|logs\n"
     "      Looks into a spool, also beside a running edge.\n"
+    "  surgetank-sidecar --version\n"
     "\n"
     "  --pipeline FILE              a TelemetryPipeline, YAML or JSON, as for kubectl apply\n"
     "  --secrets DIR                Secrets as files: DIR/<name>/<key>\n"
@@ -130,6 +132,10 @@ int main(int argc, char **argv)
     if (argc < 2) {
         fputs(help, stderr);
         return RUN_EXIT_USAGE;
+    }
+    if (strcmp(argv[1], "--version") == 0) {
+        printf("surgetank-sidecar %s\n", version_text);
+        return EXIT_SUCCESS;
     }
     run.verb = argv[1];
     if (!is_tool(run.verb) && !run_knows(run.verb))

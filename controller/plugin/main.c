@@ -2,6 +2,7 @@
 #include "controller/plugin/plugin.h"
 
 #include "common/log.h"
+#include "common/version.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -16,6 +17,7 @@ static const char help[] =
     "  kubectl surgetank plan -f FILE     what applying a document would change, and its price\n"
     "\n"
     "  kubectl surgetank VERB --help      more about one of them\n"
+    "  kubectl surgetank --version        which version this is\n"
     "\n"
     "For all that talk to a cluster: -n NAMESPACE, -A for all namespaces, --context, "
     "--kubeconfig.\n";
@@ -121,6 +123,10 @@ static enum err read_flag(struct plugin_options *options, int argc, char **argv,
         options->all_namespaces = true;
         return OK;
     }
+    if (strcmp(flag, "--version") == 0) {
+        options->version = true;
+        return OK;
+    }
     const char **target = flag_target(options, flag, len);
     if (target == NULL)
         return error_set(error, ERR_INVALID, "there is no flag %s; see --help", flag);
@@ -171,6 +177,10 @@ int main(int argc, char **argv)
     log_setup(LOG_LEVEL_ERROR, LOG_FORMAT_LOGFMT);
     if (read_arguments(&options, argc, argv, &wants_help, &error))
         return plugin_fail(PLUGIN_WRONG, &error);
+    if (options.version) {
+        printf("kubectl-surgetank %s\n", version_text);
+        return PLUGIN_OK;
+    }
     if (options.verb == NULL) {
         fputs(help, stdout);
         return wants_help ? PLUGIN_OK : PLUGIN_WRONG;

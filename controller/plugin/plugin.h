@@ -19,6 +19,7 @@ struct plugin_options {
     const char *output; /* "yaml" or "json"; NULL: the verb's own */
     const char *sidecar_image;
     bool all_namespaces;
+    bool version; /* --version */
 };
 
 int plugin_status(const struct plugin_options *options);

@@ -30,7 +30,7 @@
 
 enum { LONG_MS = 120000, LOOK_MS = 20, SAID_MAX = 8192 };
 
-static char dir[48], document[64], program[300];
+static char dir[48], document[64], build[256], program[300];
 
 /* BUILD/tests/integration/test_x -> BUILD/surgetank-sidecar */
 static void find_program(void)
@@ -38,7 +38,8 @@ static void find_program(void)
     char self[256] = "";
 
     assert_true(readlink("/proc/self/exe", self, sizeof self - 1) > 0);
-    snprintf(program, sizeof program, "%s/surgetank-sidecar", dirname(dirname(dirname(self))));
+    snprintf(build, sizeof build, "%s", dirname(dirname(dirname(self))));
+    snprintf(program, sizeof program, "%s/surgetank-sidecar", build);
     assert_int_equal(access(program, X_OK), 0);
 }
 
@@ -51,12 +52,9 @@ static void write_document(const char *text)
     assert_int_equal(fclose(file), 0);
 }
 
-/* Runs it to its end; what it says is in `said`. Returns the exit status. */
-static int type(const char *arguments, char said[static SAID_MAX])
+/* Runs a command to its end; what it says is in `said`. Returns the exit status. */
+static int run(const char *command, char said[static SAID_MAX])
 {
-    char command[600];
-
-    snprintf(command, sizeof command, "%s %s 2>&1", program, arguments);
     FILE *out = popen(command, "re");
     assert_non_null(out);
     size_t len = fread(said, 1, SAID_MAX - 1, out);
@@ -64,6 +62,14 @@ static int type(const char *arguments, char said[static SAID_MAX])
     int status = pclose(out);
     assert_true(WIFEXITED(status));
     return WEXITSTATUS(status);
+}
+
+static int type(const char *arguments, char said[static SAID_MAX])
+{
+    char command[600];
+
+    snprintf(command, sizeof command, "%s %s 2>&1", program, arguments);
+    return run(command, said);
 }
 
 static void assert_says(const char *arguments, int want, const char *text)
@@ -211,6 +217,28 @@ static void test_health_and_metrics_are_where_they_were_asked_for(void **state)
     assert_says(text, 1, "holds no spool");
 }
 
+static void test_each_program_says_which_version_it_is(void **state)
+{
+    static const char *const names[] = {"surgetank-sidecar", "surgetank-controller",
+                                        "kubectl-surgetank"};
+    char want[SAID_MAX], said[SAID_MAX], command[600];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        snprintf(command, sizeof command,
+                 "echo \"%s $(sed -n 's/^version: //p' charts/surgetank/Chart.yaml) (build\"",
+                 names[i]);
+        assert_int_equal(run(command, want), 0);
+        want[strcspn(want, "\n")] = '\0';
+        snprintf(command, sizeof command, "%s/%s --version", build, names[i]);
+        assert_int_equal(run(command, said), 0);
+        size_t len = strlen(said);
+        if (strncmp(said, want, strlen(want)) != 0 || len < 3 ||
+            strcmp(said + len - 2, ")\n") != 0 || strchr(said, '\n') != said + len - 1)
+            fail_msg("%s says \"%s\", not \"%s ...)\"", names[i], said, want);
+    }
+}
+
 static int begin(void **state)
 {
     (void)state;
@@ -238,6 +266,7 @@ int main(void)
         cmocka_unit_test(test_check_has_a_line_for_each_fault),
         cmocka_unit_test(test_check_names_a_file_that_is_no_document),
         cmocka_unit_test(test_a_wrong_command_line_is_named),
+        cmocka_unit_test(test_each_program_says_which_version_it_is),
         cmocka_unit_test(test_health_and_metrics_are_where_they_were_asked_for),
     };
     return cmocka_run_group_tests_name("command_line", tests, begin, end);

@@ -81,14 +81,14 @@ static void test_names_the_wrong_flag_and_what_it_takes(void **state)
     check_refused(FLAGS("--threads"), "--threads needs a value");
     check_refused(FLAGS("--listen", "8080"), "--listen: is ADDR:PORT");
     check_refused(FLAGS("--what", "x"), "there is no flag --what");
-    check_refused(FLAGS("--version"), "there is no flag --version");
+    check_refused(FLAGS("--versions"), "there is no flag --versions");
     check_refused(FLAGS("what"), "\"what\" is no flag");
     check_refused(FLAGS("--leader-elect=maybe"), "is true or false");
     check_refused(FLAGS("--sidecar-pull-policy", "Sometimes"), "Always, IfNotPresent or Never");
     check_refused(FLAGS("--log-format", "xml"), "logfmt or json");
 }
 
-static void test_wants_an_image_but_not_for_help(void **state)
+static void test_wants_an_image_but_not_to_say_what_it_is(void **state)
 {
     (void)state;
     AUTO(options_fini) struct options options = {0};
@@ -96,6 +96,9 @@ static void test_wants_an_image_but_not_for_help(void **state)
     check_refused(FLAGS("--threads", "2"), "--sidecar-image is missing");
     assert_ok(read_flags(FLAGS("--help"), no_environment, &options, NULL));
     assert_true(options.help);
+    options_fini(&options);
+    assert_ok(read_flags(FLAGS("--version"), no_environment, &options, NULL));
+    assert_true(options.version);
 }
 
 int main(void)
@@ -104,7 +107,7 @@ int main(void)
         cmocka_unit_test(test_reads_flags_in_both_spellings),
         cmocka_unit_test(test_takes_the_environment_where_there_is_no_flag),
         cmocka_unit_test(test_names_the_wrong_flag_and_what_it_takes),
-        cmocka_unit_test(test_wants_an_image_but_not_for_help),
+        cmocka_unit_test(test_wants_an_image_but_not_to_say_what_it_is),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
