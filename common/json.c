@@ -101,9 +101,20 @@ enum err json_print(const struct json *json, struct buf *into)
     return print_as(cJSON_PrintUnformatted(node(json)), into);
 }
 
+/* cJSON lays out with tabs, which kubectl shows as "\\t" in one long line. In strings it escapes
+ * them, so that all there are can be replaced. */
 enum err json_print_pretty(const struct json *json, struct buf *into)
 {
-    return print_as(cJSON_Print(node(json)), into);
+    AUTO(buf_fini) struct buf tabs = {0}, spaces = {0};
+
+    enum err err = print_as(cJSON_Print(node(json)), &tabs);
+    for (size_t i = 0; i < tabs.len && err == OK; i++) {
+        if (tabs.data[i] != '\t')
+            err = buf_append_byte(&spaces, tabs.data[i]);
+        else
+            err = buf_append_text(&spaces, tabs.data[i - 1] == ':' ? " " : "  ");
+    }
+    return err ? err : buf_append(into, buf_bytes(&spaces));
 }
 
 enum json_kind json_kind(const struct json *json)

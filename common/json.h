@@ -40,7 +40,7 @@ NODISCARD enum err json_parse(struct bytes text, size_t size_max, struct json **
                               struct error *error);
 void json_free(struct json **json);
 
-/* Appends compact text; `json_print_pretty` indents with tabs as cJSON does. */
+/* Appends compact text; `json_print_pretty` a member a line, indented by two spaces. */
 NODISCARD enum err json_print(const struct json *json, struct buf *into);
 NODISCARD enum err json_print_pretty(const struct json *json, struct buf *into);
 

@@ -79,6 +79,29 @@ static void test_builds_replaces_and_compares(void **state)
     assert_false(json_equal(built, copy));
 }
 
+/* kubectl prints a text without tabs line by line. */
+static void test_lays_out_with_spaces_and_leaves_strings_alone(void **state)
+{
+    (void)state;
+    AUTO(json_free) struct json *built = json_new_object(), *again = NULL;
+    AUTO(buf_fini) struct buf text = {0};
+
+    json_set_string(built, "a", ":\t\n");
+    json_set_bool(json_add_object(json_set_array(built, "list")), "t:", true);
+    json_set_object(built, "o");
+    assert_ok(json_print_pretty(built, &text));
+    assert_string_equal(buf_text(&text), "{\n"
+                                         "  \"a\": \":\\t\\n\",\n"
+                                         "  \"list\": [{\n"
+                                         "      \"t:\": true\n"
+                                         "    }],\n"
+                                         "  \"o\": {\n"
+                                         "  }\n"
+                                         "}");
+    assert_ok(json_parse(buf_bytes(&text), 1000, &again, NULL));
+    assert_true(json_equal(again, built));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -86,6 +109,7 @@ int main(void)
         cmocka_unit_test(test_refuses_bad_text_with_its_place),
         cmocka_unit_test(test_bounds_size_and_depth),
         cmocka_unit_test(test_builds_replaces_and_compares),
+        cmocka_unit_test(test_lays_out_with_spaces_and_leaves_strings_alone),
     };
     return cmocka_run_group_tests_name("json", tests, NULL, NULL);
 }
