@@ -8,37 +8,96 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+/* ---- what is refused */
+
+struct refusals {
+    size_t count;
+    struct error first;
+};
+
+/* Whether the others are to go on: a refusal is noted for the end. */
+static bool goes_on(struct refusals *refusals, enum err err, const struct error *error)
+{
+    if (err != ERR_INVALID)
+        return err == OK;
+    if (refusals->count++ == 0)
+        refusals->first = *error;
+    return true;
+}
+
+static enum err tell_refusals(const struct refusals *refusals, struct error *error)
+{
+    if (refusals->count == 0)
+        return OK;
+    if (refusals->count == 1)
+        return error_set(error, ERR_INVALID, "%s", refusals->first.text);
+    return error_set(error, ERR_INVALID, "%.420s. Beside it, %zu more were refused",
+                     refusals->first.text, refusals->count - 1);
+}
+
 /* ---- objects */
 
-static enum err apply_objects(const struct reconcile *reconcile, const struct subject *subject,
-                              struct gathered *gathered, struct json *objects, struct error *error)
+static bool is_workload(const struct json *object)
 {
-    const char *uid = subject->pipeline->uid;
+    const struct kube_resource *kind = kind_of(object);
+    return kind == &kube_statefulsets || kind == &kube_daemonsets || kind == &kube_deployments;
+}
+
+static bool is_of_pods(const struct json *object)
+{
+    return kind_of(object) == &kube_serviceaccounts || kind_of(object) == &kube_configmaps;
+}
+
+/* Pods stand on the account and the document of their edge or gateway, an autoscaler on its
+ * Deployment: they must not be those of somebody else, nor missing. */
+static bool stands_on(const struct json *object, const struct json *refused)
+{
+    if (strcmp(object_label(object, NAMES_LABEL_EDGE), object_label(refused, NAMES_LABEL_EDGE)) ||
+        strcmp(object_label(object, NAMES_LABEL_GATEWAY),
+               object_label(refused, NAMES_LABEL_GATEWAY)))
+        return false;
+    return is_workload(object) ? is_of_pods(refused)
+                               : kind_of(object) == &kube_horizontalpodautoscalers;
+}
+
+/* A workload begins with one replica, as `replicas` was left out. */
+static void note_created(const struct pipeline *pipeline, const struct json *object,
+                         struct gathered *gathered)
+{
+    for (size_t i = 0; i < pipeline->edge_count; i++) {
+        if (strcmp(object_label(object, NAMES_LABEL_EDGE), pipeline->edges[i].name) == 0 &&
+            kind_of(object) == &kube_statefulsets)
+            gathered->edge_replicas[i] = 1;
+    }
+    for (size_t i = 0; i < pipeline->gateway_count; i++) {
+        if (strcmp(object_label(object, NAMES_LABEL_GATEWAY), pipeline->gateways[i].name) == 0 &&
+            kind_of(object) == &kube_deployments) {
+            gathered->gateway_replicas[i] = 1;
+            gathered->gateway_is_new[i] = true;
+        }
+    }
+}
+
+static enum err apply_objects(const struct reconcile *reconcile, const struct subject *subject,
+                              struct gathered *gathered, struct json *objects,
+                              struct refusals *refusals, struct error *error)
+{
+    const struct json *refused = NULL; /* the last one that others stand on */
 
     JSON_EACH(object, objects)
     {
         enum apply_outcome outcome = APPLY_SAME;
         char path[DIFF_PATH_MAX];
-        enum err err = apply_object(&reconcile->apply, uid, object, &outcome, path, error);
-        if (err)
-            return err;
-        if (outcome != APPLY_CREATED)
+        if (refused != NULL && stands_on(object, refused))
             continue;
-        /* It begins with one replica, as `replicas` was left out. */
-        for (size_t i = 0; i < subject->pipeline->edge_count; i++) {
-            if (strcmp(object_label(object, NAMES_LABEL_EDGE), subject->pipeline->edges[i].name) ==
-                    0 &&
-                kind_of(object) == &kube_statefulsets)
-                gathered->edge_replicas[i] = 1;
-        }
-        for (size_t i = 0; i < subject->pipeline->gateway_count; i++) {
-            if (strcmp(object_label(object, NAMES_LABEL_GATEWAY),
-                       subject->pipeline->gateways[i].name) == 0 &&
-                kind_of(object) == &kube_deployments) {
-                gathered->gateway_replicas[i] = 1;
-                gathered->gateway_is_new[i] = true;
-            }
-        }
+        enum err err =
+            apply_object(&reconcile->apply, subject->pipeline->uid, object, &outcome, path, error);
+        if (!goes_on(refusals, err, error))
+            return err;
+        if (err && (is_workload(object) || is_of_pods(object)))
+            refused = object;
+        if (outcome == APPLY_CREATED)
+            note_created(subject->pipeline, object, gathered);
     }
     return OK;
 }
@@ -148,17 +207,29 @@ enum err children_apply(const struct reconcile *reconcile, const struct subject 
                                         .gateway_rollouts = gathered->rollouts->gateways,
                                         .volume_claims = gathered->volume_claims};
     AUTO(json_free) struct json *objects = desired_objects(&input);
+    struct refusals refusals = {0};
+    struct error why = {0};
     size_t deleted = 0;
 
     note_volumes(subject, gathered);
-    enum err err = volumes_apply(reconcile, subject, gathered, error);
+    enum err marks = volumes_apply(reconcile, subject, gathered, &why);
+    enum err err = marks;
+    if (goes_on(&refusals, err, &why))
+        err = apply_objects(reconcile, subject, gathered, objects, &refusals, &why);
+    /* A pod must not come back to a volume that is still marked as empty. */
+    for (size_t i = 0; i < subject->pipeline->edge_count && err == OK && marks == OK; i++) {
+        err = scale_edge(reconcile, subject, i, gathered, ret_again, &why);
+        if (goes_on(&refusals, err, &why))
+            err = OK;
+    }
+    for (size_t i = 0; i < subject->pipeline->gateway_count && err == OK; i++) {
+        err = scale_gateway(reconcile, subject, owner, i, gathered, &why);
+        if (goes_on(&refusals, err, &why))
+            err = OK;
+    }
     if (err)
-        return err;
-    err = apply_objects(reconcile, subject, gathered, objects, error);
-    for (size_t i = 0; i < subject->pipeline->edge_count && err == OK; i++)
-        err = scale_edge(reconcile, subject, i, gathered, ret_again, error);
-    for (size_t i = 0; i < subject->pipeline->gateway_count && err == OK; i++)
-        err = scale_gateway(reconcile, subject, owner, i, gathered, error);
+        return error_set(error, err, "%s", why.text);
+    err = tell_refusals(&refusals, error);
     if (err)
         return err;
     return apply_prune(&reconcile->apply, subject->pipeline->uid, objects, &deleted, error);

@@ -257,6 +257,7 @@ static void gather_pods(const struct gather *gather, const struct subject *subje
 
 /* ---- workloads */
 
+/* NULL: there is none, or it is somebody else's. */
 static struct json *find_workload(const struct gather *gather, const struct subject *subject,
                                   const struct kube_resource *resource, const char *part)
 {
@@ -268,7 +269,10 @@ static struct json *find_workload(const struct gather *gather, const struct subj
     if (store_get(gather->store, resource, subject->pipeline->namespace, name, &object) != OK)
         return NULL;
     struct json *workload = object_parse(object);
+    const char *owner = json_string(json_get(object_controller_of(workload), "uid"), "");
     object_unref(&object);
+    if (strcmp(owner, subject->pipeline->uid) != 0)
+        json_free(&workload);
     return workload;
 }
 

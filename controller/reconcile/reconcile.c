@@ -140,9 +140,13 @@ static struct work_result reconcile_sound(const struct round *round, const struc
         publish_facts(round, subject, gathered, err ? &refused : NULL, &later_ms, &error);
     if (written)
         return retry(round, written, &error);
-    if (err)
-        return retry(round, err, &refused);
-    return done(later_ms, again || gathered->rollouts->under_way);
+    again = again || gathered->rollouts->under_way;
+    struct work_result later = done(later_ms, again);
+    if (err == OK)
+        return later;
+    /* What is under way beside a refused object doesn't wait for as long as that. */
+    struct work_result tried = retry(round, err, &refused);
+    return again ? later : tried;
 }
 
 static struct work_result reconcile_live(const struct round *round)
