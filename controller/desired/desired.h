@@ -53,6 +53,9 @@ void desired_document(const struct pipeline *pipeline, bool edge, const char *na
  * made now. (Their size is the business of reconcile/volumes.h.) */
 bool desired_volumes_differ(const struct pipeline_edge *edge, const struct json *volume_claims);
 
+/* The size that the volumes of a StatefulSet with these templates are made with; 0: none. */
+int64_t desired_volumes_bytes(const struct json *volume_claims);
+
 #define DESIRED_SPOOL_VOLUME "spool" /* of an edge's pod; its claims are called spool-<pod> */
 
 #define DESIRED_NAME_MAX 52 /* a StatefulSet's pods carry its name and 11 characters in a label */

@@ -117,6 +117,14 @@ bool desired_volumes_differ(const struct pipeline_edge *edge, const struct json 
     return claims_differ(edge, volume_claims, false);
 }
 
+int64_t desired_volumes_bytes(const struct json *volume_claims)
+{
+    const struct json *size = json_at(json_first(volume_claims), "spec.resources.requests.storage");
+    int64_t bytes = 0;
+
+    return quantity_parse(json_string(size, ""), &bytes, NULL) == OK ? bytes : 0;
+}
+
 static const struct json *present_claims(const struct tier *tier)
 {
     const struct desired_input *input = tier->input;

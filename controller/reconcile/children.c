@@ -1,6 +1,7 @@
 #include "controller/reconcile/children.h"
 
 #include "common/contract/names.h"
+#include "common/contract/quantity.h"
 #include "controller/reconcile/kinds.h"
 #include "controller/reconcile/rollouts.h"
 #include "controller/reconcile/volumes.h"
@@ -184,15 +185,31 @@ static enum err scale_gateway(const struct reconcile *reconcile, const struct su
 
 /* ---- all of it */
 
+/* What can't be changed any more. The schema refuses a smaller size where the edge is there to be
+ * compared with; an edge that was left out, and so was made with the default, is not. */
 static void note_volumes(const struct subject *subject, struct gathered *gathered)
 {
     for (size_t i = 0; i < subject->pipeline->edge_count; i++) {
+        const struct pipeline_edge *edge = &subject->pipeline->edges[i];
         struct edge_status *status = &gathered->status.edges[i];
-        if (status->problem[0] == '\0' &&
-            desired_volumes_differ(&subject->pipeline->edges[i], gathered->volume_claims[i]))
+        int64_t made_bytes = desired_volumes_bytes(gathered->volume_claims[i]);
+        char made[QUANTITY_TEXT_MAX], wanted[QUANTITY_TEXT_MAX];
+
+        if (status->problem[0] != '\0')
+            continue;
+        if (desired_volumes_differ(edge, gathered->volume_claims[i])) {
             snprintf(status->problem, sizeof status->problem,
                      "Its volumes stay as they were made, for a StatefulSet's can't be changed: "
                      "put spool.storage back, or add an edge of another name");
+        } else if (edge->mode == PIPELINE_STATEFULSET && made_bytes > edge->spool.size_bytes) {
+            quantity_print(made_bytes, made);
+            quantity_print(edge->spool.size_bytes, wanted);
+            snprintf(status->problem, sizeof status->problem,
+                     "Its volumes were made with %s and can't shrink; its spools take %s of that. "
+                     "Put spool.size back to %s, or add an edge of another name and take this one "
+                     "out when its spools are empty",
+                     made, wanted, made);
+        }
     }
 }
 

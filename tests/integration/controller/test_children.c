@@ -263,6 +263,25 @@ static void test_a_server_that_is_away_ends_the_round(void **state)
     take_down(&stand, COUNT(steps));
 }
 
+static void test_says_that_volumes_stay_as_large_as_they_were_made(void **state)
+{
+    (void)state;
+    const struct http_step steps[] = {
+        {.expect = "\"storage\":\"20Gi\"", .status = 200, .body = WRITTEN},
+    };
+    static struct stand stand;
+
+    set_up(&stand, steps, COUNT(steps));
+    struct json *set = child(&stand, "StatefulSet", "shop-edge");
+    struct json *claim = json_first(json_at(set, "spec.volumeClaimTemplates"));
+    json_set_string(json_at(claim, "spec.resources.requests"), "storage", "20Gi");
+    assert_ok(apply(&stand, NULL));
+    const char *said = stand.gathered->status.edges[0].problem;
+    assert_non_null(strstr(said, "made with 20Gi and can't shrink; its spools take 10Gi of that"));
+    assert_non_null(strstr(said, "Put spool.size back to 20Gi"));
+    take_down(&stand, COUNT(steps));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -272,6 +291,7 @@ int main(void)
         cmocka_unit_test(test_nothing_scales_what_is_somebody_elses),
         cmocka_unit_test(test_removes_what_is_not_wanted_only_when_all_the_rest_is_there),
         cmocka_unit_test(test_a_server_that_is_away_ends_the_round),
+        cmocka_unit_test(test_says_that_volumes_stay_as_large_as_they_were_made),
     };
     return cmocka_run_group_tests_name("children", tests, NULL, NULL);
 }
