@@ -67,6 +67,18 @@ static int64_t pods_of(const struct plan *plan, const struct json *workload)
                     0);
 }
 
+/* The operator leaves the volumes of a StatefulSet as they were made; plan_edges() has said what
+ * becomes of them. */
+static void keep_claims(const struct json *old, struct json *new)
+{
+    const struct json *claims = json_at(old, "spec.volumeClaimTemplates");
+
+    if (claims == NULL || kind_of(new) != &kube_statefulsets)
+        return;
+    struct json *kept = json_clone(claims);
+    json_set(json_get(new, "spec"), "volumeClaimTemplates", &kept);
+}
+
 static void compare_object(struct plan *plan, const struct json *old, const struct json *new)
 {
     const char *kind = json_string(json_get(new, "kind"), "");
@@ -97,7 +109,11 @@ static void plan_objects(const struct plugin_options *options, struct plan *plan
 
     puts("Objects");
     JSON_EACH(object, after)
-    compare_object(plan, find_object(before, object), object);
+    {
+        const struct json *old = find_object(before, object);
+        keep_claims(old, object);
+        compare_object(plan, old, object);
+    }
     JSON_EACH(object, before)
     {
         if (find_object(after, object) == NULL)
@@ -107,6 +123,35 @@ static void plan_objects(const struct plugin_options *options, struct plan *plan
 }
 
 /* ---- edges */
+
+static bool same_strings(const struct pipeline_strings *a, const struct pipeline_strings *b)
+{
+    for (size_t i = 0; i < a->count && i < b->count; i++) {
+        if (strcmp(a->items[i], b->items[i]) != 0)
+            return false;
+    }
+    return a->count == b->count;
+}
+
+static void plan_volumes(struct plan *plan, const struct pipeline_edge *old,
+                         const struct pipeline_edge *new)
+{
+    const struct pipeline_spool *is = &old->spool, *be = &new->spool;
+    const char *class = is->storage_class_name, *wanted = be->storage_class_name;
+
+    if (new->mode != PIPELINE_STATEFULSET || old->mode != PIPELINE_STATEFULSET)
+        return;
+    if (is->size_bytes < be->size_bytes)
+        say(plan, "grow", "the volumes of %s in place, where their StorageClass lets them",
+            new->name);
+    if (is->size_bytes > be->size_bytes)
+        say(plan, "keep", "the volumes of %s as large as they are", new->name);
+    if (strcmp(class != NULL ? class : "", wanted != NULL ? wanted : "") != 0 ||
+        !same_strings(&is->access_modes, &be->access_modes))
+        say(plan, "keep",
+            "the volumes of %s as they were made: only an edge of another name gets others",
+            new->name);
+}
 
 static void plan_edges(struct plan *plan)
 {
@@ -127,10 +172,7 @@ static void plan_edges(struct plan *plan)
                 "%s from %" PRId64 " to %" PRId64 " pods, one at a time, each once its spool is "
                 "empty; its volume stays",
                 new->name, old->replicas, new->replicas);
-        if (new->mode == PIPELINE_STATEFULSET && old->spool.size_bytes < new->spool.size_bytes)
-            say(plan, "grow", "the volumes of %s, where their StorageClass lets them", new->name);
-        if (new->mode == PIPELINE_STATEFULSET && old->spool.size_bytes > new->spool.size_bytes)
-            say(plan, "keep", "the volumes of %s as large as they are", new->name);
+        plan_volumes(plan, old, new);
     }
     for (size_t i = 0; plan->before != NULL && i < plan->before->edge_count; i++) {
         if (pipeline_edge(plan->after, plan->before->edges[i].name) == NULL)
