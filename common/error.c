@@ -17,7 +17,7 @@ const char *err_name(enum err code)
     return "unknown error";
 }
 
-enum err error_set(struct error *error, enum err code, const char *format, ...)
+enum err(error_set)(struct error *error, enum err code, const char *format, ...)
 {
     if (error == NULL)
         return code;
@@ -30,7 +30,7 @@ enum err error_set(struct error *error, enum err code, const char *format, ...)
     return code;
 }
 
-enum err error_set_errno(struct error *error, enum err code, const char *format, ...)
+enum err(error_set_errno)(struct error *error, enum err code, const char *format, ...)
 {
     int cause = errno;
 
@@ -51,7 +51,7 @@ enum err error_set_errno(struct error *error, enum err code, const char *format,
     return code;
 }
 
-enum err error_prefix(struct error *error, enum err code, const char *format, ...)
+enum err(error_prefix)(struct error *error, enum err code, const char *format, ...)
 {
     if (error == NULL)
         return code;

@@ -45,4 +45,13 @@ enum err error_set_errno(struct error *error, enum err code, const char *format,
 enum err error_prefix(struct error *error, enum err code, const char *format, ...)
     PRINTF_LIKE(3, 4);
 
+/* clang's analyzer does not look into error.c, and must know that a code which is set is the one
+ * that is returned, or it follows failures as if they were none. */
+#ifdef __clang_analyzer__
+#define error_set(error, code, ...) ((void)(error_set)(error, code, __VA_ARGS__), (code))
+#define error_set_errno(error, code, ...) \
+    ((void)(error_set_errno)(error, code, __VA_ARGS__), (code))
+#define error_prefix(error, code, ...) ((void)(error_prefix)(error, code, __VA_ARGS__), (code))
+#endif
+
 #endif

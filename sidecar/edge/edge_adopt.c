@@ -51,7 +51,7 @@ enum err edge_claim_spool(const struct spool_config *config, bool may_move, uint
                           struct arena *arena, const char **ret_dir, struct spool **ret_spool,
                           struct error *error)
 {
-    const struct timespec pause = {.tv_nsec = RETRY_MS * 1000000};
+    const struct timespec pause = {.tv_nsec = RETRY_MS * 1000000L};
     uint64_t until_ms = clock_mono_ms() + wait_ms;
     struct spool_config own = *config;
     char path[PATH_CAP];

@@ -14,12 +14,12 @@
 #define GAUGE(variable, metric_name, text)                                        \
     static const struct metric_desc variable = {.name = "surgetank_" metric_name, \
                                                 .kind = METRIC_GAUGE,             \
-                                                .help = text,                     \
+                                                .help = (text),                   \
                                                 .labels = {"signal"}}
 #define COUNTER(variable, metric_name, text)                                      \
     static const struct metric_desc variable = {.name = "surgetank_" metric_name, \
                                                 .kind = METRIC_COUNTER,           \
-                                                .help = text,                     \
+                                                .help = (text),                   \
                                                 .labels = {"signal"}}
 
 GAUGE(disk_desc, "spool_lane_bytes", "Bytes on disk of the lane's segments.");
@@ -155,6 +155,7 @@ void edge_serve_ready(void *context, struct http_reply *reply)
 static void put_spool_lane(struct json *into, const struct spool_lane_stats *lane)
 {
     const struct spool_reader_stats *slow = slowest(lane);
+    uint64_t oldest_ms = slow == NULL ? 0 : slow->oldest_ns / 1000000;
 
     json_set_number(into, "acceptedItems", (double)lane->items);
     json_set_number(into, "waitingItems", slow == NULL ? 0 : (double)slow->items);
@@ -163,7 +164,7 @@ static void put_spool_lane(struct json *into, const struct spool_lane_stats *lan
     json_set_number(into, "droppedItems", (double)lane->dropped);
     json_set_number(into, "damagedItems", slow == NULL ? 0 : (double)slow->damaged);
     json_set_number(into, "bytes", (double)lane->bytes);
-    json_set_number(into, "oldestUnixMs", slow == NULL ? 0 : (double)(slow->oldest_ns / 1000000));
+    json_set_number(into, "oldestUnixMs", (double)oldest_ms);
     json_set_bool(into, "full", lane->full);
 }
 

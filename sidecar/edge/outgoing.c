@@ -513,7 +513,7 @@ void outgoing_id(const struct message *message, char id[OUTGOING_ID_MAX])
 
     if (outgoing->plan != 0)
         len += snprintf(id + len, OUTGOING_ID_MAX - (size_t)len, "~%08" PRIx32, outgoing->plan);
-    ASSERT(len > 0 && (size_t)len + 2 * HALVINGS_MAX < OUTGOING_ID_MAX);
+    ASSERT(len > 0 && (size_t)len + 2 * (size_t)HALVINGS_MAX < OUTGOING_ID_MAX);
     for (unsigned i = message->halvings; i-- > 0;) {
         id[len++] = '.';
         id[len++] = (message->halves >> i & 1) != 0 ? '1' : '0';

@@ -109,8 +109,8 @@ void message_send(struct produce *produce, struct message *message);
 /* Sends again what has waited long enough. */
 void message_resend_due(struct produce *produce);
 
-/* The producer's report(). */
-void message_report(void *context, void *message, bool stored, int32_t partition, int64_t offset,
+/* The producer's report(); `opaque` is the message. */
+void message_report(void *context, void *opaque, bool stored, int32_t partition, int64_t offset,
                     enum kafka_verdict verdict, const char *why);
 
 #endif

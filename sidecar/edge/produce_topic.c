@@ -67,8 +67,9 @@ void produce_topic_doubt(struct produce_topic *topic)
 
 size_t produce_topic_cut_limit(const struct produce_topic *topic)
 {
-    size_t limit = topic->message_max > 2 * MESSAGE_OVERHEAD ? topic->message_max - MESSAGE_OVERHEAD
-                                                             : topic->message_max / 2 + 1;
+    size_t limit = topic->message_max > 2 * (size_t)MESSAGE_OVERHEAD
+                       ? topic->message_max - MESSAGE_OVERHEAD
+                       : topic->message_max / 2 + 1;
     return limit < PRODUCE_MESSAGE_MAX ? limit : PRODUCE_MESSAGE_MAX;
 }
 

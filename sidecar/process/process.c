@@ -92,7 +92,7 @@ static bool copy_any(struct arena *arena, const char *value, struct bytes *ret_a
     if (any == NULL)
         return false;
     uint8_t *text = wire_put_len(any, ANY_STRING, len);
-    memcpy(text, value, len); /* NOLINT(bugprone-not-null-terminated-result): a field's bytes */
+    memcpy(text, value, len);
     *ret_any = (struct bytes){any, (size_t)(text - any) + len};
     return true;
 }

@@ -372,7 +372,7 @@ static enum err recover_marks(struct store *store, enum signal lane_id, struct f
             return err;
     }
     *ret_from = count;
-    if (lane->marks == NULL || marks_count(lane->marks) == 0)
+    if (count == 0 || lane->marks == NULL || marks_count(lane->marks) == 0)
         return OK;
     if (marks_count(lane->marks) > store->marks_max)
         return error_set(error, ERR_INVALID,

@@ -72,12 +72,12 @@ static inline void wake_committer(struct spool *spool)
 
 /* ---- committer.c */
 
-/* Runs the committer until it is told to stop and nothing waits; `spool` is its context. */
-void *spool_run_committer(void *spool);
+/* Runs the committer until it is told to stop and nothing waits; `context` is a struct spool. */
+void *spool_run_committer(void *context);
 
 /* store_config's: a reader has passed a segment; a frame is nobody's any more. */
-void spool_nudge(void *spool);
-void spool_give_back(void *spool, struct frame_buf *frame);
+void spool_nudge(void *context);
+void spool_give_back(void *context, struct frame_buf *frame);
 
 /* Frees empty buffers until `keep` are left. The queue lock is held, or nobody else is there. */
 void spool_drop_buffers(struct spool *spool, unsigned keep);
