@@ -200,7 +200,7 @@ size_t json_size(const struct json *json)
 {
     size_t n = 0;
     JSON_EACH(element, json)
-    n++;
+        n++;
     return n;
 }
 

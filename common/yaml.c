@@ -316,15 +316,14 @@ static size_t size_of(const struct json *node)
 {
     size_t size = 1;
     JSON_EACH(child, node)
-    size += size_of(child); /* at most JSON_DEPTH_MAX deep */
+        size += size_of(child); /* at most JSON_DEPTH_MAX deep */
     return size;
 }
 
 static size_t depth_of(const struct json *node)
 {
     size_t deepest = 0;
-    JSON_EACH(child, node)
-    {
+    JSON_EACH(child, node) {
         size_t depth = depth_of(child);
         deepest = depth > deepest ? depth : deepest;
     }

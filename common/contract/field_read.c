@@ -267,8 +267,7 @@ static void read_strings(struct field_reader *reader, const struct field *field,
     strings->items = take(reader, json_size(value) * sizeof *strings->items);
     if (strings->items == NULL)
         return;
-    JSON_EACH(item, value)
-    {
+    JSON_EACH(item, value) {
         fault_path_at(path, index++, at);
         if (json_kind(item) != JSON_STRING)
             fault_add(reader->faults, at, "Put it in quotes", "is %s, not a string",
@@ -290,8 +289,7 @@ static void read_map(struct field_reader *reader, const struct field *field,
     map->items = take(reader, json_size(value) * sizeof *map->items);
     if (map->items == NULL)
         return;
-    JSON_EACH(item, value)
-    {
+    JSON_EACH(item, value) {
         fault_path_key(path, json_key(item), at);
         const char *text = json_string(item, "");
         if (json_kind(item) != JSON_STRING)
@@ -354,8 +352,7 @@ static void read_list(struct field_reader *reader, const struct field *field,
     char *items = take(reader, count * field->shape->size);
     if (items == NULL)
         return;
-    JSON_EACH(item, value)
-    {
+    JSON_EACH(item, value) {
         bool object = json_kind(item) == JSON_OBJECT, was_quiet = reader->quiet;
         fault_path_at(path, index, at);
         if (!object)
@@ -531,8 +528,7 @@ static void check_members(struct field_reader *reader, const struct shape *shape
 {
     char at[FAULT_PATH_MAX], pattern[FAULT_PATH_MAX], name[FAULT_QUOTE_MAX];
 
-    JSON_EACH(value, object)
-    {
+    JSON_EACH(value, object) {
         const struct field *field = field_named(shape, json_key(value));
         fault_path(path, fault_quote(json_key(value), name), at);
         if (field != NULL && json_get(object, json_key(value)) != value)

@@ -108,8 +108,8 @@ static void keep_only(struct json *object, const char *const *keys)
 static struct json *find(const struct json *list, const char *name)
 {
     JSON_EACH(element, list)
-    if (strcmp(json_string(json_get(element, "name"), ""), name) == 0)
-        return element;
+        if (strcmp(json_string(json_get(element, "name"), ""), name) == 0)
+            return element;
     return NULL;
 }
 
@@ -123,8 +123,7 @@ static void keep_read(struct json *spec, const struct json *from)
 {
     struct json *kept = json_new_array();
 
-    JSON_EACH(name, from)
-    {
+    JSON_EACH(name, from) {
         const struct json *topic = find(json_get(spec, "topics"), json_string(name, ""));
         if (topic == NULL)
             continue;
@@ -145,7 +144,7 @@ static struct json *program_part(const struct pipeline *pipeline, bool edge, con
     if (!edge)
         keep_read(spec, json_get(self, "from"));
     JSON_EACH(topic, json_get(spec, "topics"))
-    remove_all(topic, not_in_topic);
+        remove_all(topic, not_in_topic);
     remove_all(self, not_in_program);
     json_set(spec, edge ? "edge" : "gateway", &self);
     return spec;
@@ -187,14 +186,12 @@ static void compare(const struct json *a, const struct json *b, const char *path
             note(path, into);
         return;
     }
-    JSON_EACH(member, a)
-    {
+    JSON_EACH(member, a) {
         const char *key = json_key(member);
         snprintf(below, sizeof below, "%s%s%s", path, path[0] == '\0' ? "" : ".", key);
         compare(member, json_get(b, key), below, into);
     }
-    JSON_EACH(member, b)
-    {
+    JSON_EACH(member, b) {
         const char *key = json_key(member);
         snprintf(below, sizeof below, "%s%s%s", path, path[0] == '\0' ? "" : ".", key);
         if (json_get(a, key) == NULL)
@@ -241,7 +238,7 @@ static struct json *topics_of(const struct json *document)
     struct json *topics = json_clone(json_at(document, "spec.topics"));
 
     JSON_EACH(topic, topics)
-    remove_all(topic, not_in_topic);
+        remove_all(topic, not_in_topic);
     return topics;
 }
 

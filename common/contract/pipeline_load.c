@@ -82,8 +82,7 @@ static void expand(struct json *node, pipeline_getenv *get, const char *path, st
 
     if (json_kind(node) == JSON_STRING)
         expand_string(node, get, path, faults);
-    JSON_EACH(child, node)
-    {
+    JSON_EACH(child, node) {
         if (list)
             fault_path_at(path, index++, at);
         else
@@ -126,8 +125,7 @@ static enum err pick(const struct json *documents, const char *path, struct json
     struct json *found = NULL;
     size_t count = 0;
 
-    JSON_EACH(document, documents)
-    {
+    JSON_EACH(document, documents) {
         if (strcmp(json_string(json_get(document, "kind"), ""), NAMES_KIND_PIPELINE) != 0)
             continue;
         found = document;

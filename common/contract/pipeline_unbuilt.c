@@ -58,8 +58,7 @@ static bool matches(const struct json *value, const struct json *pattern)
 {
     if (json_kind(pattern) != JSON_OBJECT || json_kind(value) != JSON_OBJECT)
         return json_equal(value, pattern);
-    JSON_EACH(wanted, pattern)
-    {
+    JSON_EACH(wanted, pattern) {
         const struct json *member = json_get(value, json_key(wanted));
         if (member != NULL && json_kind(member) != JSON_NULL && !json_equal(member, wanted))
             return false;
@@ -75,8 +74,8 @@ static bool matches_any(const struct json *value, const char *values)
     enum err err = json_parse(text, text.len, &patterns, NULL);
     ASSERT(err == OK);
     JSON_EACH(pattern, patterns)
-    if (matches(value, pattern))
-        return true;
+        if (matches(value, pattern))
+            return true;
     return false;
 }
 

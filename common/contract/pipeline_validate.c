@@ -101,8 +101,7 @@ static void validate_security_context(const struct json *context, const char *pa
                                           "runAsUser", "supplementalGroups"};
     char at[FAULT_PATH_MAX], below[FAULT_PATH_MAX], quoted[FAULT_QUOTE_MAX];
 
-    JSON_EACH(member, context)
-    {
+    JSON_EACH(member, context) {
         bool known = false;
         for (size_t i = 0; i < sizeof allowed / sizeof allowed[0]; i++)
             known = known || strcmp(json_key(member), allowed[i]) == 0;

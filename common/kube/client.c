@@ -177,8 +177,7 @@ static void add_items(const struct kube_resource *resource, struct json *page, s
     AUTO(json_free) struct json *items = json_take(page, "items");
     struct json *into = json_get(list, "items");
 
-    JSON_EACH(item, items)
-    {
+    JSON_EACH(item, items) {
         struct json *copy = json_clone(item);
         kube_complete_item(resource, copy);
         json_add(into, &copy);

@@ -68,8 +68,7 @@ static void make_environment(const struct json *exec, const char *version,
     for (char **at = environ; *at != NULL; at++) {
         size_t len = strcspn(*at, "=");
         bool replaced = strncmp(*at, "KUBERNETES_EXEC_INFO=", 21) == 0;
-        JSON_EACH(variable, json_get(exec, "env"))
-        {
+        JSON_EACH(variable, json_get(exec, "env")) {
             const char *name = json_string(json_get(variable, "name"), "");
             replaced = replaced || (strlen(name) == len && memcmp(name, *at, len) == 0);
         }
@@ -77,8 +76,8 @@ static void make_environment(const struct json *exec, const char *version,
             strings_add(variables, *at);
     }
     JSON_EACH(variable, json_get(exec, "env"))
-    add_variable(variables, json_string(json_get(variable, "name"), ""),
-                 json_string(json_get(variable, "value"), ""));
+        add_variable(variables, json_string(json_get(variable, "name"), ""),
+                     json_string(json_get(variable, "value"), ""));
     if (!json_print(document, &info) && buf_text(&info) != NULL)
         add_variable(variables, "KUBERNETES_EXEC_INFO", buf_text(&info));
 }
@@ -94,7 +93,7 @@ static void make_arguments(const struct json *exec, const char *dir, struct stri
         command = buf_text(&path);
     strings_add(arguments, command);
     JSON_EACH(argument, json_get(exec, "args"))
-    strings_add(arguments, json_string(argument, ""));
+        strings_add(arguments, json_string(argument, ""));
 }
 
 static enum err spawn(const struct strings *arguments, const struct strings *variables,

@@ -85,8 +85,7 @@ static const struct json *find_entry(const struct files *files, const char *list
                                      const char *body, const char **ret_dir)
 {
     for (size_t i = 0; i < files->count; i++) {
-        JSON_EACH(entry, json_get(files->roots[i], list))
-        {
+        JSON_EACH(entry, json_get(files->roots[i], list)) {
             if (strcmp(json_string(json_get(entry, "name"), ""), name) == 0) {
                 *ret_dir = files->dirs[i];
                 return json_get(entry, body);

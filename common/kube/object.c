@@ -22,15 +22,14 @@ static size_t labels_size(const struct json *labels)
 {
     size_t size = 1;
     JSON_EACH(label, labels)
-    size += strlen(json_key(label)) + strlen(json_string(label, "")) + 2;
+        size += strlen(json_key(label)) + strlen(json_string(label, "")) + 2;
     return size;
 }
 
 static const char *pack_labels(char **at, const struct json *labels)
 {
     char *start = *at;
-    JSON_EACH(label, labels)
-    {
+    JSON_EACH(label, labels) {
         pack(at, json_key(label));
         pack(at, json_string(label, ""));
     }
@@ -154,8 +153,7 @@ bool object_is_deleting(const struct json *json)
 
 const struct json *object_controller_of(const struct json *json)
 {
-    JSON_EACH(owner, json_get(metadata(json), "ownerReferences"))
-    {
+    JSON_EACH(owner, json_get(metadata(json), "ownerReferences")) {
         if (json_bool(json_get(owner, "controller"), false))
             return owner;
     }
@@ -164,8 +162,7 @@ const struct json *object_controller_of(const struct json *json)
 
 const char *object_condition(const struct json *json, const char *type)
 {
-    JSON_EACH(condition, json_at(json, "status.conditions"))
-    {
+    JSON_EACH(condition, json_at(json, "status.conditions")) {
         if (strcmp(json_string(json_get(condition, "type"), ""), type) == 0)
             return json_string(json_get(condition, "status"), "");
     }
@@ -212,8 +209,7 @@ static uint64_t hash_value(const struct json *json)
         return mix_number(hash, bits);
     }
 
-    JSON_EACH(element, json)
-    {
+    JSON_EACH(element, json) {
         if (kind == JSON_ARRAY)
             hash = mix_number(hash, hash_value(element));
         else
@@ -237,8 +233,7 @@ uint64_t object_hash(const struct json *json)
 {
     uint64_t sum = 0;
 
-    JSON_EACH(member, json)
-    {
+    JSON_EACH(member, json) {
         const char *key = json_key(member);
         bool is_metadata = strcmp(key, "metadata") == 0;
         if (strcmp(key, "status") == 0)
@@ -247,8 +242,7 @@ uint64_t object_hash(const struct json *json)
             sum += mix_text(hash_value(member), key);
             continue;
         }
-        JSON_EACH(field, member)
-        {
+        JSON_EACH(field, member) {
             if (!is_server_side(json_key(field)))
                 sum += mix_text(hash_value(field) ^ 1, json_key(field));
         }
@@ -326,7 +320,7 @@ void object_project_pod(struct json *pod)
     struct json *status = json_get(pod, "status");
     keep_only(status, of_status);
     JSON_EACH(container, json_get(status, "containerStatuses"))
-    keep_only(container, of_container);
+        keep_only(container, of_container);
     JSON_EACH(container, json_get(status, "initContainerStatuses"))
-    keep_only(container, of_container);
+        keep_only(container, of_container);
 }

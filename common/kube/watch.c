@@ -197,8 +197,7 @@ static enum err take_page(struct kube_watch *watch, struct bytes body, struct er
     if (json_kind(json_get(page, "items")) != JSON_ARRAY &&
         json_kind(json_get(page, "items")) != JSON_NULL)
         return error_set(error, ERR_INVALID, "list of %s without items", resource->plural);
-    JSON_EACH(item, json_get(page, "items"))
-    {
+    JSON_EACH(item, json_get(page, "items")) {
         struct object *object = NULL;
         err = make_object(watch, item, &object, error);
         if (err)

@@ -53,8 +53,7 @@ static const char *status_word(enum condition_status status)
 
 static const struct json *find_by(const struct json *list, const char *key, const char *value)
 {
-    JSON_EACH(element, list)
-    {
+    JSON_EACH(element, list) {
         if (strcmp(json_string(json_get(element, key), ""), value) == 0)
             return element;
     }
@@ -285,8 +284,7 @@ static bool lists_equal_in(const struct json *a, const struct json *b, const cha
     if (json_size(a) != json_size(b))
         return false;
     const struct json *other = json_first(b);
-    JSON_EACH(element, a)
-    {
+    JSON_EACH(element, a) {
         for (const char *const *key = keys; *key != NULL; key++) {
             const struct json *mine = json_get(element, *key), *theirs = json_get(other, *key);
             if (mine != theirs && !json_equal(mine, theirs))

@@ -31,8 +31,7 @@ static void filter(struct json *parent, const char *key,
 {
     struct json *list = json_new_array();
 
-    JSON_EACH(element, json_get(parent, key))
-    {
+    JSON_EACH(element, json_get(parent, key)) {
         if (!keep(kept, json_string(json_get(element, "name"), "")))
             continue;
         struct json *copy = json_clone(element);

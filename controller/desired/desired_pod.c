@@ -64,8 +64,7 @@ static void put_pod_security(struct json *spec, const struct tier *tier)
     }
     json_set_string(json_set_object(security, "seccompProfile"), "type", "RuntimeDefault");
 
-    JSON_EACH(member, tier->pod->security_context)
-    {
+    JSON_EACH(member, tier->pod->security_context) {
         struct json *copy = json_clone(member);
         json_set(security, json_key(member), &copy);
     }

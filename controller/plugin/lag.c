@@ -56,10 +56,9 @@ int plugin_lag(const struct plugin_options *options)
     bool live = plugin_overlay_live(client, pipelines);
     printf(LINE, "NAMESPACE", "PIPELINE", "GATEWAY", "GROUP", "STATE", "LAG", "AGE", "DRAIN",
            "LOSS", "CAPACITY", "REPLICAS", "REASON");
-    JSON_EACH(pipeline, pipelines)
-    {
+    JSON_EACH(pipeline, pipelines) {
         JSON_EACH(gateway, json_at(pipeline, "status.gateways"))
-        print_gateway(pipeline, gateway);
+            print_gateway(pipeline, gateway);
     }
     if (!live)
         puts(PLUGIN_NOT_LIVE);

@@ -75,10 +75,8 @@ static void overlay_gateway(const struct json *live, struct json *status)
 
 static void overlay_pipeline(const struct json *live, struct json *pipeline)
 {
-    JSON_EACH(gateway, json_get(live, "gateways"))
-    {
-        JSON_EACH(status, json_at(pipeline, "status.gateways"))
-        {
+    JSON_EACH(gateway, json_get(live, "gateways")) {
+        JSON_EACH(status, json_at(pipeline, "status.gateways")) {
             const char *name = json_string(json_get(status, "name"), "");
             if (strcmp(json_string(json_get(gateway, "name"), "-"), name) == 0)
                 overlay_gateway(gateway, status);
@@ -91,11 +89,9 @@ bool plugin_overlay_live(struct kube_client *client, struct json *pipelines)
     kube_client_set_timeout(client, TIMEOUT_MS);
     AUTO(json_free) struct json *state = ask_leader(client);
 
-    JSON_EACH(live, json_get(state, "pipelines"))
-    {
+    JSON_EACH(live, json_get(state, "pipelines")) {
         const char *key = json_string(json_get(live, "key"), "");
-        JSON_EACH(pipeline, pipelines)
-        {
+        JSON_EACH(pipeline, pipelines) {
             const char *namespace = object_namespace(pipeline);
             size_t len = strlen(namespace);
             if (strncmp(key, namespace, len) == 0 && key[len] == '/' &&

@@ -47,8 +47,7 @@ static const char *hours(int64_t ms, char into[PLUGIN_DURATION_SIZE])
 
 static const struct json *find_object(const struct json *objects, const struct json *like)
 {
-    JSON_EACH(object, objects)
-    {
+    JSON_EACH(object, objects) {
         if (kind_of(object) == kind_of(like) && strcmp(object_name(object), object_name(like)) == 0)
             return object;
     }
@@ -108,14 +107,12 @@ static void plan_objects(const struct plugin_options *options, struct plan *plan
         plan->before != NULL ? plugin_objects(options, plan->before) : json_new_array();
 
     puts("Objects");
-    JSON_EACH(object, after)
-    {
+    JSON_EACH(object, after) {
         const struct json *old = find_object(before, object);
         keep_claims(old, object);
         compare_object(plan, old, object);
     }
-    JSON_EACH(object, before)
-    {
+    JSON_EACH(object, before) {
         if (find_object(after, object) == NULL)
             say(plan, "delete", "%s %s", json_string(json_get(object, "kind"), ""),
                 object_name(object));

@@ -174,8 +174,7 @@ struct json *plugin_objects(const struct plugin_options *options, const struct p
 
 const struct json *plugin_named(const struct json *list, const char *name)
 {
-    JSON_EACH(element, list)
-    {
+    JSON_EACH(element, list) {
         if (strcmp(json_string(json_get(element, "name"), ""), name) == 0)
             return element;
     }

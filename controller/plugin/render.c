@@ -27,8 +27,7 @@ int plugin_render(const struct plugin_options *options)
         print_json(&objects);
         return PLUGIN_OK;
     }
-    JSON_EACH(object, objects)
-    {
+    JSON_EACH(object, objects) {
         puts("---");
         plugin_print_yaml(object);
     }

@@ -115,8 +115,9 @@ static void print_conditions(const struct json *status)
 {
     printf("\n    %-15s %-8s %-18s %s\n", "CONDITION", "STATUS", "REASON", "WHY");
     JSON_EACH(condition, json_get(status, "conditions"))
-    printf("    %-15s %-8s %-18s %s\n", text(condition, "type", ""), text(condition, "status", ""),
-           text(condition, "reason", ""), text(condition, "message", ""));
+        printf("    %-15s %-8s %-18s %s\n", text(condition, "type", ""),
+               text(condition, "status", ""), text(condition, "reason", ""),
+               text(condition, "message", ""));
 }
 
 /* ---- the whole */
@@ -166,8 +167,7 @@ int plugin_status(const struct plugin_options *options)
     if (err)
         return plugin_fail(PLUGIN_FAILED, &error);
     live = plugin_overlay_live(client, pipelines);
-    JSON_EACH(pipeline, pipelines)
-    {
+    JSON_EACH(pipeline, pipelines) {
         if (!first)
             putchar('\n');
         first = false;

@@ -102,8 +102,7 @@ static void print_node(const struct json *json, unsigned indent)
         putchar('\n');
         return;
     }
-    JSON_EACH(element, json)
-    {
+    JSON_EACH(element, json) {
         if (!first)
             printf("%*s", (int)indent, "");
         first = false;

@@ -153,8 +153,7 @@ enum err apply_object(const struct apply *apply, const char *owner_uid, struct j
 static bool is_wanted(const struct json *objects, const struct kube_resource *resource,
                       const struct object *child)
 {
-    JSON_EACH(object, objects)
-    {
+    JSON_EACH(object, objects) {
         if (kind_of(object) == resource && strcmp(object_name(object), child->name) == 0 &&
             strcmp(object_namespace(object), child->namespace) == 0)
             return true;

@@ -85,8 +85,7 @@ static enum err apply_objects(const struct reconcile *reconcile, const struct su
 {
     const struct json *refused = NULL; /* the last one that others stand on */
 
-    JSON_EACH(object, objects)
-    {
+    JSON_EACH(object, objects) {
         enum apply_outcome outcome = APPLY_SAME;
         char path[DIFF_PATH_MAX];
         if (refused != NULL && stands_on(object, refused))

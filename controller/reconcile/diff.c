@@ -120,8 +120,7 @@ static const char *port_key(const struct json *list)
 static const struct json *find_element(const struct json *list, const char *key,
                                        const struct json *value)
 {
-    JSON_EACH(element, list)
-    {
+    JSON_EACH(element, list) {
         if (json_equal(json_get(element, key), value))
             return element;
     }
@@ -137,16 +136,14 @@ static bool list_covers(struct walk walk, const char *name, const struct json *d
         if (json_size(desired) != json_size(live))
             return false;
         const struct json *other = json_first(live);
-        JSON_EACH(element, desired)
-        {
+        JSON_EACH(element, desired) {
             if (!covers(walk, element, other))
                 return false;
             other = json_next(other);
         }
         return true;
     }
-    JSON_EACH(element, desired)
-    {
+    JSON_EACH(element, desired) {
         const struct json *other = find_element(live, key, json_get(element, key));
         if (other == NULL || !covers(walk, element, other))
             return false;
@@ -192,8 +189,7 @@ static bool covers(struct walk walk, const struct json *desired, const struct js
         return false;
 
     size_t len = strlen(walk.path);
-    JSON_EACH(member, desired)
-    {
+    JSON_EACH(member, desired) {
         snprintf(walk.path + len, DIFF_PATH_MAX - len, "%s%s", len > 0 ? "." : "",
                  json_key(member));
         if (!member_covers(walk, member, json_get(live, json_key(member))))

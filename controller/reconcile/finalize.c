@@ -11,8 +11,7 @@
 
 static bool has_finalizer(const struct json *live)
 {
-    JSON_EACH(finalizer, json_at(live, "metadata.finalizers"))
-    {
+    JSON_EACH(finalizer, json_at(live, "metadata.finalizers")) {
         if (strcmp(json_string(finalizer, ""), NAMES_FINALIZER) == 0)
             return true;
     }
@@ -37,8 +36,7 @@ static enum err write_finalizer(const struct reconcile *reconcile, const struct 
     struct json *list = json_set_array(metadata, "finalizers");
 
     json_set_string(metadata, "resourceVersion", object_resource_version(live));
-    JSON_EACH(finalizer, json_at(live, "metadata.finalizers"))
-    {
+    JSON_EACH(finalizer, json_at(live, "metadata.finalizers")) {
         if (strcmp(json_string(finalizer, ""), NAMES_FINALIZER) != 0)
             json_add_string(list, json_string(finalizer, ""));
     }

@@ -67,8 +67,7 @@ static void gather_topic(const struct gather *gather, const char *key, const str
 /* Until Kafka was asked again, what the status says about our having made a topic stays said. */
 static void recall_topic(const struct json *old_status, struct topic_status *topic)
 {
-    JSON_EACH(old, json_get(old_status, "topics"))
-    {
+    JSON_EACH(old, json_get(old_status, "topics")) {
         if (strcmp(json_string(json_get(old, "topic"), ""), topic->topic) != 0)
             continue;
         const char *made = json_string(json_get(old, "made"), "");
@@ -100,8 +99,7 @@ static void gather_all_topics(const struct gather *gather, const struct subject 
 /* "Pod shop-edge-0 can't be scheduled: ...", if anything is wrong with it. */
 static bool pod_problem(const struct json *pod, char into[STATUS_WORD_MAX])
 {
-    JSON_EACH(condition, json_at(pod, "status.conditions"))
-    {
+    JSON_EACH(condition, json_at(pod, "status.conditions")) {
         if (strcmp(json_string(json_get(condition, "type"), ""), "PodScheduled") == 0 &&
             strcmp(json_string(json_get(condition, "status"), ""), "False") == 0) {
             snprintf(into, STATUS_WORD_MAX, "Pod %s has no node: %s", object_name(pod),
@@ -109,8 +107,7 @@ static bool pod_problem(const struct json *pod, char into[STATUS_WORD_MAX])
             return true;
         }
     }
-    JSON_EACH(container, json_at(pod, "status.containerStatuses"))
-    {
+    JSON_EACH(container, json_at(pod, "status.containerStatuses")) {
         const struct json *waiting = json_at(container, "state.waiting");
         const char *reason = json_string(json_get(waiting, "reason"), "");
         const struct json *ended = json_at(container, "lastState.terminated");

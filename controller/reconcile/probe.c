@@ -56,8 +56,7 @@ static void read_spool(const struct json *spool, uint64_t wall_ms, struct pod_st
 {
     int64_t oldest_ms = 0;
 
-    JSON_EACH(lane, json_get(spool, "lanes"))
-    {
+    JSON_EACH(lane, json_get(spool, "lanes")) {
         int64_t accepted_ms = json_int(json_get(lane, "oldestUnixMs"), 0);
         state->spool_known = true;
         if (json_int(json_get(lane, "waitingItems"), 0) == 0)
@@ -236,10 +235,8 @@ void probe_project_pod(struct json *pod)
 {
     double port = NAMES_HEALTH_PORT;
 
-    JSON_EACH(container, json_at(pod, "spec.containers"))
-    {
-        JSON_EACH(named, json_get(container, "ports"))
-        {
+    JSON_EACH(container, json_at(pod, "spec.containers")) {
+        JSON_EACH(named, json_get(container, "ports")) {
             if (strcmp(json_string(json_get(named, "name"), ""), NAMES_PORT_HEALTH) == 0)
                 port = json_number(json_get(named, "containerPort"), port);
         }

@@ -31,8 +31,7 @@ static void version_of(const struct subject *subject, const struct json *live, c
     AUTO(json_free) struct json *seen = json_new_array();
     char hash[FINGERPRINT_SIZE];
 
-    JSON_EACH(topic, json_at(live, "status.topics"))
-    {
+    JSON_EACH(topic, json_at(live, "status.topics")) {
         json_add_string(seen, json_string(json_get(topic, "topic"), ""));
         json_add_string(seen, json_string(json_get(topic, "made"), ""));
     }
@@ -208,8 +207,7 @@ enum err topics_delete_made(struct topics *topics, const struct pipeline *pipeli
         return err;
     err = admin_acquire(topics->config.pool, &credentials->access, &admin, error);
     for (size_t i = 0; i < pipeline->topic_count && err == OK; i++) {
-        JSON_EACH(entry, json_get(status, "topics"))
-        {
+        JSON_EACH(entry, json_get(status, "topics")) {
             if (err || !may_delete(&pipeline->topics[i], entry))
                 continue;
             err = topics_delete(admin, pipeline->topics[i].topic,

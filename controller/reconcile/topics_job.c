@@ -100,8 +100,7 @@ static void recall(const struct json *status, struct board *board, const char *k
 {
     const struct json *entry = NULL;
 
-    JSON_EACH(topic, json_get(status, "topics"))
-    {
+    JSON_EACH(topic, json_get(status, "topics")) {
         if (strcmp(json_string(json_get(topic, "topic"), ""), wanted->topic) == 0)
             entry = topic;
     }

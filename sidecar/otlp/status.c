@@ -334,8 +334,7 @@ static enum err status_from_json(struct bytes body, struct otlp_status *status, 
         return err;
     status->code = (int32_t)json_int(json_get(root, "code"), 0);
     copy_text(bytes_from(json_string(json_get(root, "message"), "")), status->message);
-    JSON_EACH(detail, json_get(root, "details"))
-    {
+    JSON_EACH(detail, json_get(root, "details")) {
         if (!is_retry_info(bytes_from(json_string(json_get(detail, "@type"), ""))))
             continue;
         status->has_retry_delay = true;

@@ -130,7 +130,7 @@ static void put_addresses(struct maker *maker, const struct json *object)
         return;
     put_address(maker, json_string(json_at(object, "status.podIP"), ""));
     JSON_EACH(entry, json_at(object, "status.podIPs"))
-    put_address(maker, json_string(json_get(entry, "ip"), ""));
+        put_address(maker, json_string(json_get(entry, "ip"), ""));
 }
 
 /* ---- the stamp */

@@ -260,8 +260,7 @@ static void try_events(struct kube_client *client)
     check(!kube_list(client, &kube_events, SPACE, NULL, &list, &error), "list events", &error);
     int64_t count = 0;
     size_t ours = 0;
-    JSON_EACH(event, json_get(list, "items"))
-    {
+    JSON_EACH(event, json_get(list, "items")) {
         const char *by = json_string(json_get(event, "reportingController"), "");
         const char *reason = json_string(json_get(event, "reason"), "");
         ours += strcmp(by, "surgetank.dev/smoke") == 0;

@@ -50,6 +50,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (yaml_parse((struct bytes){data, size}, PIPELINE_TEXT_MAX, &documents, NULL) != OK)
         return 0;
     JSON_EACH(document, documents)
-    read_one(document);
+        read_one(document);
     return 0;
 }

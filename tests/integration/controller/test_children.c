@@ -55,8 +55,7 @@ static void watch_brings(struct stand *stand, const struct json *json)
 
 static struct json *child(const struct stand *stand, const char *kind, const char *name)
 {
-    JSON_EACH(object, stand->children)
-    {
+    JSON_EACH(object, stand->children) {
         if (strcmp(json_string(json_get(object, "kind"), ""), kind) == 0 &&
             strcmp(object_name(object), name) == 0)
             return object;
@@ -96,8 +95,7 @@ static void make_children(struct stand *stand)
                                         .settings = &stand->reconcile.desired,
                                         .bounds = gathered->bounds};
     stand->children = desired_objects(&input);
-    JSON_EACH(object, stand->children)
-    {
+    JSON_EACH(object, stand->children) {
         diff_seal(object);
         json_set_string(json_get(object, "metadata"), "uid", object_name(object));
         json_set_string(json_get(object, "metadata"), "resourceVersion", "7");
@@ -125,7 +123,7 @@ static void set_up(struct stand *stand, const struct http_step *steps, size_t co
 static enum err apply(struct stand *stand, struct error *error)
 {
     JSON_EACH(object, stand->children)
-    watch_brings(stand, object);
+        watch_brings(stand, object);
     gather_facts(&stand->reconcile.gather, stand->subject, NULL, &stand->gathered);
     stand->gathered->edge_can_shrink[0] = true;
     return children_apply(&stand->reconcile, stand->subject, NULL, stand->gathered, &stand->again,

@@ -75,8 +75,7 @@ static void compare_words(const struct field *field, const struct json *schema, 
 
     while (field->words[known] != NULL)
         known++;
-    JSON_EACH(word, json_get(schema, "enum"))
-    {
+    JSON_EACH(word, json_get(schema, "enum")) {
         struct faults faults = {0};
         bool read = false;
         for (size_t i = 0; i < known; i++)
@@ -204,8 +203,7 @@ static void compare_shape(const struct shape *shape, const struct json *schema, 
     const struct json *properties = json_get(schema, "properties");
     size_t found = 0;
 
-    JSON_EACH(property, properties)
-    {
+    JSON_EACH(property, properties) {
         const struct field *field = NULL;
         char at[FAULT_PATH_MAX];
 
@@ -251,7 +249,7 @@ static void assert_bounded(const struct json *schema, const char *path)
         json_get(schema, "maxProperties") == NULL)
         fail_msg("%s: has no maxProperties", path);
     JSON_EACH(property, json_get(schema, "properties"))
-    assert_bounded(property, fault_path(path, json_key(property), at));
+        assert_bounded(property, fault_path(path, json_key(property), at));
     if (json_get(schema, "items") != NULL)
         assert_bounded(json_get(schema, "items"), fault_path(path, "items", at));
 }
@@ -266,14 +264,13 @@ static void test_everything_in_the_schema_is_bounded(void **state)
 /* Rules tell people what to do. */
 static void assert_rules_speak(const struct json *schema)
 {
-    JSON_EACH(rule, json_get(schema, "x-kubernetes-validations"))
-    {
+    JSON_EACH(rule, json_get(schema, "x-kubernetes-validations")) {
         const char *message = json_string(json_get(rule, "message"), "");
         if (strlen(message) < 16)
             fail_msg("rule \"%s\" has no message", json_string(json_get(rule, "rule"), ""));
     }
     JSON_EACH(child, schema)
-    assert_rules_speak(child);
+        assert_rules_speak(child);
 }
 
 static void test_every_rule_says_what_to_do(void **state)

@@ -90,8 +90,7 @@ static void test_gives_the_objects_of_each_golden_case(void **state)
 
 static const struct json *find_kind(const struct json *objects, const char *kind, const char *name)
 {
-    JSON_EACH(object, objects)
-    {
+    JSON_EACH(object, objects) {
         if (strcmp(json_string(json_get(object, "kind"), ""), kind) == 0 &&
             strcmp(json_string(json_at(object, "metadata.name"), ""), name) == 0)
             return object;
@@ -105,7 +104,7 @@ static void check_no_replicas(const char *folder)
     AUTO(json_free) struct json *objects = objects_of(in);
 
     JSON_EACH(object, objects)
-    assert_null(json_at(object, "spec.replicas"));
+        assert_null(json_at(object, "spec.replicas"));
 }
 
 static void test_never_says_replicas_as_an_apply_would_fight_the_autoscaler(void **state)
@@ -120,8 +119,7 @@ static void check_documents(const char *folder)
     AUTO(json_free) struct json *in = golden_case_read(folder, "in.yaml");
     AUTO(json_free) struct json *objects = objects_of(in);
 
-    JSON_EACH(object, objects)
-    {
+    JSON_EACH(object, objects) {
         if (strcmp(json_string(json_get(object, "kind"), ""), "ConfigMap") != 0)
             continue;
         const struct json *data = json_get(object, "data");
@@ -161,8 +159,7 @@ static void check_restricted(const char *folder)
     AUTO(json_free) struct json *in = golden_case_read(folder, "in.yaml");
     AUTO(json_free) struct json *objects = objects_of(in);
 
-    JSON_EACH(object, objects)
-    {
+    JSON_EACH(object, objects) {
         const char *kind = json_string(json_get(object, "kind"), "");
         if (strcmp(kind, "Deployment") == 0 || strcmp(kind, "StatefulSet") == 0)
             assert_true(is_restricted(json_at(object, "spec.template.spec")));

@@ -53,8 +53,8 @@ static struct expr_value value_of(const struct json *any)
 static struct json *find_attribute(const struct json *owner, const char *key)
 {
     JSON_EACH(attribute, json_get(owner, "attributes"))
-    if (strcmp(json_string(json_get(attribute, "key"), ""), key) == 0)
-        return attribute;
+        if (strcmp(json_string(json_get(attribute, "key"), ""), key) == 0)
+            return attribute;
     return NULL;
 }
 
@@ -86,8 +86,7 @@ static void remove_attribute(struct json *owner, const char *key)
     struct json *kept = json_new_array();
     struct json *list = json_take(owner, "attributes");
 
-    JSON_EACH(attribute, list)
-    {
+    JSON_EACH(attribute, list) {
         if (strcmp(json_string(json_get(attribute, "key"), ""), key) == 0)
             continue;
         struct json *copy = json_clone(attribute);
@@ -145,8 +144,7 @@ static void change(struct json *owner, const struct pipeline_attribute_change *w
  * the list that it is in, is called. */
 static void redact(struct json *node, const char *key, const struct pipeline_redact *wanted)
 {
-    JSON_EACH(member, node)
-    {
+    JSON_EACH(member, node) {
         const char *name = json_kind(node) == JSON_OBJECT ? json_key(member) : key;
         bool text = strcmp(name, "stringValue") == 0 ||
                     (strcmp(name, "name") == 0 &&
@@ -219,7 +217,7 @@ static size_t count_items(const struct json *node)
     for (size_t i = 0; i < 3; i++)
         count += json_size(json_get(node, lists[i]));
     JSON_EACH(member, node)
-    count += count_items(member);
+        count += count_items(member);
     return count;
 }
 
@@ -234,8 +232,7 @@ static bool do_list(struct json *owner, const char *name, do_fn *do_one,
     struct json *kept = json_new_array();
     bool any_lost = false;
 
-    JSON_EACH(element, json_get(owner, name))
-    {
+    JSON_EACH(element, json_get(owner, name)) {
         bool lost = do_one(element, step, place);
         any_lost = any_lost || lost;
         if (lost && count_items(element) == 0)
@@ -315,7 +312,7 @@ static void prune(struct json *node)
             json_size(json_get(node, heads[i])) == 0)
             json_remove(node, heads[i]);
     JSON_EACH(member, node)
-    prune(member);
+        prune(member);
 }
 
 /* ---- both */
