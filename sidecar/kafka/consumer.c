@@ -6,6 +6,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/metrics.h"
+#include "sidecar/kafka/initial_offset.h"
 #include "sidecar/kafka/kafka_access.h"
 #include "sidecar/kafka/member.h"
 
@@ -69,44 +70,7 @@ static bool position_of(const struct consumer *consumer, const rd_kafka_topic_pa
     return topic_index(consumer, from->topic, &ret_at->topic);
 }
 
-/* ---- where to begin */
-
-/* Whether the group has committed anything in this topic. */
-static bool group_has_offsets(struct consumer *consumer, const char *topic)
-{
-    const struct rd_kafka_metadata *metadata = NULL;
-    rd_kafka_topic_t *handle = rd_kafka_topic_new(consumer->member->client, topic, NULL);
-    bool any = true; /* in doubt: earliest, which loses nothing */
-
-    if (handle == NULL)
-        return true;
-    if (rd_kafka_metadata(consumer->member->client, 0, handle, &metadata, ASK_MS) == 0) {
-        rd_kafka_topic_partition_list_t *all = rd_kafka_topic_partition_list_new(16);
-        for (int i = 0; metadata->topic_cnt == 1 && i < metadata->topics[0].partition_cnt; i++)
-            rd_kafka_topic_partition_list_add(all, topic, metadata->topics[0].partitions[i].id);
-        if (rd_kafka_committed(consumer->member->client, all, ASK_MS) == 0) {
-            any = false;
-            for (int i = 0; i < all->cnt; i++)
-                any |= all->elems[i].offset >= 0;
-        }
-        rd_kafka_topic_partition_list_destroy(all);
-        rd_kafka_metadata_destroy(metadata);
-    }
-    rd_kafka_topic_destroy(handle);
-    return any;
-}
-
-/* No commit for this partition: earliest, or the end if nobody of the group ever committed. */
-static int64_t initial_offset(struct consumer *consumer, const rd_kafka_topic_partition_t *at)
-{
-    int64_t low = 0, high = 0;
-
-    if (!consumer->options.latest || group_has_offsets(consumer, at->topic) ||
-        rd_kafka_query_watermark_offsets(consumer->member->client, at->topic, at->partition, &low,
-                                         &high, ASK_MS) != 0)
-        return RD_KAFKA_OFFSET_BEGINNING;
-    return high;
-}
+/* ---- partitions come and go */
 
 static void on_assign(struct consumer *consumer, rd_kafka_topic_partition_list_t *partitions)
 {
@@ -125,7 +89,7 @@ static void on_assign(struct consumer *consumer, rd_kafka_topic_partition_list_t
         if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
             at->offset = RD_KAFKA_OFFSET_STORED;
         else if (at->offset < 0)
-            at->offset = initial_offset(consumer, at);
+            at->offset = initial_offset(consumer->member->client, at, consumer->options.latest);
         if (!position_of(consumer, at, &position))
             continue;
         if (position.offset < 0)

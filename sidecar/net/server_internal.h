@@ -4,7 +4,8 @@
  *   net_conn.c     one connection: which protocol, its deadlines, its end
  *   http1.c        HTTP/1.1 on it     \  both feed net_request.c, and send
  *   http2.c        HTTP/2 on it       /  what net_respond() gives them
- *   net_request.c  a request: its headers, its body within limits, its answer
+ *   net_request.c  a request: its headers, its way to the handler, its answer
+ *   net_body.c     its body within limits, and the memory for it
  *   net_stall.c    bodies that keep memory which others wait for
  *
  * A connection, its session and its requests point at each other; all of it belongs to one thread.
@@ -272,6 +273,16 @@ bool request_add_header(struct net_request *request, struct bytes name, struct b
 /* Headers are whole: asks on_headers(). `length` is content-length, or 0. False: refused. */
 bool request_headers_done(struct net_request *request, uint64_t length);
 
+/* Gives the request, whole or refused, to on_request(). It may be answered, even released, when
+ * this returns. */
+void request_hand_over(struct net_request *request);
+
+/* Refuses on the way and tells the handler, at the latest when memory that it waited for has come.
+ */
+void request_refuse(struct net_request *request, enum net_refusal refusal);
+
+/* ---- net_body.c */
+
 /* Before the first of the body: asks the budget for all of it, content-length or what `first` tells
  * of a gRPC message's length. ADMISSION_WAITING: protocol->admitted() will be called, or the
  * request's deadline comes. */
@@ -282,14 +293,6 @@ bool request_stop_waiting(struct net_request *request);
 
 /* More of the body. False: refused, from now on nothing is taken. */
 bool request_add_body(struct net_request *request, struct bytes data);
-
-/* Gives the request, whole or refused, to on_request(). It may be answered, even released, when
- * this returns. */
-void request_hand_over(struct net_request *request);
-
-/* Refuses on the way and tells the handler, at the latest when memory that it waited for has come.
- */
-void request_refuse(struct net_request *request, enum net_refusal refusal);
 
 /* ---- net_stall.c */
 
