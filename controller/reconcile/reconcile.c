@@ -140,13 +140,12 @@ static struct work_result reconcile_sound(const struct round *round, const struc
         publish_facts(round, subject, gathered, err ? &refused : NULL, &later_ms, &error);
     if (written)
         return retry(round, written, &error);
-    again = again || gathered->rollouts->under_way;
-    struct work_result later = done(later_ms, again);
-    if (err == OK)
-        return later;
-    /* What is under way beside a refused object doesn't wait for as long as that. */
-    struct work_result tried = retry(round, err, &refused);
-    return again ? later : tried;
+    /* No backoff where a child was refused: all that moves beside it brings us here, and would
+     * count as a failure. What is in its way may go without a watch of ours telling. */
+    if (err)
+        LOG_WARN("A child was refused", LOG_STR("pipeline", round->key),
+                 LOG_STR("error", refused.text));
+    return done(later_ms, err != OK || again || gathered->rollouts->under_way);
 }
 
 static struct work_result reconcile_live(const struct round *round)
