@@ -53,10 +53,12 @@ static bool is_of_pods(const struct json *object)
  * Deployment: they must not be those of somebody else, nor missing. */
 static bool stands_on(const struct json *object, const struct json *refused)
 {
-    if (strcmp(object_label(object, NAMES_LABEL_EDGE), object_label(refused, NAMES_LABEL_EDGE)) ||
-        strcmp(object_label(object, NAMES_LABEL_GATEWAY),
-               object_label(refused, NAMES_LABEL_GATEWAY)))
-        return false;
+    static const char *const labels[] = {NAMES_LABEL_EDGE, NAMES_LABEL_GATEWAY};
+
+    for (size_t i = 0; i < 2; i++) {
+        if (strcmp(object_label(object, labels[i]), object_label(refused, labels[i])) != 0)
+            return false;
+    }
     return is_workload(object) ? is_of_pods(refused)
                                : kind_of(object) == &kube_horizontalpodautoscalers;
 }
