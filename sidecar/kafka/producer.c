@@ -8,16 +8,15 @@
 
 /* librdkafka's own cap on one message, before compression. The topic's limit is what counts, and
  * the caller cuts by it; this one only must not be in the way. */
-#define CLIENT_MESSAGE_MAX "104857600"
-
-enum { PURGE_TRIES = 10 };
+enum { CLIENT_MESSAGE_MAX = 100 << 20, PURGE_TRIES = 10 };
 
 struct producer {
     rd_kafka_t *client;
     struct kafka_health health;
     struct producer_options options;
     size_t in_flight;
-    int reports; /* during one poll */
+    size_t queued_bytes; /* of keys and values in flight */
+    int reports;         /* during one poll */
     bool dead;
 };
 
@@ -39,6 +38,7 @@ static void on_delivery(rd_kafka_t *client, const rd_kafka_message_t *message, v
     (void)client;
     ASSERT(producer->in_flight > 0);
     producer->in_flight--;
+    producer->queued_bytes -= message->len + message->key_len;
     producer->reports++;
     if (stored)
         kafka_health_ok(health);
@@ -70,14 +70,16 @@ static enum err cap_batches(rd_kafka_conf_t *conf, size_t max, struct error *err
 enum err producer_open(const struct producer_options *options, struct producer **ret_producer,
                        struct error *error)
 {
-    char level[16], kbytes[24], batch[24], reason[256] = "";
+    char level[16], kbytes[24], largest[24], batch[24], reason[256] = "";
     size_t batch_bytes = options->batch_bytes == 0 ? PRODUCER_BATCH_MAX : options->batch_bytes;
     struct producer *producer = calloc(1, sizeof *producer);
     if (producer == NULL)
         return error_set(error, ERR_NOMEM, "open Kafka producer");
 
     snprintf(level, sizeof level, "%d", options->compression_level);
-    snprintf(kbytes, sizeof kbytes, "%zu", options->queue_bytes / 1024 + 1);
+    /* librdkafka would never take a message that is larger than its queue: has_room() bounds it. */
+    snprintf(kbytes, sizeof kbytes, "%zu", (options->queue_bytes + 2 * CLIENT_MESSAGE_MAX) / 1024);
+    snprintf(largest, sizeof largest, "%d", (int)CLIENT_MESSAGE_MAX);
     snprintf(batch, sizeof batch, "%zu", batch_bytes);
     const struct kafka_property extra[] = {
         {"enable.idempotence", "true"},
@@ -87,7 +89,7 @@ enum err producer_open(const struct producer_options *options, struct producer *
         {"compression.level", level},
         {"queue.buffering.max.kbytes", kbytes},
         {"queue.buffering.max.messages", "100000"},
-        {"message.max.bytes", CLIENT_MESSAGE_MAX},
+        {"message.max.bytes", largest},
         {"batch.size", batch},
         {"batch.num.messages", options->alone ? "1" : NULL},
         {"linger.ms", "2"},
@@ -169,11 +171,23 @@ static void *unconst(const void *data)
     return view.out;
 }
 
+/* One message alone may be larger than the queue. */
+static bool has_room(const struct producer *producer, size_t bytes)
+{
+    size_t max = producer->options.queue_bytes, queued = producer->queued_bytes;
+
+    return producer->in_flight == 0 || (queued <= max && bytes <= max - queued);
+}
+
 enum err producer_send(struct producer *producer, const struct producer_message *message,
                        struct error *error)
 {
+    size_t bytes = message->value.len + message->key.len;
+
     if (producer->dead)
         return error_set(error, ERR_CLOSED, "the Kafka client had a fatal error");
+    if (!has_room(producer, bytes))
+        return error_set(error, ERR_FULL, "the producer's queue is full");
     rd_kafka_headers_t *headers = make_headers(message);
     if (headers == NULL)
         return error_set(error, ERR_NOMEM, "headers of a message for topic '%s'", message->topic);
@@ -195,6 +209,7 @@ enum err producer_send(struct producer *producer, const struct producer_message 
         rd_kafka_produceva(producer->client, fields, sizeof fields / sizeof fields[0]);
     if (refused == NULL) {
         producer->in_flight++;
+        producer->queued_bytes += bytes;
         return OK;
     }
     rd_kafka_resp_err_t code = rd_kafka_error_code(refused);

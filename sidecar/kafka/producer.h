@@ -31,7 +31,7 @@ struct producer_options {
     const struct kafka_access *access;
     const char *compression; /* none, gzip, snappy, lz4, zstd */
     int compression_level;
-    size_t queue_bytes; /* bound of what waits for an acknowledgement */
+    size_t queue_bytes; /* of what waits for an acknowledgement, but for one larger message alone */
 
     /* A broker takes or refuses whole batches: one that is above the topic's limit takes messages
      * down that would fit. So no more than this goes into one; 0: PRODUCER_BATCH_MAX. */

@@ -326,6 +326,23 @@ static void test_puts_one_item_that_is_too_large_into_the_dead_letters(void **st
     free(dead);
 }
 
+/* With little memory, an item may be larger than all that may otherwise be under way. */
+static void test_sends_an_item_that_is_larger_than_the_queue(void **state)
+{
+    (void)state;
+    struct edge edge = {0};
+
+    in_flight_bytes = 1 << 20;
+    open_edge(&edge);
+    append_all(&edge, 3, 1, 3 << 20);
+    append_all(&edge, 10, 5, 100);
+    await_empty(&edge);
+    close_edge(&edge, 0);
+    struct found *found = read_topic("t", PARTITIONS);
+    assert_each_once(found, 0, edge.next);
+    free(found);
+}
+
 /* A fatal error ends a client, not the data. */
 static void test_replaces_a_client_that_died(void **state)
 {
@@ -821,6 +838,7 @@ int main(int argc, char **argv)
         T(test_waits_while_the_broker_is_away),
         T(test_halves_what_is_too_large_until_it_fits),
         T(test_puts_one_item_that_is_too_large_into_the_dead_letters),
+        T(test_sends_an_item_that_is_larger_than_the_queue),
         T(test_replaces_a_client_that_died),
         T(test_opens_another_client_when_a_certificate_has_changed),
         T(test_sends_again_under_the_same_name_after_a_restart),
