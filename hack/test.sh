@@ -155,8 +155,8 @@ else
     patient
 fi
 bed=up
-step "bed up" hack/bed/up
-step "end-to-end tests" end_to_end
+step "bed up" hack/bed/up --quick
+step "end-to-end tests" end_to_end --quick
 step "bed down" hack/bed/down
 step "bed with three brokers of Kafka 3.9 up" hack/bed/up --kafka 3.9.2 --brokers 3
 step "end-to-end tests with them" end_to_end --kafka 3.9.2 --brokers 3

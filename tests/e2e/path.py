@@ -125,8 +125,7 @@ class Path:
         return sum(one["lagMessages"] for one in found) if all(one.get("lagKnown") for one in found) else None
 
     def touch(self):
-        """Has kubelet look after the pods' ConfigMaps, which it does when something about a pod changes, or within
-        a minute or so."""
+        """Has kubelet look after the pods' ConfigMaps now: it does when something about a pod changes."""
         kubectl("annotate", "pods", "-n", self.namespace, "-l", f"surgetank.dev/pipeline={self.name}", "--overwrite",
                 f"touched={time.monotonic_ns()}")  # fmt: skip
 

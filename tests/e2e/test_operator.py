@@ -88,7 +88,7 @@ def test_processes_killed_in_their_pods_lose_nothing(path, seed):
             print(f"kill -9 in {(pod := seed.choice(pods)).name}: {pod.kill()}")
             killed += 1
     assert killed > 3
-    check_all_stored(loads, wait=150)  # 45 s until Kafka gives up the session of a killed gateway
+    check_all_stored(loads, wait=150)  # Kafka first has to give up the session of a killed gateway
 
 
 def test_pods_take_a_change_over_under_load(path):

@@ -44,6 +44,10 @@ share.coordinator.state.topic.min.isr=$isr
 group.initial.rebalance.delay.ms=0
 auto.create.topics.enable=false
 EOF
+    [ "$quick" = no ] || cat >>"$dir/server.properties" <<EOF
+group.consumer.min.session.timeout.ms=15000
+group.consumer.session.timeout.ms=15000
+EOF
     cat >"$dir/log4j.properties" <<EOF
 log4j.rootLogger=WARN, C
 log4j.logger.kafka.server=INFO

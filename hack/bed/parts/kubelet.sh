@@ -26,6 +26,11 @@ shutdownGracePeriod: 0s
 kubeAPIQPS: 200
 kubeAPIBurst: 400
 EOF
+    [ "$quick" = no ] || cat >>"$run/kubelet.yaml" <<EOF
+syncFrequency: 10s
+featureGates: {KubeletCrashLoopBackOffMax: true}
+crashLoopBackOff: {maxContainerRestartPeriod: 3s}
+EOF
     : >"$run/empty-resolv.conf"
 }
 
