@@ -4,6 +4,7 @@ Run under hack/bed/in: pods and Services answer from there, and process ids are 
 process inside a pod can be killed as the kernel would, and the kubelet has to start it again.
 """
 
+import collections
 import json
 import os
 import pathlib
@@ -19,6 +20,7 @@ from cluster import OPERATOR, Failed, apply, condition, get, kubectl, report
 from dataplane import ROOT, get as ask
 
 SAMPLE = ROOT / "manifests" / "samples" / "shop.yaml"
+KILLED = collections.Counter()  # how often Pod.kill() has killed the process of a pod, by the pod's uid
 
 
 def sample():
@@ -83,6 +85,7 @@ class Pod:
         if process is None:
             raise Failed(f"no sidecar runs in pod {self.name}")
         os.kill(process, signal.SIGKILL)
+        KILLED[self.uid] += 1
         return process
 
 
@@ -108,6 +111,11 @@ class Path:
         """Those of an edge or a gateway (the tier), by its name."""
         selector = f"surgetank.dev/pipeline={self.name},surgetank.dev/{tier}={name}"
         return [Pod(item) for item in get("pods", "-n", self.namespace, "-l", selector)]
+
+    def died(self):
+        """The pods whose process has ended more often than it was killed, and how often."""
+        items = get("pods", "-n", self.namespace, "-l", f"surgetank.dev/pipeline={self.name}")
+        return {pod.name: pod.restarts for pod in map(Pod, items) if pod.restarts > KILLED[pod.uid]}
 
     def ready(self, tier, name):
         return [pod for pod in self.pods(tier, name) if pod.ready]

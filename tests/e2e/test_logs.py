@@ -67,6 +67,7 @@ def reported(logs, request):
     yield
     if request.node.failed:
         logs.report()
+    assert not logs.died()
 
 
 def printer(logs, run, script):

@@ -18,6 +18,7 @@ pytestmark = pytest.mark.usefixtures("operator")
 
 GATEWAYS = ("jaeger", "victorialogs", "prometheus")
 BOTH = ("grpc", "http")
+DIED = "what dies by itself is not seen otherwise: it soon starts again"
 
 
 def document(namespace):
@@ -39,6 +40,7 @@ def applied(made):
     try:
         path.apply()
         yield path
+        assert not path.died(), DIED
     except BaseException:
         path.report()  # while there is something to be seen
         raise
@@ -60,6 +62,7 @@ def path(standing, request):
     yield standing
     if request.node.failed:
         standing.report()
+    assert not standing.died(), DIED
 
 
 def send(path, count, rate, protocols=BOTH, **settings):
