@@ -70,6 +70,8 @@ static void complain(struct kafka_health *health, rd_kafka_resp_err_t code, cons
     pthread_mutex_unlock(&health->lock);
 }
 
+/* What says why comes once for each broker and then every half a minute; that all are down follows
+ * each second and says no more, so the log is spared it. */
 static void on_error(rd_kafka_t *client, int code, const char *reason, void *opaque)
 {
     bool fatal = code == RD_KAFKA_RESP_ERR__FATAL;
@@ -78,6 +80,8 @@ static void on_error(rd_kafka_t *client, int code, const char *reason, void *opa
     if (fatal)
         rd_kafka_fatal_error(client, text, sizeof text);
     complain(opaque, (rd_kafka_resp_err_t)code, fatal ? text : reason, fatal);
+    if (code == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN)
+        return;
     LOG_WARN("Kafka client reported an error", LOG_STR("client", rd_kafka_name(client)),
              LOG_STR("code", rd_kafka_err2name((rd_kafka_resp_err_t)code)),
              LOG_STR("reason", fatal ? text : reason), LOG_BOOL("fatal", fatal));
