@@ -178,8 +178,10 @@ static enum err append_large(struct spool *spool, const struct spool_request *re
         return err;
 
     AUTO(pending_destroy) struct frame_buf *frame = pending_create(limits);
-    if (frame != NULL)
+    if (frame != NULL) {
+        frame->single = true;
         pending_add(frame, request, size->data, clock_wall_ns(), waiter);
+    }
 
     pthread_mutex_lock(&spool->queue_lock);
     if (frame == NULL) {

@@ -91,12 +91,12 @@ static void commit_lane(struct spool *spool, enum signal lane_id, struct frame_b
     }
 }
 
-/* A buffer for the next group; one that was made for a large request is freed. */
+/* A buffer for the next group. */
 void spool_give_back(void *context, struct frame_buf *frame)
 {
     struct spool *spool = context;
 
-    if (memcmp(&frame->limits, &spool->limits, sizeof frame->limits) != 0) {
+    if (frame->single) {
         pending_destroy(&frame);
         return;
     }

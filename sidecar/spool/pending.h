@@ -37,6 +37,7 @@ struct frame_buf {
 
     struct frame_header header; /* counts and times; the rest when it is written */
     bool sealed;
+    bool single;   /* made for one large request, and not used again */
     bool lent;     /* to readers, see recent.h; set and looked at by the committer */
     unsigned refs; /* then: who has it */
     enum err err;

@@ -42,7 +42,7 @@ void recent_keep(struct store *store, struct lane *lane, struct frame_buf *frame
 {
     struct recent *recent = &lane->recent;
 
-    if (store->give_back == NULL || store->lent_count == RECENT_LENT ||
+    if (store->give_back == NULL || store->lent_count == RECENT_LENT || frame->single ||
         frame->header.entries == 0 || !is_wanted(lane, frame->header.seq))
         return;
     drop(store, &recent->ring[recent->next]);

@@ -6,7 +6,8 @@
  *
  * A buffer goes back when the committer, the ring and the readers have all let go of it. No more
  * than RECENT_LENT are out at a time; a reader that holds more of them, or is further behind, reads
- * from the file, into memory of the right size.
+ * from the file, into memory of the right size. So does one that comes to a large request: its frame
+ * would be kept for as long as Kafka is away, and four of them are more than all else.
  *
  * Thread: any.
  */

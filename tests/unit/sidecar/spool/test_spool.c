@@ -602,6 +602,33 @@ static void test_lends_no_more_buffers_than_it_can_spare(void **state)
     spool_close(&spool);
 }
 
+/* A large request is not kept for readers that may not come for hours. */
+static void test_lends_no_frame_of_a_large_request(void **state)
+{
+    (void)state;
+    static uint8_t large[SEGMENT / 4];
+    struct bytes data = {large, sizeof large};
+    struct spool *spool = start(64);
+    struct spool_reader *reader = open_reader(spool, SIGNAL_TRACES);
+    struct spool_frame *frame = NULL;
+
+    assert_ok(append_and_wait(spool, SIGNAL_TRACES, bytes_from("small")));
+    assert_ok(spool_reader_next(reader, 0, &frame, NULL)); /* so that it looks near */
+    spool_reader_ack(reader, frame->end);
+    spool_frame_release(&frame);
+    assert_ok(append_and_wait(spool, SIGNAL_TRACES, data));
+    struct store *store = spool_store(spool);
+    pthread_mutex_lock(&store->lock);
+    assert_int_equal(store->lent_count, 0);
+    pthread_mutex_unlock(&store->lock);
+    assert_ok(spool_reader_next(reader, 0, &frame, NULL));
+    assert_true(bytes_equal(frame->data, data));
+    spool_reader_ack(reader, frame->end);
+    spool_frame_release(&frame);
+    spool_reader_close(&reader);
+    spool_close(&spool);
+}
+
 /* ---- marks */
 
 struct marks_seen {
@@ -714,6 +741,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_hands_out_what_is_still_in_memory_without_reading),
         cmocka_unit_test(test_lends_no_more_buffers_than_it_can_spare),
+        cmocka_unit_test(test_lends_no_frame_of_a_large_request),
         cmocka_unit_test(test_keeps_marks_with_and_without_data),
         cmocka_unit_test(
             test_refuses_marks_that_might_not_fit_and_takes_them_again_when_some_are_forgotten),
