@@ -24,6 +24,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+enum { MADE_KEPT = 1 << 20 }; /* bytes, for the next request */
+
 /* One listening port and what is particular to it. */
 struct port {
     struct receive *receive;
@@ -36,7 +38,7 @@ struct receive {
     struct receive_options options;
     struct net_loop *loop;
     struct port grpc, http;
-    struct buf made;      /* protobuf made of the JSON at hand, or of what is sound in it */
+    struct buf made;      /* protobuf made of the JSON at hand, or of what is sound in a request */
     struct pending *idle; /* for reuse */
     struct receive_queue queue;
     struct receive_kafka kafka[SIGNAL_COUNT]; /* SPOOL_ACK_REPLICATED only */
@@ -432,24 +434,31 @@ static void serve_http(struct port *port, struct net_request *request)
     receive->made.max = port->body_max;
     enum err err =
         otlp_json_read(answer.signal, net_request_body(request), NULL, &receive->made, &error);
-    if (err)
+    if (err) {
         answer_refusal(&answer, &request,
                        err == ERR_FULL    ? REFUSED_TOO_LARGE
                        : err == ERR_NOMEM ? REFUSED_MEMORY
                                           : REFUSED_MALFORMED,
                        error.text);
-    else
-        take_in(receive, request, &answer, buf_bytes(&receive->made));
+        return;
+    }
+    net_request_drop_body(request); /* the text has served */
+    take_in(receive, request, &answer, buf_bytes(&receive->made));
 }
 
 /* ---- the servers */
 
 static void serve(void *ctx, struct net_request *request)
 {
+    struct port *port = ctx;
+    struct buf *made = &port->receive->made;
+
     if (grpc_request_is_call(request))
-        serve_grpc(ctx, request);
+        serve_grpc(port, request);
     else
-        serve_http(ctx, request);
+        serve_http(port, request);
+    if (made->cap > MADE_KEPT)
+        buf_fini(made); /* the spool has its copy */
 }
 
 static void on_request(void *ctx, struct net_request *request)

@@ -1,6 +1,6 @@
 /* Promise: an edge with the default memoryLimit stays below 64 MB resident under any load of
  * requests up to 1 MiB, takes them all in the end, and makes who is too early wait rather than
- * refusing it. The requests don't compress, so that what is on its way to Kafka is as large as what
+ * refusing it. With larger ones it stays below memoryLimit. The requests don't compress, so that what is on its way to Kafka is as large as what
  * came in. Peaks are the kernel's own (VmHWM). */
 // link: tests/support/broker_process.c tests/support/edge_process.c tests/support/mock_kafka.c
 // link: tests/support/numbered.c tests/support/ledger.c tests/support/free_port.c
@@ -30,13 +30,16 @@ enum {
     PEAK_MAX_KB = 64 * 1000 * 1000 / 1024,
     AGAIN_MS = 100,
     CALL_MS = 120000,
+    LARGE = 15 << 20, /* bytes of text of a large request */
+    LARGE_COUNT = 12,
+    LARGE_PEAK_MAX_KB = 128 << 10,
 };
 
-/* Both before this process has threads or much memory: an edge would begin with what it has. */
+/* All before this process has threads or much memory: an edge would begin with what it has. */
 static struct bed {
     struct broker_process broker;
     struct edge_process edge;
-} beds[2];
+} beds[3];
 
 static struct buf request;
 static atomic_uint taken, refused;
@@ -59,6 +62,7 @@ static void start(struct bed *bed)
     edge_process_make(&bed->edge);
     edge_process_write(&bed->edge, &(struct edge_document){.bootstrap = bed->broker.bootstrap,
                                                            .topic = "t",
+                                                           .body_max = "16Mi",
                                                            .spool = "{size: 1Gi, minFree: 0%}"});
     edge_process_start(&bed->edge);
     edge_process_await_ready(&bed->edge);
@@ -196,11 +200,41 @@ static void test_many_streams_of_grpc_stay_below_64_mb(void **state)
     check(&beds[1]);
 }
 
+/* ---- large ones, as JSON, which are texts and messages at a time, while no frame goes away */
+
+static void test_large_requests_stay_below_the_limit(void **state)
+{
+    static const char head[] = "{\"resourceLogs\":[{\"scopeLogs\":[{\"logRecords\":[{\"body\":"
+                               "{\"stringValue\":\"";
+    static const char end[] = "\"}}]}]}]}";
+    AUTO(buf_fini) struct buf text = {0};
+    struct bed *bed = &beds[2];
+
+    (void)state;
+    assert_ok(buf_append(&text, bytes_from(head)));
+    for (size_t i = 0; i < LARGE; i++)
+        assert_ok(buf_append_byte(&text, (uint8_t)('a' + i % 26)));
+    assert_ok(buf_append(&text, bytes_from(end)));
+    broker_process_freeze(&bed->broker);
+    for (int i = 0; i < LARGE_COUNT;) {
+        int status = edge_process_post(&bed->edge, "application/json", &text);
+        assert_true(status == 200 || status == 503);
+        i += status == 200;
+        if (status != 200)
+            poll(NULL, 0, AGAIN_MS);
+    }
+    broker_process_thaw(&bed->broker);
+    unsigned long kb = peak_kb(bed);
+    print_message("%d requests of 15 MiB taken, peak %lu kB\n", (int)LARGE_COUNT, kb);
+    assert_in_range(kb, 1, LARGE_PEAK_MAX_KB);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_many_connections_of_http_stay_below_64_mb, begin),
         cmocka_unit_test_setup(test_many_streams_of_grpc_stay_below_64_mb, begin),
+        cmocka_unit_test_setup(test_large_requests_stay_below_the_limit, begin),
     };
     return cmocka_run_group_tests(tests, start_all, end_all);
 }

@@ -55,6 +55,7 @@ static const char *or_else(const char *text, const char *otherwise)
 
 void edge_process_write(struct edge_process *edge, const struct edge_document *document)
 {
+    const char *body_max = or_else(document->body_max, "2Mi");
     FILE *file = fopen(edge->file, "we");
 
     assert_non_null(file);
@@ -64,10 +65,10 @@ void edge_process_write(struct edge_process *edge, const struct edge_document *d
             "  topics: [{name: logs, topic: %s}]\n"
             "  gateways: [{name: g, from: [logs], export: {otlp: {endpoint: 'nowhere:4317'}}}]\n"
             "  edges:\n    - name: edge\n      receivers:\n"
-            "        otlp: {grpc: {port: %u, maxRequestBytes: 2Mi}, http: {port: %u, "
-            "maxRequestBytes: 2Mi}}\n%s      spool: %s\n%s",
+            "        otlp: {grpc: {port: %u, maxRequestBytes: %s}, http: {port: %u, "
+            "maxRequestBytes: %s}}\n%s      spool: %s\n%s",
             document->bootstrap, or_else(document->properties, "{}"), document->topic,
-            edge->grpc_port, edge->http_port, or_else(document->receivers, ""),
+            edge->grpc_port, body_max, edge->http_port, body_max, or_else(document->receivers, ""),
             or_else(document->spool, "{size: 64Mi, minFree: 0%}"), or_else(document->more, ""));
     assert_int_equal(fclose(file), 0);
 }

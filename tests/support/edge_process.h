@@ -26,6 +26,7 @@ struct edge_document {
     const char *properties; /* of `kafka`, inline; NULL: {} */
     const char *spool;      /* inline; NULL: {size: 64Mi, minFree: 0%} */
     const char *receivers;  /* beside OTLP, by eight, with the newline; NULL: none */
+    const char *body_max;   /* maxRequestBytes; NULL: 2Mi */
     const char *more;       /* of the edge, by six, with the newline; NULL: none */
 };
 
