@@ -263,6 +263,9 @@ class Topics:
                 if time.monotonic() > end:
                     raise
                 time.sleep(0.2)
+                # One that has asked too early goes on saying that there is no such topic.
+                self.consumer.close()
+                self.consumer = self.reader()
 
     def delete(self, names):
         for future in self.admin.delete_topics(list(names)).values():
