@@ -82,9 +82,11 @@ enum err syntax_address(const char *text, struct error *error)
     return endpoint_parse_address(text, &endpoint, error);
 }
 
+/* Origins are compared as browsers write them: another way of writing one would allow nobody. */
 enum err syntax_origin(const char *text, struct error *error)
 {
     struct endpoint endpoint;
+    size_t len = strlen(text);
 
     if (strcmp(text, "*") == 0)
         return OK;
@@ -93,6 +95,18 @@ enum err syntax_origin(const char *text, struct error *error)
         return err;
     if (endpoint.path[0] != '\0')
         return error_set(error, ERR_INVALID, "has a path, which no origin has");
+    if (text[len - 1] == '/')
+        return error_set(error, ERR_INVALID, "ends in a slash, which no origin does");
+    const char *port = strrchr(text, ':');
+    if (strcmp(port, endpoint.tls ? ":443" : ":80") == 0)
+        return error_set(error, ERR_INVALID,
+                         "has the port that goes without saying, which "
+                         "browsers leave out");
+    for (size_t i = 0; i < len; i++)
+        if (text[i] >= 'A' && text[i] <= 'Z')
+            return error_set(error, ERR_INVALID,
+                             "has capitals, which browsers write as small "
+                             "letters");
     return OK;
 }
 
