@@ -8,7 +8,7 @@ CACHE   ?= $(or $(SURGETANK_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/surget
 export SURGETANK_CACHE := $(CACHE)
 
 RDKAFKA_VERSION := 2.15.1
-RDKAFKA := $(CACHE)/librdkafka-$(RDKAFKA_VERSION)-3# the number of hack/deps/librdkafka-VERSION.patch
+RDKAFKA := $(CACHE)/librdkafka-$(RDKAFKA_VERSION)-4# the number of hack/deps/librdkafka-VERSION.patch
 
 WERROR  ?=# CI sets -Werror
 WARN    := $(WERROR) -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wcast-qual -Wformat=2 \

@@ -17,7 +17,9 @@ struct cluster {
     char bootstrap[128];
 };
 
-static struct cluster start_cluster(void)
+enum { OFFSET_FETCH = 9 }; /* Kafka's number for the request */
+
+static struct cluster start_cluster(int brokers)
 {
     struct cluster cluster;
     char why[256];
@@ -25,7 +27,7 @@ static struct cluster start_cluster(void)
     rd_kafka_conf_set_log_cb(conf, NULL);
     cluster.owner = rd_kafka_new(RD_KAFKA_PRODUCER, conf, why, sizeof why);
     assert_non_null(cluster.owner);
-    cluster.mock = rd_kafka_mock_cluster_new(cluster.owner, 1);
+    cluster.mock = rd_kafka_mock_cluster_new(cluster.owner, brokers);
     assert_non_null(cluster.mock);
     rd_kafka_mock_set_controller_id(cluster.mock, 1); /* there is none otherwise */
     snprintf(cluster.bootstrap, sizeof cluster.bootstrap, "%s",
@@ -43,15 +45,26 @@ static struct cluster cluster;
 static struct admin_pool *pool;
 static struct observer *observer;
 
-static int begin(void **state)
+static int begin_on(int brokers)
 {
-    (void)state;
-    cluster = start_cluster();
+    cluster = start_cluster(brokers);
     assert_int_equal(rd_kafka_mock_topic_create(cluster.mock, "t", 3, 1), 0);
     assert_ok(admin_pool_create(2, &pool, NULL));
     const struct kafka_access access = {.bootstrap = cluster.bootstrap};
     assert_ok(observer_create(pool, &access, &observer, NULL));
     return 0;
+}
+
+static int begin(void **state)
+{
+    (void)state;
+    return begin_on(1);
+}
+
+static int begin_on_two_brokers(void **state)
+{
+    (void)state;
+    return begin_on(2);
 }
 
 static int end(void **state)
@@ -229,6 +242,29 @@ static void test_with_kafka_away_nothing_is_known_and_the_broker_is_named(void *
     wait_for(observer, "g", is_known);
 }
 
+static void test_a_group_that_another_broker_has_now_is_read_on(void **state)
+{
+    (void)state;
+    struct group_lag lag;
+    rd_kafka_mock_coordinator_set(cluster.mock, "group", "g", 1);
+    peer_produce(cluster.bootstrap, "t", 0, 3, 0);
+    peer_commit(cluster.bootstrap, "g", "t", 0, 0);
+    want((struct observer_group){.group = "g"});
+    wait_for(observer, "g", is_known);
+    rd_kafka_mock_coordinator_set(cluster.mock, "group", "g", 2);
+    for (int i = 0; i < 100; i++) /* the mock cluster answers for any group everywhere */
+        rd_kafka_mock_broker_push_request_error_rtts(cluster.mock, 1, OFFSET_FETCH, (size_t)1,
+                                                     RD_KAFKA_RESP_ERR_NOT_COORDINATOR, 0);
+    peer_commit(cluster.bootstrap, "g", "t", 0, 3);
+    for (int i = 0; i < 400; i++) {
+        assert_ok(observer_read(observer, "g", &lag));
+        if (lag.known && lag.lag_messages == 0)
+            return;
+        peer_wait(50);
+    }
+    fail_msg("known: %d, lag %lld: %s", lag.known, (long long)lag.lag_messages, lag.why);
+}
+
 static void test_a_group_asleep_is_seen_without_asking_for_its_commits(void **state)
 {
     (void)state;
@@ -293,7 +329,7 @@ static void test_more_clusters_than_connections_take_turns(void **state)
     struct cluster others[COUNT];
     struct observer *observers[COUNT];
     for (int i = 0; i < COUNT; i++) {
-        others[i] = start_cluster();
+        others[i] = start_cluster(1);
         assert_int_equal(rd_kafka_mock_topic_create(others[i].mock, "t", 1, 1), 0);
         const struct kafka_access access = {.bootstrap = others[i].bootstrap};
         assert_ok(observer_create(pool, &access, &observers[i], NULL)); /* room for two */
@@ -359,6 +395,8 @@ int main(void)
         ON_MOCK(test_what_expired_unread_is_counted_once),
         ON_MOCK(test_a_topic_that_is_not_there_is_named),
         ON_MOCK(test_with_kafka_away_nothing_is_known_and_the_broker_is_named),
+        cmocka_unit_test_setup_teardown(test_a_group_that_another_broker_has_now_is_read_on,
+                                        begin_on_two_brokers, end),
         ON_MOCK(test_a_group_asleep_is_seen_without_asking_for_its_commits),
         ON_MOCK(test_forgets_and_changes_groups_while_it_runs),
         ON_MOCK(test_each_partition_can_be_visited),
