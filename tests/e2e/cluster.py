@@ -14,6 +14,7 @@ from dataplane import ROOT, until
 
 PLUGIN = str(ROOT / "build" / "kubectl-surgetank")
 OPERATOR = "surgetank-system"
+CRASHED = set()  # what crashed() has told already
 # of kubectl describe: a container's state and the last one, conditions, events
 STATES = re.compile(
     r"^ +(?:State|Last State|Reason|Message|Exit Code|Started|Finished|Ready|Restart Count):.*|^  (?:Normal|Warning) .*",
@@ -87,6 +88,20 @@ def install():
     chart = str(ROOT / "charts" / "surgetank")
     run("helm", "upgrade", "--install", "surgetank", chart, "-n", OPERATOR, "--create-namespace", "--wait",
         "--timeout", "90s", "--set", "log.level=info")
+
+
+def crashed():
+    """What has ended by a signal that nobody sent, such as SIGSEGV (139), among the operator's containers, since the
+    last call. Another instance takes over, and Kubernetes starts it again, so it would not be seen otherwise."""
+    found = set()
+    for pod in get("pods", "-n", OPERATOR):
+        for container in pod["status"].get("containerStatuses") or []:
+            ended = container["lastState"].get("terminated") or {}
+            if ended.get("exitCode", 0) > 128 and ended["exitCode"] not in (137, 143):  # SIGKILL, SIGTERM
+                found.add((pod["metadata"]["name"], ended["finishedAt"], ended["exitCode"]))
+    new = found - CRASHED
+    CRASHED.update(new)
+    return new
 
 
 def leader():

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from broker import Broker
-from cluster import install
+from cluster import OPERATOR, crashed, install, told
 from dataplane import Pipeline
 
 
@@ -23,6 +23,14 @@ def seed():
 def operator():
     """The operator is installed."""
     install()
+
+
+@pytest.fixture(autouse=True)
+def alive(request):
+    """No test may make the operator crash."""
+    yield
+    if "operator" in request.fixturenames:
+        assert not crashed(), told("kubectl", "logs", "-n", OPERATOR, "-l", "app.kubernetes.io/name=surgetank", "-p")
 
 
 @pytest.fixture(scope="session")
