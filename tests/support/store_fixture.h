@@ -29,6 +29,8 @@ struct fixture {
     uint64_t delivered;          /* records below have been acknowledged by the reader */
     enum fate fate[FIXTURE_RECORDS];
     bool marked;
+    bool unsure; /* a run ended after a failed sync: items that nobody was promised may count as
+                    lost */
     bool had[FIXTURE_RECORDS]; /* delivered */
     uint64_t marked_alone;     /* what the last frame with nothing but a mark says, if acked */
     struct error error;        /* of the last append that failed */
@@ -70,8 +72,8 @@ typedef void fixture_life_fn(struct fixture *fixture, unsigned nth, bool lasting
 /* The power goes after the life, with `keep` unsynced bytes written, and what then must hold. */
 typedef void fixture_crash_fn(struct fixture *fixture, size_t keep, enum damage damage, bool names);
 
-/* Lets each disk call of the life in turn fail for good, and then the power go at every unsynced
- * byte, or at every `stride`th. */
+/* Lets each disk call of the life in turn fail, for good and then once, and each time the power go
+ * at every unsynced byte, or at every `stride`th. */
 void fixture_break_everywhere(fixture_life_fn *life, fixture_crash_fn *crash, size_t stride);
 
 #endif
