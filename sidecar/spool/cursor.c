@@ -19,11 +19,13 @@ enum {
     READERS_ALL = SIGNAL_COUNT * SPOOL_READERS_MAX,
     AHEAD_AT = READERS_AT + READERS_ALL * READER_LEN,
     AHEAD_LEN = 48,
+    NUMBERS_AT = AHEAD_AT + READERS_ALL * AHEAD_LEN,
+    GIVEN_AT = NUMBERS_AT + 8,
     NAME_LEN = SPOOL_READER_NAME_MAX + 1,
     PATH_CAP = 4096,
 };
 
-_Static_assert(AHEAD_AT + READERS_ALL * AHEAD_LEN <= CRC_AT, "a slot holds all readers");
+_Static_assert(GIVEN_AT + SIGNAL_COUNT * 8 <= CRC_AT, "a slot holds all readers");
 
 static const char magic[] = "SRGCUR01";
 
@@ -68,6 +70,7 @@ static void encode(const struct cursor_state *state, uint64_t serial, uint8_t sl
         put_le64(at + 8, from->synced);
         put_le64(at + 16, from->items);
         put_le64(at + 24, from->dropped);
+        put_le64(slot + GIVEN_AT + (size_t)lane * 8, from->given);
         for (int i = 0; i < SPOOL_READERS_MAX; i++) {
             if (from->readers[i].name[0] == '\0')
                 continue;
@@ -77,6 +80,7 @@ static void encode(const struct cursor_state *state, uint64_t serial, uint8_t sl
         }
     }
     put_le32(slot + 24, (uint32_t)count);
+    put_le64(slot + NUMBERS_AT, state->numbers);
     put_le32(slot + CRC_AT, crc32c(0, (struct bytes){slot, CRC_AT}));
 }
 
@@ -108,7 +112,8 @@ static void decode_reader(const uint8_t *at, const uint8_t *ahead, struct cursor
 
 static void decode(const uint8_t slot[static SLOT], struct cursor_state *ret_state)
 {
-    *ret_state = (struct cursor_state){.incarnation = get_le64(slot + 16)};
+    *ret_state = (struct cursor_state){.incarnation = get_le64(slot + 16),
+                                       .numbers = get_le64(slot + NUMBERS_AT)};
     for (enum signal lane = 0; lane < SIGNAL_COUNT; lane++) {
         const uint8_t *at = slot + LANES_AT + (size_t)lane * LANE_LEN;
         struct cursor_lane *into = &ret_state->lanes[lane];
@@ -116,6 +121,7 @@ static void decode(const uint8_t slot[static SLOT], struct cursor_state *ret_sta
         into->synced = get_le64(at + 8);
         into->items = get_le64(at + 16);
         into->dropped = get_le64(at + 24);
+        into->given = get_le64(slot + GIVEN_AT + (size_t)lane * 8);
     }
     uint32_t count = get_le32(slot + 24);
     for (size_t i = 0; i < count && i < READERS_ALL; i++)

@@ -11,6 +11,8 @@
  *     32  lanes, 3 * 32 bytes                  64  u64 of those, items that were dropped
  *    128  readers, 96 bytes each               72  u8 lane, then zeros
  *   1280  readers ahead, 48 bytes each
+ *   1856  u64: numbers of segments below this may have been given out
+ *   1864  3 lanes, u64: sequences below this may have been given out
  *   4092  u32 crc32c of the 4092 bytes before
  *                                             lane, 32 bytes
  *                                               0  u64 begin: frames below are gone
@@ -43,11 +45,13 @@ struct cursor_reader {
 
 struct cursor_lane {
     uint64_t begin, synced, items, dropped;
+    uint64_t given; /* sequences below may have been given out; 0: not known */
     struct cursor_reader readers[SPOOL_READERS_MAX];
 };
 
 struct cursor_state {
     uint64_t incarnation;
+    uint64_t numbers; /* of segments: those below may have been given out; 0: not known */
     struct cursor_lane lanes[SIGNAL_COUNT];
 };
 

@@ -12,6 +12,9 @@
  * 5. The marks are those of the newest segment whose first frame tells them all, with what the
  * frames behind it say.
  *
+ * What can't be read behind the last frame of a lane may be frames too: the lane then ends at the
+ * next run's first sequence, so that nothing declares them void.
+ *
  * Nothing is written here. New frames go to a new segment, whose lane_end repeats the verdict.
  */
 #include "common/array.h"
@@ -31,6 +34,7 @@ struct found {
     bool scanned;
     bool counts;     /* some of its frames do; they may be below `begin` */
     bool unreadable; /* some place in it: what is missing may be there, so it is not a torn write */
+    bool hides;      /* the same, and nothing else tells where the lane ends */
     const struct frame_header *heir; /* first frame written after its last one; NULL: not known */
 };
 
@@ -38,6 +42,7 @@ struct finds {
     struct store *store;
     struct found *all;
     size_t count, cap;
+    bool unsure; /* some file may hold another life, where it could not be read */
 };
 
 static enum err add(struct finds *finds, struct segment **segment, const struct frame_header *first,
@@ -98,6 +103,7 @@ static enum err visit_name(void *context, const char *name, struct error *error)
         leave_alone(store, &segment);
         return OK;
     }
+    finds->unsure = finds->unsure || segment->unsure;
     if (first.number >= store->next_number)
         store->next_number = first.number + 1;
     return add(finds, &segment, &first, error);
@@ -143,10 +149,8 @@ static enum err next_header(struct found *found, uint64_t offset, struct frame_h
                             struct error *error)
 {
     enum err err = segment_header(found->segment, offset, ret_header, NULL);
-    if (err == ERR_IO)
-        found->unreadable = true;
     if (err)
-        err = segment_find(found->segment, offset, ret_header, error);
+        err = segment_find(found->segment, offset, ret_header, &found->unreadable, error);
     if (!err && ret_header->seq >= found->limit)
         return ERR_NOTFOUND;
     return err;
@@ -271,7 +275,9 @@ static void finish_lane(struct lane *lane, const struct cursor_lane *saved, uint
     for (struct segment *s = lane->segments; s != NULL; s = s->next)
         if (s->end_seq == lane->end)
             s->end_items = lane->items; /* with those of a last frame that is damaged */
-    lane->run_begin = lane->next_seq = larger((next >> 32) + 1, run_min) << 32;
+    lane->run_begin =
+        larger(larger(next / STORE_RUN + 1, run_min), saved->given / STORE_RUN) * STORE_RUN;
+    lane->next_seq = lane->run_begin;
     lane->begin = lane->end;
     if (lane->segments != NULL)
         lane->begin = larger(saved->begin, lane->segments->base_seq);
@@ -346,7 +352,7 @@ static enum err replay_marks(struct store *store, const struct found *found, str
     for (;;) {
         enum err err = segment_header(segment, offset, &header, NULL);
         if (err)
-            err = segment_find(segment, offset, &header, error);
+            err = segment_find(segment, offset, &header, NULL, error);
         if (err || header.seq >= segment->end_seq)
             return err == ERR_NOMEM ? err : OK;
         err = take_marks(store, segment, &header, error);
@@ -420,6 +426,7 @@ static enum err judge(struct lane *lane, struct found *finds, size_t count,
         bool empty = found->segment->used == 0 || end <= found->segment->base_seq;
         found->segment->end_seq = end;
         found->counts = !void_ && !empty;
+        found->hides = found->unreadable && found->counts && found->limit == UINT64_MAX;
         found->unreadable = found->unreadable && !void_ && empty;
     }
     return OK;
@@ -432,6 +439,7 @@ static enum err recover_lane(struct store *store, enum signal lane_id, struct fo
     struct lane *lane = &store->lanes[lane_id];
     uint64_t synced = saved->synced;
     size_t marks_at = count;
+    struct segment *hides = NULL;
 
     enum err err = judge(lane, finds, count, saved, &synced, error);
     if (!err)
@@ -443,12 +451,14 @@ static enum err recover_lane(struct store *store, enum signal lane_id, struct fo
         struct found *found = &finds[i];
         uint64_t end = found->segment->end_seq;
 
-        if (found->unreadable) {
+        bool needed = found->counts && (end > saved->begin || i >= marks_at);
+        if (found->unreadable || (found->segment->unsure && !needed)) {
             leave_alone(store, &found->segment);
-        } else if (found->counts && (end > saved->begin || i >= marks_at)) {
+        } else if (needed) {
             lane->end = larger(lane->end, end);
             lane->items = larger(lane->items, found->segment->end_items);
             found->segment->inherited = found->scanned;
+            hides = found->hides ? found->segment : hides;
             append(lane, found);
         } else {
             found->segment->damaged = false;
@@ -456,7 +466,23 @@ static enum err recover_lane(struct store *store, enum signal lane_id, struct fo
         }
     }
     finish_lane(lane, saved, synced, run_min);
+    if (hides == NULL)
+        return OK;
+    /* What can't be read today is not declared void: readers try again. */
+    hides->damaged = true;
+    hides->end_seq = lane->end = lane->synced = lane->next_seq;
+    lane->stats.damage_events++;
     return OK;
+}
+
+/* What can't be read today must not be declared void or gone. */
+static void spare_the_unread(struct store *store, const struct cursor_state *state)
+{
+    for (int i = 0; i < SIGNAL_COUNT; i++) {
+        struct lane *lane = &store->lanes[i];
+        lane->begin = state->lanes[i].begin;
+        lane->end = lane->synced = lane->next_seq;
+    }
 }
 
 static int by_slot(const void *left, const void *right)
@@ -481,7 +507,7 @@ enum err recovery_run(struct store *store, const struct cursor_state *state, str
     if (err)
         return err;
     /* Files that can't be read today may have numbers too. */
-    store->next_number = larger(store->next_number, now_ms);
+    store->next_number = larger(larger(store->next_number, now_ms), state->numbers);
     qsort(store->damaged, store->damaged_count, sizeof store->damaged[0], by_slot);
     if (finds.count > 0)
         qsort(finds.all, finds.count, sizeof *finds.all, by_lane_and_number);
@@ -499,9 +525,8 @@ enum err recovery_run(struct store *store, const struct cursor_state *state, str
         err = recover_lane(store, lane, part, at - from, &state->lanes[lane], run_min, error);
         if (err)
             return err;
-        /* What can't be read today must not be declared void. */
-        if (store->stats.unreadable_segments > 0)
-            store->lanes[lane].end = store->lanes[lane].synced = store->lanes[lane].next_seq;
     }
+    if (store->stats.unreadable_segments > 0 || finds.unsure)
+        spare_the_unread(store, state);
     return OK;
 }

@@ -355,6 +355,7 @@ static void begin_spare(struct store *store, enum signal lane_id)
     struct lane *lane = &store->lanes[lane_id];
     struct segment *segment = store->spares;
 
+    ASSERT(store->next_number < store->numbers);
     store->spares = segment->next;
     store->spare_count--;
     pthread_mutex_lock(&store->lock);
@@ -375,7 +376,9 @@ enum err store_take_segment(struct store *store, enum signal lane, struct error 
     if (error != NULL)
         error->code = OK;
 
-    enum err err = store_free_passed(store, false, error);
+    enum err err = store->reserved ? OK : store_save_cursors(store, error);
+    if (!err)
+        err = store_free_passed(store, false, error);
     if (err)
         return err;
     err = make_room(store, lane, error);

@@ -115,7 +115,7 @@ void segment_begin(struct segment *segment, enum signal lane, uint64_t number, u
     segment->base_items = segment->end_items = items;
     segment->youngest_ns = 0;
     segment->used = 0;
-    segment->damaged = segment->inherited = false;
+    segment->damaged = segment->inherited = segment->unsure = false;
     segment->mark_count = 0;
 }
 
@@ -269,12 +269,14 @@ static bool take_same_life(void *context, const struct frame_header *header)
 }
 
 enum err segment_find(const struct segment *segment, uint64_t from, struct frame_header *ret_header,
-                      struct error *error)
+                      bool *unreadable, struct error *error)
 {
     struct search search = {.segment = segment};
-    bool unreadable = false;
+    bool unused = false;
 
-    enum err err = visit_headers(segment, from, take_same_life, &search, &unreadable, error);
+    if (unreadable == NULL)
+        unreadable = &unused;
+    enum err err = visit_headers(segment, from, take_same_life, &search, unreadable, error);
     if (err)
         return err;
     if (!search.found)
@@ -299,11 +301,10 @@ enum err segment_identify(struct segment *segment, struct frame_header *ret_firs
                           struct error *error)
 {
     struct frame_header first;
-    bool damaged = false;
+    bool damaged = false, unreadable = false;
 
     if (header_at(segment, 0, &first, NULL) != OK) {
         struct search search = {0};
-        bool unreadable = false;
         enum err err = visit_headers(segment, 0, take_youngest, &search, &unreadable, error);
         if (err)
             return err;
@@ -318,6 +319,7 @@ enum err segment_identify(struct segment *segment, struct frame_header *ret_firs
                   first.items_before);
     segment_note(segment, &first);
     segment->damaged = damaged;
+    segment->unsure = unreadable;
     *ret_first = first;
     return OK;
 }

@@ -41,6 +41,7 @@ struct segment {
     bool dirty;        /* written since the last sync */
     bool retired;      /* a write or sync failed: nothing is written here any more */
     bool inherited;    /* an earlier run's, which may have left frames in it that nobody synced */
+    bool unsure; /* known by some frame, and where it can't be read there may be younger ones */
 
     /* Shared with readers, guarded by the store's lock. */
     struct segment *next; /* in its lane, or among the spares */
@@ -99,10 +100,11 @@ bool segment_owns(const struct segment *segment, const struct frame_header *head
 NODISCARD enum err segment_header(const struct segment *segment, uint64_t offset,
                                   struct frame_header *ret_header, struct error *error);
 
-/* First header of this life at or behind `from`, looking at every 4 KiB; unreadable places are
- * passed over. ERR_NOTFOUND, ERR_NOMEM. */
+/* First header of this life at or behind `from`, looking at every 4 KiB. Unreadable places are
+ * passed over; `*unreadable`, unless NULL, is set if there was one. ERR_NOTFOUND, ERR_NOMEM. */
 NODISCARD enum err segment_find(const struct segment *segment, uint64_t from,
-                                struct frame_header *ret_header, struct error *error);
+                                struct frame_header *ret_header, bool *unreadable,
+                                struct error *error);
 
 /* Writes zeros over the next `step` bytes that were never written, and syncs them. */
 NODISCARD enum err segment_prepare(struct segment *segment, uint64_t step, struct error *error);

@@ -118,7 +118,7 @@ static enum err each_frame_from(struct file *file, uint64_t begin, visit_frame_f
     for (uint64_t offset = 0; segment != NULL && offset < segment->size;) {
         struct frame_header header;
         bool gap = segment_header(segment, offset, &header, NULL) != OK;
-        enum err err = gap ? segment_find(segment, offset, &header, error) : OK;
+        enum err err = gap ? segment_find(segment, offset, &header, NULL, error) : OK;
         if (err == ERR_NOTFOUND || (!err && header.seq >= file->limit))
             return OK;
         if (!err && header.seq >= begin)

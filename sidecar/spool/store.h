@@ -35,6 +35,9 @@ enum {
     STORE_PATH_CAP = 4096,
 };
 
+/* Sequences of a lane, and numbers of segments, that one run may give out. */
+#define STORE_RUN (UINT64_C(1) << 32)
+
 struct lane {
     /* Guarded by the lock. */
     struct segment *segments; /* oldest first */
@@ -97,6 +100,9 @@ struct store {
     _Atomic uint32_t damaged_count;
     uint32_t next_slot;
     uint64_t next_number;
+    uint64_t numbers; /* of segments: this run gives out none from here on */
+    bool reserved;    /* numbers and sequences are in the cursor file: no later run gives them out,
+                         though what it finds may not tell of them */
     uint64_t saved_at_ms;
     int64_t wall_ahead_ms;     /* of the monotonic clock, when it was last looked at */
     uint64_t expire_after_ms;  /* nothing is too old before: the clock was put forward */

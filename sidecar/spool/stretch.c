@@ -311,7 +311,7 @@ static enum err resync(struct stretch *stretch, struct error *error)
 
     segment->pins++;
     pthread_mutex_unlock(&store->lock);
-    enum err err = segment_find(segment, from, &header, error);
+    enum err err = segment_find(segment, from, &header, NULL, error);
     pthread_mutex_lock(&store->lock);
     if (--segment->pins == 0)
         pthread_cond_broadcast(&store->unpinned);

@@ -446,6 +446,14 @@ void fault_disk_bad_sector(const char *path, uint64_t offset)
     pthread_mutex_unlock(&lock);
 }
 
+void fault_disk_mend(void)
+{
+    pthread_mutex_lock(&lock);
+    for (int i = 0; i < FILES; i++)
+        disk.files[i].bad_sector = 0;
+    pthread_mutex_unlock(&lock);
+}
+
 void fault_disk_put(const char *path, const void *data, size_t len)
 {
     pthread_mutex_lock(&lock);
@@ -537,8 +545,10 @@ enum err os_write_at(int fd, struct bytes data, uint64_t offset, struct error *e
             put(&file->seen, offset, data.data, len);
             queue(file, offset, data.data, len);
         }
-        if (failing)
+        if (failing) {
+            changes++; /* it is not what a whole write leaves */
             err = injected(error, "write");
+        }
     }
     pthread_mutex_unlock(&lock);
     return err;
@@ -607,6 +617,7 @@ enum err os_sync(int fd, struct error *error)
     pthread_mutex_lock(&lock);
     enum err err = fails() ? injected(error, "sync") : OK;
     drop_ops(file_of(fd), err == OK);
+    changes += err != OK; /* not the same as having carried them over */
     pthread_mutex_unlock(&lock);
     return err;
 }

@@ -63,8 +63,10 @@ void fault_disk_restore(void);
 /* Bit rot: flips one bit of the byte at `offset`, on the platter too. False: not in the file. */
 bool fault_disk_rot(const char *path, uint64_t offset);
 
-/* Reading the 4 KiB around `offset` fails from now on (until fault_disk_reset()). */
+/* Reading the 4 KiB around `offset` fails from now on, until fault_disk_mend() or
+ * fault_disk_reset(). One place for each file. */
 void fault_disk_bad_sector(const char *path, uint64_t offset);
+void fault_disk_mend(void);
 
 /* Puts a file there, synced. */
 void fault_disk_put(const char *path, const void *data, size_t len);
