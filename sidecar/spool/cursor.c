@@ -33,6 +33,7 @@ struct cursor_file {
     char *dir;
     int fd;          /* -1: none that can be trusted */
     uint64_t serial; /* of the newest slot */
+    bool inherited;  /* an earlier run's, whose last save may not have come to the disk */
 };
 
 static void encode_reader(const struct cursor_reader *reader, enum signal lane, uint8_t *at)
@@ -182,6 +183,14 @@ enum err cursor_peek(const char *dir, struct cursor_state *ret_state, bool *ret_
     return load(fd, ret_state, &serial, ret_found, error);
 }
 
+static enum err write_slot(const struct cursor_file *file, const uint8_t slot[static SLOT],
+                           struct error *error)
+{
+    enum err err =
+        os_write_at(file->fd, (struct bytes){slot, SLOT}, file->serial % 2 * SLOT, error);
+    return err ? err : os_sync(file->fd, error);
+}
+
 enum err cursor_open(const char *dir, struct cursor_file **ret_file, struct cursor_state *ret_state,
                      bool *ret_found, struct error *error)
 {
@@ -205,6 +214,7 @@ enum err cursor_open(const char *dir, struct cursor_file **ret_file, struct curs
             return error_prefix(error, err, "'%s'", path);
         if (!*ret_found)
             os_close(&file->fd);
+        file->inherited = *ret_found;
     }
     MOVE(*ret_file, file);
     return OK;
@@ -221,34 +231,52 @@ void cursor_close(struct cursor_file **file)
     *file = NULL;
 }
 
-/* A new file in place of the old one. */
-static enum err replace(struct cursor_file *file, const uint8_t slot[static SLOT],
-                        struct error *error)
+/* A new file beside the old one. */
+static enum err make_fresh(const struct cursor_file *file, const uint8_t slot[static SLOT],
+                           const char *path, int *ret_fd, struct error *error)
 {
-    char path[PATH_CAP], fresh[PATH_CAP];
     static const uint8_t blank[2 * SLOT];
     AUTO(os_close) int fd = -1;
 
-    if (!file_path(file->dir, "cursors", path) || !file_path(file->dir, "cursors.new", fresh))
-        return error_set(error, ERR_INVALID, "the path '%s' is too long", file->dir);
-    enum err err = os_remove(fresh, error);
+    enum err err = os_remove(path, error);
     if (err && err != ERR_NOTFOUND)
         return err;
-    err = os_open_as(fresh, OS_NEW, &fd, error);
+    err = os_open_as(path, OS_NEW, &fd, error);
     if (!err)
         err = os_write_at(fd, (struct bytes){blank, sizeof blank}, 0, error);
     if (!err)
         err = os_write_at(fd, (struct bytes){slot, SLOT}, file->serial % 2 * SLOT, error);
     if (!err)
         err = os_sync(fd, error);
+    if (err)
+        return err;
+    *ret_fd = fd;
+    fd = -1;
+    return OK;
+}
+
+/* A new file in place of the old one. Where there is no room for it, the one that an earlier run
+ * left must do. */
+static enum err replace(struct cursor_file *file, const uint8_t slot[static SLOT],
+                        struct error *error)
+{
+    char path[PATH_CAP], fresh[PATH_CAP];
+    AUTO(os_close) int fd = -1;
+
+    if (!file_path(file->dir, "cursors", path) || !file_path(file->dir, "cursors.new", fresh))
+        return error_set(error, ERR_INVALID, "the path '%s' is too long", file->dir);
+    enum err err = make_fresh(file, slot, fresh, &fd, error);
+    if (err == ERR_FULL && file->fd >= 0 && write_slot(file, slot, error) == OK)
+        return OK;
+    os_close(&file->fd);
     if (!err)
         err = os_rename(fresh, path, error);
     if (!err)
         err = os_sync_dir(file->dir, error);
     if (err)
         return err;
-    os_close(&file->fd);
     file->fd = fd;
+    file->inherited = false;
     fd = -1;
     return OK;
 }
@@ -260,12 +288,8 @@ enum err cursor_save(struct cursor_file *file, const struct cursor_state *state,
 
     file->serial++;
     encode(state, file->serial, slot);
-    if (file->fd >= 0) {
-        enum err err =
-            os_write_at(file->fd, (struct bytes){slot, SLOT}, file->serial % 2 * SLOT, error);
-        if (!err)
-            err = os_sync(file->fd, error);
-        if (!err)
+    if (file->fd >= 0 && !file->inherited) {
+        if (write_slot(file, slot, error) == OK)
             return OK;
         os_close(&file->fd);
     }

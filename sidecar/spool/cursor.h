@@ -27,8 +27,9 @@
  *     40  zeros
  *
  * Overwriting one of two slots is atomic (a torn one fails its check, and the other one counts) and
- * costs a tenth of making a new file. After a failure the file is not trusted any more: the next
- * save makes a new one beside it, syncs it and renames it into place.
+ * costs a tenth of making a new file. After a failure the file is not trusted any more, nor is the
+ * one of an earlier run, which may have met one: the next save makes a new one beside it, syncs it
+ * and renames it into place.
  *
  * Thread: the committer.
  */

@@ -11,11 +11,12 @@
 
 static struct cursor_state make_state(uint64_t n)
 {
-    struct cursor_state state = {.incarnation = 77};
+    struct cursor_state state = {.incarnation = 77, .numbers = n + 9};
 
     for (int lane = 0; lane < SIGNAL_COUNT; lane++) {
         struct cursor_lane *into = &state.lanes[lane];
-        *into = (struct cursor_lane){.begin = n, .synced = n + 1, .items = n + 2, .dropped = n + 3};
+        *into = (struct cursor_lane){
+            .begin = n, .synced = n + 1, .items = n + 2, .dropped = n + 3, .given = n + 10};
         for (int i = 0; i <= lane; i++) {
             struct cursor_reader *reader = &into->readers[i];
             snprintf(reader->name, sizeof reader->name, "reader-%d", i);
@@ -123,6 +124,66 @@ static void test_survives_a_torn_save(void **state)
     }
 }
 
+/* Whatever fails, and wherever the power goes: one of two states. */
+static void save_badly(unsigned fault, bool lasting, uint64_t n, uint64_t before)
+{
+    struct cursor_file *file = open_file();
+    struct cursor_state next = make_state(n);
+
+    fault_disk_fail(fault, lasting, ERR_IO);
+    enum err err = cursor_save(file, &next, NULL);
+    fault_disk_fail(0, false, OK);
+    cursor_close(&file);
+    fault_disk_save();
+    for (size_t keep = 0, all = fault_disk_unsynced(); keep <= all;
+         keep = fault_disk_next_keep(keep))
+        for (int names = 0; names < 2; names++) {
+            fault_disk_crash(keep, keep % DAMAGE_COUNT, names == 0);
+            uint64_t there = found();
+            assert_true(there == n || (err != OK && there == before));
+            fault_disk_restore();
+        }
+}
+
+/* A save was not synced, and a run that was killed for it never got it to the disk: the next one
+ * reads it back all the same, and must not overwrite what the disk has. */
+static void test_keeps_the_save_behind_one_that_never_got_to_the_disk(void **state)
+{
+    (void)state;
+    for (unsigned before = 2; before < 5; before++)
+        for (unsigned fault = 0; fault < 24; fault++) {
+            fault_disk_reset();
+            struct cursor_file *file = open_file();
+            for (uint64_t n = 1; n <= before; n++)
+                save(file, n);
+            struct cursor_state next = make_state(9);
+            fault_disk_fail(2, true, ERR_IO); /* the write is done, the sync is not */
+            assert_int_equal(cursor_save(file, &next, NULL), ERR_IO);
+            fault_disk_fail(0, false, OK);
+            cursor_close(&file);
+            assert_int_equal(found(), 9);
+            save_badly(fault / 2, fault % 2 == 0, 10, before);
+        }
+}
+
+/* No room for a new file: the one of an earlier run takes the first save too. */
+static void test_saves_on_a_full_disk(void **state)
+{
+    (void)state;
+    fault_disk_reset();
+    struct cursor_file *file = open_file();
+    save(file, 1);
+    cursor_close(&file);
+    fault_disk_set_capacity(8192);
+    for (uint64_t n = 2; n < 5; n++) {
+        file = open_file();
+        save(file, n);
+        cursor_close(&file);
+        fault_disk_crash(0, DAMAGE_NONE, false);
+        assert_int_equal(found(), n);
+    }
+}
+
 /* First save of all: the name must not come before the bytes. */
 static void test_makes_the_file_whole_or_not_at_all(void **state)
 {
@@ -175,6 +236,8 @@ int main(void)
         cmocka_unit_test(test_finds_what_was_saved_last),
         cmocka_unit_test(test_is_never_between_two_saves),
         cmocka_unit_test(test_survives_a_torn_save),
+        cmocka_unit_test(test_keeps_the_save_behind_one_that_never_got_to_the_disk),
+        cmocka_unit_test(test_saves_on_a_full_disk),
         cmocka_unit_test(test_makes_the_file_whole_or_not_at_all),
         cmocka_unit_test(test_falls_back_to_the_other_slot_when_one_rots),
         cmocka_unit_test(test_refuses_a_newer_version),
