@@ -275,8 +275,8 @@ static void finish_lane(struct lane *lane, const struct cursor_lane *saved, uint
     for (struct segment *s = lane->segments; s != NULL; s = s->next)
         if (s->end_seq == lane->end)
             s->end_items = lane->items; /* with those of a last frame that is damaged */
-    lane->run_begin =
-        larger(larger(next / STORE_RUN + 1, run_min), saved->given / STORE_RUN) * STORE_RUN;
+    next = larger(next, saved->given > 0 ? saved->given - 1 : 0);
+    lane->run_begin = larger(next / STORE_RUN + 1, run_min) * STORE_RUN;
     lane->next_seq = lane->run_begin;
     lane->begin = lane->end;
     if (lane->segments != NULL)

@@ -355,7 +355,6 @@ static void begin_spare(struct store *store, enum signal lane_id)
     struct lane *lane = &store->lanes[lane_id];
     struct segment *segment = store->spares;
 
-    ASSERT(store->next_number < store->numbers);
     store->spares = segment->next;
     store->spare_count--;
     pthread_mutex_lock(&store->lock);
@@ -370,13 +369,20 @@ static void begin_spare(struct store *store, enum signal lane_id)
     pthread_mutex_unlock(&store->lock);
 }
 
+/* Whether the number of the next segment, and the sequences of all that it can hold, are reserved. */
+static bool is_reserved(const struct store *store, const struct lane *lane)
+{
+    _Static_assert(SPOOL_SEGMENT_BYTES_MAX / FRAME_ALIGN < STORE_RUN / 2, "half a run is plenty");
+    return store->next_number < store->reserved && lane->next_seq + STORE_RUN / 2 <= lane->reserved;
+}
+
 enum err store_take_segment(struct store *store, enum signal lane, struct error *error)
 {
     ASSERT(store->lanes[lane].active == NULL);
     if (error != NULL)
         error->code = OK;
 
-    enum err err = store->reserved ? OK : store_save_cursors(store, error);
+    enum err err = is_reserved(store, &store->lanes[lane]) ? OK : store_save_cursors(store, error);
     if (!err)
         err = store_free_passed(store, false, error);
     if (err)

@@ -28,7 +28,8 @@ static struct spool_saved saved_of(const struct cursor_reader *cursor)
 
 enum err store_save_cursors(struct store *store, struct error *error)
 {
-    struct cursor_state state = {.incarnation = store->incarnation, .numbers = store->numbers};
+    struct cursor_state state = {.incarnation = store->incarnation,
+                                 .numbers = store->next_number + STORE_RUN};
 
     pthread_mutex_lock(&store->lock);
     for (enum signal i = 0; i < SIGNAL_COUNT; i++) {
@@ -38,7 +39,7 @@ enum err store_save_cursors(struct store *store, struct error *error)
         into->synced = lane->synced;
         into->items = lane->synced_items;
         into->dropped = lane->dropped;
-        into->given = lane->run_begin + STORE_RUN;
+        into->given = lane->next_seq + STORE_RUN;
         for (int r = 0; r < SPOOL_READERS_MAX; r++)
             into->readers[r] = lane->readers[r].cursor;
     }
@@ -52,10 +53,12 @@ enum err store_save_cursors(struct store *store, struct error *error)
         store->cursors_moved = true;
         store->stats.save_failures++;
     } else {
-        store->reserved = true;
-        for (enum signal i = 0; i < SIGNAL_COUNT; i++)
+        store->reserved = state.numbers;
+        for (enum signal i = 0; i < SIGNAL_COUNT; i++) {
+            store->lanes[i].reserved = state.lanes[i].given;
             for (int r = 0; r < SPOOL_READERS_MAX; r++)
                 store->lanes[i].readers[r].saved = saved_of(&state.lanes[i].readers[r]);
+        }
     }
     pthread_mutex_unlock(&store->lock);
     return err;
@@ -312,7 +315,6 @@ enum err store_open(const struct spool_config *config, struct store **ret_store,
     err = recovery_run(store, &state, error);
     if (err)
         return error_prefix(error, err, "recover spool '%s'", store->dir);
-    store->numbers = store->next_number + STORE_RUN;
     /* Counted if it fails. The old file counts until it succeeds, which costs repeats at most. */
     IGNORE_RESULT(store_save_cursors(store, NULL));
     MOVE(*ret_store, store);

@@ -35,7 +35,8 @@ enum {
     STORE_PATH_CAP = 4096,
 };
 
-/* Sequences of a lane, and numbers of segments, that one run may give out. */
+/* Sequences of a lane, and numbers of segments, that a save of the cursors reserves. A run begins at
+ * a multiple of it. */
 #define STORE_RUN (UINT64_C(1) << 32)
 
 struct lane {
@@ -61,7 +62,7 @@ struct lane {
     uint64_t run_begin; /* the first sequence of this run; never changes */
 
     /* The committer's own. */
-    uint64_t next_seq;
+    uint64_t next_seq, reserved;  /* as of the store */
     struct frame_buf *checkpoint; /* for a frame with all marks; made with `marks` */
 };
 
@@ -100,9 +101,8 @@ struct store {
     _Atomic uint32_t damaged_count;
     uint32_t next_slot;
     uint64_t next_number;
-    uint64_t numbers; /* of segments: this run gives out none from here on */
-    bool reserved;    /* numbers and sequences are in the cursor file: no later run gives them out,
-                         though what it finds may not tell of them */
+    uint64_t reserved; /* numbers below: in the cursor file, so that no later run gives them out,
+                          though what it finds may not tell of them */
     uint64_t saved_at_ms;
     int64_t wall_ahead_ms;     /* of the monotonic clock, when it was last looked at */
     uint64_t expire_after_ms;  /* nothing is too old before: the clock was put forward */

@@ -3,6 +3,7 @@
 // link: tests/support/fault_disk.c tests/support/store_fixture.c tests/support/fake_clock.c
 #include "tests/support/test.h"
 
+#include "common/os.h"
 #include "tests/support/fake_clock.h"
 #include "tests/support/fault_disk.h"
 #include "tests/support/store_fixture.h"
@@ -166,6 +167,15 @@ static void test_a_life_that_can_not_be_read_is_not_written_over(void **state)
 
 /* ---- numbers */
 
+static void remove_segment(uint32_t slot)
+{
+    char path[64];
+
+    assert_true(segment_path(FIXTURE_DIR, slot, SEGMENT_SUFFIX, sizeof path, path));
+    if (fault_disk_exists(path))
+        assert_ok(os_remove(path, NULL));
+}
+
 /* Which spare is taken next: that file, or any other. */
 static void put_first(struct store *store, uint32_t slot, bool wanted)
 {
@@ -240,6 +250,41 @@ static void test_a_number_that_only_a_lost_header_knew_does_not_come_again(void 
     fixture_kill(&fixture);
 }
 
+/* A start could not save the cursors; then none is given out before it is done. A run that comes to
+ * the end of what it has reserved takes more. */
+static void test_none_is_given_out_that_is_not_reserved(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+
+    start(&fixture);
+    struct lane *lane = &fixture.store->lanes[SIGNAL_TRACES];
+    fixture.store->reserved = 0;
+    fault_disk_fail(1, true, ERR_IO);
+    assert_false(fixture_append(&fixture, 1));
+    assert_null(lane->segments);
+    fault_disk_fail(0, false, OK);
+    append_from(&fixture, 0, 1);
+
+    fixture.store->next_number = fixture.store->reserved;
+    append_from(&fixture, 4, 4); /* goes to a second segment */
+    assert_true(lane->active->number < fixture.store->reserved);
+    lane->next_seq = lane->reserved;
+    append_from(&fixture, 4, 4);
+    assert_true(lane->next_seq < lane->reserved);
+
+    uint64_t number = lane->active->number, seq = lane->next_seq;
+    fixture_kill(&fixture);
+    for (uint32_t slot = 0; slot < 4; slot++)
+        remove_segment(slot);
+    assert_ok(fixture_open(&fixture, NULL));
+    lane = &fixture.store->lanes[SIGNAL_TRACES];
+    assert_true(fixture.store->next_number > number);
+    assert_true(lane->next_seq >= seq);
+    assert_int_equal(lane->next_seq % STORE_RUN, 0);
+    fixture_kill(&fixture);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -247,6 +292,7 @@ int main(void)
         cmocka_unit_test(test_a_bad_place_at_a_start_costs_nothing_that_it_hid),
         cmocka_unit_test(test_a_life_that_can_not_be_read_is_not_written_over),
         cmocka_unit_test(test_a_number_that_only_a_lost_header_knew_does_not_come_again),
+        cmocka_unit_test(test_none_is_given_out_that_is_not_reserved),
     };
     return cmocka_run_group_tests_name("starts", tests, NULL, NULL);
 }
