@@ -4,6 +4,24 @@
 
 #include <inttypes.h>
 
+static size_t sum(size_t a, size_t b)
+{
+    return b > SIZE_MAX - a ? SIZE_MAX : a + b;
+}
+
+size_t spool_request_size(const struct spool_request *request)
+{
+    size_t size = request->meta.len;
+
+    for (size_t i = 0; i < request->part_count; i++)
+        size = sum(size, request->parts[i].len);
+    for (size_t i = 0; i < request->mark_count; i++)
+        size = sum(size, mark_len(&request->marks[i]));
+    for (size_t i = 1; i < request->cut_count; i++)
+        size = sum(size, FRAME_ENTRY);
+    return size;
+}
+
 static enum err measure_marks(const struct spool *spool, const struct spool_request *request,
                               struct measure *size, struct error *error)
 {
@@ -51,16 +69,15 @@ static enum err measure(const struct spool *spool, const struct spool_request *r
     if (request->lane >= SIGNAL_COUNT || request->part_count > SPOOL_PARTS_MAX)
         return error_set(error, ERR_INVALID, "request of %zu parts for lane %u",
                          request->part_count, (unsigned)request->lane);
-    for (size_t i = 0; i < request->part_count && len <= max; i++)
-        len = request->parts[i].len > max ? max + 1 : len + request->parts[i].len;
+    for (size_t i = 0; i < request->part_count; i++)
+        len = sum(len, request->parts[i].len);
     size.data = len;
     enum err err = measure_marks(spool, request, &size, error);
     if (!err && len <= max)
         err = measure_cuts(request, &size, error);
     if (err)
         return err;
-    if (len > max || size.meta > SPOOL_META_MAX ||
-        measure_sum(&size) + (size.entries - 1) * (size_t)FRAME_ENTRY > max)
+    if (size.meta > SPOOL_META_MAX || spool_request_size(request) > max)
         return error_set(error, ERR_INVALID,
                          "the request is too large for the spool: it takes %zu bytes at most, a "
                          "segment's worth; a larger spool.size makes larger segments, up to 64 MiB",

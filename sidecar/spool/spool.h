@@ -187,9 +187,12 @@ bool spool_has_room(const struct spool *spool);
 /* From now on appends fail with ERR_CLOSED; readers go on. The first step of a drain. */
 void spool_stop_appends(struct spool *spool);
 
-/* Bytes of data, meta and marks that the largest request may have, given the segment size. A mark
- * counts as its value and 34 bytes, each entry but the first as 16 bytes. */
+/* What the largest request may come to, given the segment size: bytes of data, meta and marks; a
+ * mark counts as its value and 34 bytes, each entry but the first as 16 bytes. */
 size_t spool_request_max(const struct spool *spool);
+
+/* What a request comes to. */
+size_t spool_request_size(const struct spool_request *request);
 
 /* Keys that a lane can hold marks of, given the segment size: SPOOL_MARKS_MAX at most. */
 size_t spool_marks_max(const struct spool *spool);

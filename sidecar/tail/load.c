@@ -340,18 +340,6 @@ static enum err refine(struct tail *tail, struct load *load)
     return err;
 }
 
-/* As spool_request_max() says. */
-static bool is_too_large(const struct tail *tail, const struct spool_request *request)
-{
-    size_t size = request->cut_count > 1 ? (request->cut_count - 1) * 16 : 0;
-
-    for (size_t i = 0; i < request->part_count; i++)
-        size += request->parts[i].len;
-    for (size_t i = 0; i < request->mark_count; i++)
-        size += request->marks[i].value.len + 34;
-    return size > spool_request_max(tail->options.spool);
-}
-
 static enum err offer(struct tail *tail, struct load *load, struct spool_request *request,
                       bool with_marks)
 {
@@ -359,7 +347,7 @@ static enum err offer(struct tail *tail, struct load *load, struct spool_request
     request->marks = with_marks ? load->marks : NULL;
     request->mark_count = with_marks ? load->mark_count : 0;
     load->with_marks = with_marks;
-    load->too_large = is_too_large(tail, request);
+    load->too_large = spool_request_size(request) > spool_request_max(tail->options.spool);
     return spool_append(tail->options.spool, request, &load->waiter, &load->error);
 }
 

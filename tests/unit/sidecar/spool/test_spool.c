@@ -331,6 +331,39 @@ static void test_takes_requests_up_to_a_segment_and_refuses_larger_ones(void **s
     spool_close(&spool);
 }
 
+/* Marks, meta and entries count too. */
+static void test_takes_a_request_that_comes_to_the_most_and_no_byte_more(void **state)
+{
+    (void)state;
+    struct spool *spool = start(8);
+    struct spool_mark marks[] = {{.key = {1}, .value = BYTES_LITERAL("12345")},
+                                 {.key = {2}, .forget = true}};
+    size_t others = 7 + 34 + 5 + 34 + 2 * 16;
+    size_t len = spool_request_max(spool) - others;
+    uint8_t *data = calloc(1, len + 1);
+    struct bytes parts[] = {{data, 100}, {data, len - 100}};
+    struct spool_cut cuts[] = {{100, 1, 0}, {100, 1, 0}, {len - 200, 1, 0}};
+    struct spool_request request = {.lane = SIGNAL_LOGS,
+                                    .parts = parts,
+                                    .part_count = 2,
+                                    .items = 3,
+                                    .meta = {data, 7},
+                                    .cuts = cuts,
+                                    .cut_count = 3,
+                                    .marks = marks,
+                                    .mark_count = 2};
+
+    assert_non_null(data);
+    assert_int_equal(spool_request_size(&request), spool_request_max(spool));
+    assert_ok(spool_append(spool, &request, NULL, NULL));
+    parts[1].len++;
+    cuts[2].len++;
+    assert_int_equal(spool_request_size(&request), spool_request_max(spool) + 1);
+    assert_int_equal(spool_append(spool, &request, NULL, NULL), ERR_INVALID);
+    free(data);
+    spool_close(&spool);
+}
+
 static void test_refuses_appends_once_it_is_told_to_stop(void **state)
 {
     (void)state;
@@ -750,6 +783,7 @@ int main(void)
         cmocka_unit_test(test_keeps_the_entries_of_a_request_together),
         cmocka_unit_test(test_refuses_cuts_that_do_not_add_up),
         cmocka_unit_test(test_takes_requests_up_to_a_segment_and_refuses_larger_ones),
+        cmocka_unit_test(test_takes_a_request_that_comes_to_the_most_and_no_byte_more),
         cmocka_unit_test(test_refuses_appends_once_it_is_told_to_stop),
         cmocka_unit_test(test_says_again_when_too_much_waits_for_the_disk),
         cmocka_unit_test(test_answers_replicated_when_the_reader_has_acknowledged),
