@@ -306,16 +306,15 @@ enum err store_open(const struct spool_config *config, struct store **ret_store,
         err = cursor_open(store->dir, &store->cursors, &state, &found, error);
     if (err)
         return err;
-    /* A file that an earlier run removed must not come back after a power cut: its number, which
-     * nobody knows any more, may be higher than those that are given out now. */
-    IGNORE_RESULT(os_sync_dir(store->dir, NULL));
     /* Whoever lost the cursors can't know which sequences were given out: it is another spool now.
      */
     store->incarnation = found ? state.incarnation : store_random();
     err = recovery_run(store, &state, error);
     if (err)
         return error_prefix(error, err, "recover spool '%s'", store->dir);
-    /* Counted if it fails. The old file counts until it succeeds, which costs repeats at most. */
+    /* Counted if it fails. The old file counts until it succeeds, which costs repeats at most, and
+     * no segment is begun: numbers are reserved with it, and names that an earlier run removed are
+     * gone for good. */
     IGNORE_RESULT(store_save_cursors(store, NULL));
     MOVE(*ret_store, store);
     return OK;
