@@ -36,6 +36,8 @@ struct lane {
     bool draining;                /* what is read in turn was accepted a while ago */
     struct spool_saved forgotten; /* what the journal has nothing of any more */
     struct produce_lane_state state;
+    bool told;           /* of its trouble, in the log */
+    uint64_t tell_at_ms; /* not before that */
     struct metric *items, *messages, *bytes, *retries, *dead_letters, *dropped, *keyless;
 };
 

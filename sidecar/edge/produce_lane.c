@@ -13,6 +13,7 @@ enum {
     ASK_AGAIN_MS = 1000,  /* after nobody answered */
     DRAINING_MS = 2000,   /* age of what is read that shows a backlog */
     DRAINING_BYTES = 4 << 20,
+    TELL_AGAIN_MS = 60000,
 };
 
 static const struct metric_desc items_desc = {.name = "surgetank_edge_produced_items_total",
@@ -63,8 +64,27 @@ void lane_describe(struct lane *lane)
         lane->state.partitions = lane->topics[0].described.partitions;
 }
 
+/* Trouble begins and ends in the log, at most once a minute: who doesn't look at /debug/state would
+ * otherwise see a spool that fills, and not why. */
+static void tell_trouble(struct lane *lane, const char *text)
+{
+    const char *signal = signal_name(lane->signal);
+    bool has = text[0] != '\0';
+
+    if (lane->told && !has) {
+        lane->told = false;
+        LOG_INFO("Sends to Kafka again", LOG_STR("signal", signal));
+    } else if (!lane->told && has && clock_mono_ms() >= lane->tell_at_ms) {
+        lane->told = true;
+        lane->tell_at_ms = clock_mono_ms() + TELL_AGAIN_MS;
+        LOG_WARN("Could not send to Kafka; it stays in the spool and is tried again",
+                 LOG_STR("signal", signal), LOG_STR("error", text));
+    }
+}
+
 void lane_trouble(struct lane *lane, const char *text)
 {
+    tell_trouble(lane, text);
     snprintf(lane->state.trouble, sizeof lane->state.trouble, "%.*s",
              (int)sizeof lane->state.trouble - 1, text);
 }

@@ -582,6 +582,49 @@ static void test_writes_a_document_for_each_record(void **state)
 }
 
 /* What Kafka will never take waits for the dead-letter topic, over a restart with Kafka away. */
+static unsigned times_in(const char *text, const char *part)
+{
+    unsigned times = 0;
+
+    while ((text = strstr(text, part)) != NULL) {
+        times++;
+        text++;
+    }
+    return times;
+}
+
+/* Not only in /debug/state, and not every second. */
+static void test_logs_when_a_topic_is_missing_and_when_it_is_there(void **state)
+{
+    struct produce_state told = {0};
+    struct edge edge = {0};
+    char text[8192] = "";
+
+    (void)state;
+    FILE *log = tmpfile();
+    int standard_error = dup(STDERR_FILENO);
+    assert_non_null(log);
+    assert_true(dup2(fileno(log), STDERR_FILENO) >= 0);
+    topics[0].topic = "late";
+    open_edge(&edge);
+    append_all(&edge, 3, 3, 10);
+    for (int ms = 0; told.lanes[SIGNAL_LOGS].trouble[0] == '\0' && ms < DEADLINE_MS; ms += 20) {
+        peer_wait(20);
+        produce_state(edge.produce, &told);
+    }
+    peer_wait(2500); /* it is asked for every second */
+    assert_int_equal(rd_kafka_mock_topic_create(kafka.cluster, "late", PARTITIONS, 1), 0);
+    await_empty(&edge);
+    close_edge(&edge, 0);
+    assert_true(dup2(standard_error, STDERR_FILENO) >= 0);
+    close(standard_error);
+    rewind(log);
+    assert_true(fread(text, 1, sizeof text - 1, log) > 0);
+    fclose(log);
+    assert_int_equal(times_in(text, "topic 'late' does not exist"), 1);
+    assert_int_equal(times_in(text, "Sends to Kafka again"), 1);
+}
+
 static void test_keeps_dead_letters_until_their_topic_is_there(void **state)
 {
     (void)state;
@@ -850,6 +893,7 @@ int main(int argc, char **argv)
         T(test_keeps_the_order_where_nothing_is_to_go_ahead),
         T(test_sends_entries_to_the_topic_of_their_tag),
         T(test_writes_a_document_for_each_record),
+        T(test_logs_when_a_topic_is_missing_and_when_it_is_there),
         T(test_keeps_dead_letters_until_their_topic_is_there),
         T(test_loses_nothing_acknowledged_however_often_it_is_killed),
         T(test_says_so_where_a_cursor_that_was_not_saved_makes_it_repeat),
