@@ -11,6 +11,12 @@
 #include <stdlib.h>
 
 enum { RECORD = 48, WHOLE_AT = 32, CRC_AT = 44, VERSION = 2, BOOT_ID_LEN = 36, NIBBLES = 32 };
+enum {
+    AT_ONCE = 64, /* entries in one write */
+    MORE_SHIFT = 8,
+    MORE_MAX = (1 << 24) - 1,
+    FILE_MAX = 2 * JOURNAL_LIVE_MAX + JOURNAL_SLACK, /* entries, see is_long() */
+};
 
 static const uint8_t magic[4] = {'S', 'T', 'J', '1'};
 static const char boot_id_path[] = "/proc/sys/kernel/random/boot_id";
@@ -19,12 +25,14 @@ struct journal {
     char *path;
     int fd;
     bool whole;
-    bool torn;       /* the file lacks an entry: write it anew before the next */
+    bool lacks;      /* an entry that there was no memory for: never whole again */
+    bool torn;       /* the file lacks an entry: write it anew */
     bool knows_boot; /* without a boot id nothing can be relied on later */
     uint8_t header[RECORD];
     uint64_t written; /* entries in the file */
     struct journal_entry *live;
     size_t len, cap;
+    size_t unwritten;                                     /* of these, at the end */
     uint64_t lowest[SIGNAL_COUNT], highest[SIGNAL_COUNT]; /* sequences that were ever noted */
 };
 
@@ -47,7 +55,7 @@ static void encode(const struct journal_entry *entry, uint8_t record[RECORD])
     put_le32(record + 24, (uint32_t)entry->partition);
     put_le32(record + 28, entry->part);
     put_le32(record + 32, entry->parts);
-    put_le32(record + 36, (uint32_t)entry->lane);
+    put_le32(record + 36, (uint32_t)entry->lane | entry->more << MORE_SHIFT);
     put_le32(record + 40, entry->plan);
     seal(record);
 }
@@ -60,10 +68,11 @@ static bool decode(const uint8_t record[RECORD], struct journal_entry *ret_entry
                                         .partition = (int32_t)get_le32(record + 24),
                                         .part = get_le32(record + 28),
                                         .parts = get_le32(record + 32),
-                                        .lane = (enum signal)get_le32(record + 36),
+                                        .more = get_le32(record + 36) >> MORE_SHIFT,
+                                        .lane = (enum signal)record[36],
                                         .plan = get_le32(record + 40)};
-    return is_sound(record) && get_le32(record + 36) < SIGNAL_COUNT &&
-           ret_entry->part < ret_entry->parts;
+    return is_sound(record) && record[36] < SIGNAL_COUNT && ret_entry->part < ret_entry->parts &&
+           ret_entry->more < ret_entry->parts - ret_entry->part;
 }
 
 /* Reads the boot id, so that a journal of before a restart of the machine is told apart. */
@@ -104,13 +113,12 @@ static void seal_header(struct journal *journal)
     seal(journal->header);
 }
 
-static enum err remember(struct journal *journal, const struct journal_entry *entry,
+static enum err remember(struct journal *journal, const struct journal_entry *entry, size_t max,
                          struct error *error)
 {
-    if (journal->len == JOURNAL_LIVE_MAX)
+    if (journal->len >= max)
         return error_set(error, ERR_FULL,
-                         "journal: %d messages since the spool could last save its cursors",
-                         JOURNAL_LIVE_MAX);
+                         "journal: %zu entries since the spool could last save its cursors", max);
     struct journal_entry *live =
         array_grow(journal->live, journal->len, &journal->cap, sizeof *live);
     if (live == NULL)
@@ -124,7 +132,8 @@ static enum err remember(struct journal *journal, const struct journal_entry *en
     return OK;
 }
 
-/* Takes over what an earlier run left; false: nothing that can be relied on. */
+/* Takes over what an earlier run left, also what is done of it: who reads the spool forgets that.
+ * False: nothing that can be relied on. */
 static enum err load(struct journal *journal, bool *ret_whole, struct error *error)
 {
     uint8_t record[RECORD];
@@ -142,12 +151,29 @@ static enum err load(struct journal *journal, bool *ret_whole, struct error *err
             *ret_whole = !err && was_whole;
             return err;
         }
-        if (got < RECORD || !decode(record, &entry))
+        if (got < RECORD || !decode(record, &entry) || i == FILE_MAX)
             return OK;
-        err = remember(journal, &entry, error);
+        err = remember(journal, &entry, FILE_MAX, error);
         if (err)
             return err;
     }
+}
+
+/* Writes the live entries from number `from` on behind the first `place` entries of the file. */
+static enum err write_live(const struct journal *journal, size_t from, int fd, uint64_t place,
+                           struct error *error)
+{
+    uint8_t records[AT_ONCE * RECORD];
+
+    for (size_t i = from, n; i < journal->len; i += n, place += n) {
+        for (n = 0; n < AT_ONCE && i + n < journal->len; n++)
+            encode(&journal->live[i + n], records + n * RECORD);
+        enum err err =
+            os_write_at(fd, (struct bytes){records, n * RECORD}, (place + 1) * RECORD, error);
+        if (err)
+            return err;
+    }
+    return OK;
 }
 
 /* Writes the live entries to a new file and puts it in place of the old one. */
@@ -165,11 +191,8 @@ static enum err rewrite(struct journal *journal, struct error *error)
         err = os_truncate(fd, 0, error);
     if (!err)
         err = os_write_at(fd, (struct bytes){journal->header, RECORD}, 0, error);
-    for (size_t i = 0; i < journal->len && !err; i++) {
-        uint8_t record[RECORD];
-        encode(&journal->live[i], record);
-        err = os_write_at(fd, (struct bytes){record, RECORD}, (i + 1) * RECORD, error);
-    }
+    if (!err)
+        err = write_live(journal, 0, fd, 0, error);
     if (!err)
         err = os_rename(temporary, journal->path, error);
     if (err) {
@@ -179,6 +202,7 @@ static enum err rewrite(struct journal *journal, struct error *error)
     os_close(&journal->fd);
     journal->fd = fd;
     journal->written = journal->len;
+    journal->unwritten = 0;
     journal->torn = false;
     return OK;
 }
@@ -226,7 +250,7 @@ bool journal_is_whole(const struct journal *journal)
 
 enum err journal_vouch(struct journal *journal, struct error *error)
 {
-    journal->whole = true;
+    journal->whole = !journal->lacks;
     return rewrite(journal, error);
 }
 
@@ -237,22 +261,57 @@ static void tear(struct journal *journal)
     IGNORE_RESULT(os_truncate(journal->fd, 0, NULL));
 }
 
+/* Whether the latest entry, if it is not written yet, can tell of the next part as well. */
+static bool goes_on(const struct journal *journal, const struct journal_entry *entry)
+{
+    if (journal->unwritten == 0)
+        return false;
+    const struct journal_entry *last = &journal->live[journal->len - 1];
+    return last->seq == entry->seq && last->lane == entry->lane && last->plan == entry->plan &&
+           last->cut_bytes == entry->cut_bytes && last->parts == entry->parts &&
+           last->partition == entry->partition && last->first_try_ms == entry->first_try_ms &&
+           entry->part == last->part + last->more + 1 && entry->more == 0 && last->more < MORE_MAX;
+}
+
 enum err journal_note(struct journal *journal, const struct journal_entry *entry,
                       struct error *error)
 {
-    uint8_t record[RECORD];
+    if (goes_on(journal, entry)) {
+        journal->live[journal->len - 1].more++;
+        return OK;
+    }
+    enum err err = remember(journal, entry, JOURNAL_LIVE_MAX, error);
+    if (!err) {
+        journal->unwritten++;
+        return OK;
+    }
+    if (!journal->lacks)
+        journal->torn = true; /* once: written anew, it says by itself that it is not whole */
+    journal->lacks = true;
+    journal->whole = false;
+    return err;
+}
 
-    enum err err = remember(journal, entry, error);
-    if (err) {
-        journal->whole = false; /* for good: this one can't be written later either */
-    } else if (journal->torn || journal->written > 2 * journal->len + JOURNAL_SLACK) {
+static bool is_long(const struct journal *journal)
+{
+    return journal->written + journal->unwritten > 2 * journal->len + JOURNAL_SLACK;
+}
+
+enum err journal_write(struct journal *journal, struct error *error)
+{
+    enum err err = OK;
+
+    if (journal->unwritten == 0 && !journal->torn)
+        return OK;
+    if (journal->torn || is_long(journal)) {
         err = rewrite(journal, error);
     } else {
-        encode(entry, record);
-        err = os_write_at(journal->fd, (struct bytes){record, RECORD},
-                          (journal->written + 1) * RECORD, error);
-        journal->written += !err;
+        err = write_live(journal, journal->len - journal->unwritten, journal->fd, journal->written,
+                         error);
+        if (!err)
+            journal->written += journal->unwritten;
     }
+    journal->unwritten = 0; /* if that failed, it is written with all else when the file is */
     if (err)
         tear(journal);
     return err;
@@ -261,13 +320,13 @@ enum err journal_note(struct journal *journal, const struct journal_entry *entry
 bool journal_find(const struct journal *journal, enum signal lane, uint64_t seq, uint32_t part,
                   struct journal_entry *ret_entry)
 {
-    /* Asked for after a start only, of frames that are newer than most of the backlog. */
+    /* Asked for after a start only, and mostly of frames that are newer than what is noted. */
     if (seq < journal->lowest[lane] || seq > journal->highest[lane])
         return false;
     for (size_t i = journal->len; i-- > 0;) {
         const struct journal_entry *entry = &journal->live[i];
-        if (entry->seq == seq && entry->lane == lane &&
-            (entry->part == part || part == JOURNAL_ANY_PART)) {
+        bool tells = part >= entry->part && part - entry->part <= entry->more;
+        if (entry->seq == seq && entry->lane == lane && (tells || part == JOURNAL_ANY_PART)) {
             *ret_entry = *entry;
             return true;
         }
@@ -277,11 +336,15 @@ bool journal_find(const struct journal *journal, enum signal lane, uint64_t seq,
 
 void journal_forget(struct journal *journal, enum signal lane, uint64_t from, uint64_t to)
 {
-    size_t kept = 0;
+    size_t kept = 0, written = journal->len - journal->unwritten;
 
-    for (size_t i = 0; i < journal->len; i++)
-        if (journal->live[i].lane != lane || journal->live[i].seq < from ||
-            journal->live[i].seq >= to)
-            journal->live[kept++] = journal->live[i];
+    journal->unwritten = 0;
+    for (size_t i = 0; i < journal->len; i++) {
+        const struct journal_entry *entry = &journal->live[i];
+        if (entry->lane == lane && entry->seq >= from && entry->seq < to)
+            continue;
+        journal->unwritten += i >= written;
+        journal->live[kept++] = *entry;
+    }
     journal->len = kept;
 }

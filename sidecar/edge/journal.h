@@ -5,7 +5,9 @@
  *   header := magic "STJ1" (4)  version 2 (4)  boot id (16)  incarnation (8)  whole (4)  zeros (8)
  *             crc32c (4)
  *   entry  := sequence (8)  first try, Unix ms (8)  cut, bytes (8)  partition (4)  part (4)
- *             parts (4)  lane (4)  plan (4)  crc32c of it all (4)
+ *             parts (4)  lane (1)  more parts (3)  plan (4)  crc32c of it all (4)
+ *
+ * Parts of a frame that follow each other into one partition are one entry: `more` behind the first.
  *
  * It is written before each send and never synced: it has to outlive the process, not the node.
  * After a power cut it may be missing or torn; then journal_is_whole() is false, and whatever an
@@ -37,6 +39,7 @@ struct journal_entry {
     uint64_t cut_bytes;    /* limit by which the frame was cut */
     int32_t partition;
     uint32_t part, parts; /* 0-based */
+    uint32_t more;        /* parts behind this one, of which the same is true */
     uint32_t plan;        /* how the frame was cut, see outgoing.h */
     enum signal lane;
 };
@@ -54,11 +57,15 @@ bool journal_is_whole(const struct journal *journal);
  * costs a repeat after a crash. */
 NODISCARD enum err journal_vouch(struct journal *journal, struct error *error);
 
-/* Notes that a message is about to be sent, once for each. After a failure the file is not whole
- * until a later call could write it anew, and sending may go on: the cost is a repeat after a
- * crash. ERR_FULL: nothing has been forgotten for very long. */
+/* Notes that a message is about to be sent, once for each, those of a frame in their order. After
+ * journal_write() it may be. ERR_FULL: nothing has been forgotten for very long, ERR_NOMEM: it may
+ * be sent all the same, but the journal is never whole again: the cost is a repeat after a crash. */
 NODISCARD enum err journal_note(struct journal *journal, const struct journal_entry *entry,
                                 struct error *error);
+
+/* Writes what was noted since the last time. After a failure the file is not whole until a later
+ * call could write it anew, and sending may go on, at the same cost. */
+NODISCARD enum err journal_write(struct journal *journal, struct error *error);
 
 /* The latest entry of a part, or of any; false if there is none. */
 #define JOURNAL_ANY_PART UINT32_MAX

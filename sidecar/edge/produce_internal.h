@@ -106,6 +106,10 @@ void lane_trouble(struct lane *lane, const char *text);
 
 struct lane *message_lane(struct produce *produce, const struct message *message);
 
+/* Chooses partitions for a frame's messages and notes them, all with one write. What is for a topic
+ * that isn't known yet is left to message_send(). */
+void message_settle_all(struct produce *produce, struct outgoing *outgoing);
+
 void message_send(struct produce *produce, struct message *message);
 
 /* Sends again what has waited long enough. */

@@ -145,7 +145,7 @@ void lane_advance(struct produce *produce, struct lane *lane)
 
 /* What an earlier run may have sent goes out as it went out then. Cut by another plan it is another
  * message, of which each item may be a repeat. */
-static void restore(struct produce *produce, struct outgoing *outgoing, bool old)
+static void restore(struct produce *produce, struct outgoing *outgoing)
 {
     for (struct message *at = outgoing->messages; at != NULL; at = at->next) {
         struct journal_entry entry;
@@ -155,7 +155,7 @@ static void restore(struct produce *produce, struct outgoing *outgoing, bool old
             at->first_try_ms = entry.first_try_ms;
             at->noted = entry.plan == outgoing->plan;
             at->partition = at->noted ? entry.partition : -1;
-        } else if (old && !journal_is_whole(produce->journal)) {
+        } else if (!journal_is_whole(produce->journal)) {
             at->retry = true;
             at->first_try_ms = outgoing->frame->accepted_ns / 1000000;
         }
@@ -211,7 +211,7 @@ static enum err take_frame(struct produce *produce, struct lane *lane, struct er
         return err;
     look_at_age(lane, frame);
     old = frame->seq < lane->run_begin;
-    if (journal_find(produce->journal, lane->signal, frame->seq, JOURNAL_ANY_PART, &entry))
+    if (old && journal_find(produce->journal, lane->signal, frame->seq, JOURNAL_ANY_PART, &entry))
         plan.cut_bytes = (size_t)entry.cut_bytes;
     err = outgoing_cut(&frame, &plan, &produce->work, &outgoing, error);
     if (err) {
@@ -221,7 +221,9 @@ static enum err take_frame(struct produce *produce, struct lane *lane, struct er
     produce->held_bytes += outgoing->frame->data.len;
     metric_add(lane->keyless, (double)outgoing->keyless_items);
     frames_add(outgoing->frame->ahead ? &lane->ahead : &lane->in_turn, outgoing);
-    restore(produce, outgoing, old);
+    if (old)
+        restore(produce, outgoing);
+    message_settle_all(produce, outgoing);
     for (struct message *at = outgoing->messages, *next; at != NULL; at = next) {
         next = at->next; /* halves that are put in are sent where they are made */
         message_send(produce, at);
@@ -340,6 +342,7 @@ enum err lane_open(struct produce *produce, enum signal signal, struct error *er
     lane->run_begin = spool_run_begin(produce->options.spool, signal);
     lane->old_read = false;
     lane_order(produce, lane);
+    lane_advance(produce, lane); /* the journal may tell of what is long done */
     return OK;
 }
 

@@ -47,9 +47,30 @@ static void wait_and_retry(struct produce *produce, struct message *message)
                    backoff_delay_ms(&retry_backoff, message->attempts, next_random(produce)));
 }
 
-static void note(struct produce *produce, struct message *message)
+/* Records of their own make good batches only if those of a frame stay together. */
+static int32_t choose_partition(struct message *message, struct bytes key)
+{
+    struct outgoing *outgoing = message->outgoing;
+    bool together = key.len == 0 && message->topic->encoding == PIPELINE_ENCODING_FLUENTBIT_JSON;
+
+    if (together && produce_topic_has(message->topic, outgoing->partition))
+        return outgoing->partition;
+    outgoing->partition = produce_topic_choose(message->topic, key);
+    return outgoing->partition;
+}
+
+/* Where it goes, and since when it is tried, fixed for good. */
+static void settle(struct produce *produce, struct message *message, uint64_t now_ms)
 {
     struct error error = {0};
+
+    if (!produce_topic_has(message->topic, message->partition))
+        message->partition =
+            choose_partition(message, (struct bytes){message->key, message->key_len});
+    if (message->first_try_ms == 0)
+        message->first_try_ms = now_ms;
+    if (message->noted)
+        return;
     const struct journal_entry entry = {.seq = message->outgoing->frame->seq,
                                         .first_try_ms = message->first_try_ms,
                                         .cut_bytes = message->outgoing->cut_bytes,
@@ -58,11 +79,27 @@ static void note(struct produce *produce, struct message *message)
                                         .parts = message->outgoing->parts,
                                         .plan = message->outgoing->plan,
                                         .lane = message->outgoing->frame->lane};
-    if (message->noted)
-        return;
     message->noted = true;
     if (journal_note(produce->journal, &entry, &error))
         LOG_WARN("Could not note a message in the journal", LOG_STR("error", error.text));
+}
+
+static void write_notes(struct produce *produce)
+{
+    struct error error = {0};
+
+    if (journal_write(produce->journal, &error))
+        LOG_WARN("Could not write the journal", LOG_STR("error", error.text));
+}
+
+void message_settle_all(struct produce *produce, struct outgoing *outgoing)
+{
+    uint64_t now_ms = clock_wall_ms();
+
+    for (struct message *at = outgoing->messages; at != NULL; at = at->next)
+        if (at->topic->known)
+            settle(produce, at, now_ms);
+    write_notes(produce);
 }
 
 /* What headers point to. */
@@ -96,18 +133,6 @@ static size_t make_headers(const struct produce *produce, const struct message *
         headers[n++] = (struct producer_header){NAMES_HEADER_DLQ_POINTER, TEXT("1")};
 #undef TEXT
     return n;
-}
-
-/* Records of their own make good batches only if those of a frame stay together. */
-static int32_t choose_partition(struct message *message, struct bytes key)
-{
-    struct outgoing *outgoing = message->outgoing;
-    bool together = key.len == 0 && message->topic->encoding == PIPELINE_ENCODING_FLUENTBIT_JSON;
-
-    if (together && produce_topic_has(message->topic, outgoing->partition))
-        return outgoing->partition;
-    outgoing->partition = produce_topic_choose(message->topic, key);
-    return outgoing->partition;
 }
 
 static void put_aside(struct produce *produce, struct message *message, const char *why);
@@ -152,11 +177,10 @@ void message_send(struct produce *produce, struct message *message)
     const struct bytes key = {message->key, message->key_len};
     if (!has_topic(produce, message) || !encode(produce, message))
         return;
-    if (!produce_topic_has(message->topic, message->partition))
-        message->partition = choose_partition(message, key);
-    if (message->first_try_ms == 0)
-        message->first_try_ms = clock_wall_ms();
-    note(produce, message);
+    bool noted = message->noted;
+    settle(produce, message, clock_wall_ms());
+    if (!noted)
+        write_notes(produce);
 
     bool aside = message->destination != TO_TOPIC;
     const struct producer_message send = {

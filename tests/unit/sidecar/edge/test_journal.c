@@ -45,6 +45,7 @@ static void note(struct journal *journal, uint64_t n)
 {
     struct journal_entry entry = entry_of(n);
     assert_ok(journal_note(journal, &entry, NULL));
+    assert_ok(journal_write(journal, NULL));
 }
 
 static bool knows(const struct journal *journal, uint64_t n)
@@ -222,9 +223,9 @@ static void test_is_whole_only_with_all_that_was_sent_whichever_disk_call_fails(
         fault_disk_fail(nth, false, nth % 2 == 0 ? ERR_IO : ERR_FULL);
         for (uint64_t n = 0; n < 12; n++) {
             struct journal_entry entry = entry_of(n);
-            enum err err = journal_note(journal, &entry, NULL);
+            assert_ok(journal_note(journal, &entry, NULL));
             assert_true(knows(journal, n)); /* in this run, always */
-            IGNORE_RESULT(err);
+            IGNORE_RESULT(journal_write(journal, NULL));
             if (n == 6)
                 IGNORE_RESULT(journal_vouch(journal, NULL));
         }
@@ -282,6 +283,162 @@ static void test_stays_small_however_much_goes_through_it(void **state)
     journal_close(&journal);
 }
 
+/* A part of a frame, as journal_note() gets them. */
+static struct journal_entry part_of(uint64_t seq, uint32_t part, uint32_t parts, int32_t partition)
+{
+    return (struct journal_entry){.seq = seq,
+                                  .first_try_ms = 5,
+                                  .cut_bytes = 6,
+                                  .partition = partition,
+                                  .part = part,
+                                  .parts = parts,
+                                  .lane = SIGNAL_LOGS};
+}
+
+static void note_part(struct journal *journal, struct journal_entry entry)
+{
+    assert_ok(journal_note(journal, &entry, NULL));
+}
+
+static int32_t partition_of(const struct journal *journal, uint64_t seq, uint32_t part)
+{
+    struct journal_entry found;
+    return journal_find(journal, SIGNAL_LOGS, seq, part, &found) ? found.partition : -1;
+}
+
+static void test_tells_of_parts_that_stay_together_in_one_entry(void **state)
+{
+    (void)state;
+    enum { PARTS = 5000 };
+    struct journal *journal = start();
+    unsigned calls = fault_disk_calls();
+
+    for (uint32_t part = 0; part < PARTS; part++)
+        note_part(journal, part_of(1, part, PARTS, 3));
+    assert_int_equal(fault_disk_calls(), calls);
+    assert_ok(journal_write(journal, NULL));
+    assert_int_equal(fault_disk_calls(), calls + 1);
+    for (int again = 0; again < 2; again++) {
+        for (uint32_t part = 0; part < PARTS; part++)
+            assert_int_equal(partition_of(journal, 1, part), 3);
+        assert_int_equal(partition_of(journal, 1, PARTS), -1);
+        assert_int_equal(partition_of(journal, 2, 0), -1);
+        assert_int_equal(size_of_file(), 2 * RECORD);
+        journal = after_kill(journal);
+    }
+    journal_close(&journal);
+}
+
+/* Whatever differs from the part before, or was written already, is an entry of its own. */
+static void test_keeps_apart_what_differs(void **state)
+{
+    (void)state;
+    const struct journal_entry first = part_of(1, 0, 9, 3), next = part_of(1, 1, 9, 3);
+    struct journal_entry other[] = {next, next, next, next, next, next, next, next};
+
+    other[0].seq++;
+    other[1].first_try_ms++;
+    other[2].cut_bytes++;
+    other[3].partition++;
+    other[4].part++;
+    other[5].parts++;
+    other[6].plan++;
+    other[7].lane = SIGNAL_TRACES;
+    for (size_t i = 0; i < sizeof other / sizeof other[0]; i++) {
+        struct journal *journal = start();
+        struct journal_entry found;
+        note_part(journal, first);
+        note_part(journal, other[i]);
+        assert_ok(journal_write(journal, NULL));
+        journal = after_kill(journal);
+        assert_int_equal(size_of_file(), 3 * RECORD);
+        assert_int_equal(partition_of(journal, 1, 0), 3);
+        assert_true(journal_find(journal, other[i].lane, other[i].seq, other[i].part, &found));
+        assert_memory_equal(&found, &other[i], sizeof found);
+        journal_close(&journal);
+    }
+    struct journal *journal = start();
+    for (uint32_t part = 0; part < 3; part++) {
+        note_part(journal, part_of(1, part, 3, 0));
+        assert_ok(journal_write(journal, NULL));
+    }
+    journal = after_kill(journal);
+    for (uint32_t part = 0; part < 3; part++)
+        assert_int_equal(partition_of(journal, 1, part), 0);
+    journal_close(&journal);
+}
+
+/* Of parts into different partitions there are many entries, written in few calls. */
+static void test_writes_the_entries_of_a_frame_together(void **state)
+{
+    (void)state;
+    enum { PARTS = 200 };
+    struct journal *journal = start();
+    unsigned calls = fault_disk_calls();
+
+    for (uint32_t part = 0; part < PARTS; part++)
+        note_part(journal, part_of(1, part, PARTS, (int32_t)(part % 7)));
+    journal_forget(journal, SIGNAL_LOGS, 0, 1); /* of others, meanwhile */
+    assert_ok(journal_write(journal, NULL));
+    assert_true(fault_disk_calls() <= calls + 4);
+    journal = after_kill(journal);
+    assert_true(journal_is_whole(journal));
+    for (uint32_t part = 0; part < PARTS; part++)
+        assert_int_equal(partition_of(journal, 1, part), (int32_t)(part % 7));
+    journal_close(&journal);
+}
+
+/* As many as there may be, in a file that has as many again which are done. */
+static struct journal *fill(struct journal *journal)
+{
+    for (uint64_t n = 0; n < 2 * JOURNAL_LIVE_MAX; n++) {
+        if (n == JOURNAL_LIVE_MAX) {
+            assert_ok(journal_write(journal, NULL));
+            journal_forget(journal, SIGNAL_LOGS, 0, JOURNAL_LIVE_MAX / 2);
+        }
+        if (n < JOURNAL_LIVE_MAX || n % 2 == 0)
+            note_part(journal, part_of(n, 0, 1, 1));
+    }
+    assert_ok(journal_write(journal, NULL));
+    return journal;
+}
+
+static void test_is_read_again_however_long_the_file_is(void **state)
+{
+    (void)state;
+    struct journal *journal = fill(start());
+
+    assert_true(size_of_file() > (JOURNAL_LIVE_MAX + 1) * RECORD);
+    journal = after_kill(journal);
+    assert_true(journal_is_whole(journal));
+    assert_int_equal(partition_of(journal, 2 * JOURNAL_LIVE_MAX - 2, 0), 1);
+    assert_int_equal(partition_of(journal, JOURNAL_LIVE_MAX - 1, 0), 1);
+    journal_close(&journal);
+}
+
+/* Of what there was no memory for nothing can be told, whoever vouches for the rest. */
+static void test_is_never_whole_again_once_it_was_full(void **state)
+{
+    (void)state;
+    const struct journal_entry more = part_of(2 * JOURNAL_LIVE_MAX, 0, 1, 1);
+    struct journal *journal = fill(start());
+
+    assert_int_equal(journal_note(journal, &more, NULL), ERR_FULL);
+    assert_false(journal_is_whole(journal));
+    assert_ok(journal_write(journal, NULL));
+    unsigned calls = fault_disk_calls();
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(journal_note(journal, &more, NULL), ERR_FULL);
+        assert_ok(journal_write(journal, NULL));
+    }
+    assert_int_equal(fault_disk_calls(), calls); /* and that is not said over and over */
+    assert_ok(journal_vouch(journal, NULL));
+    journal = after_kill(journal);
+    assert_false(journal_is_whole(journal));
+    assert_int_equal(partition_of(journal, 2 * JOURNAL_LIVE_MAX - 2, 0), 1);
+    journal_close(&journal);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -294,6 +451,11 @@ int main(void)
         cmocka_unit_test(test_is_whole_only_with_all_that_was_sent_whichever_disk_call_fails),
         cmocka_unit_test(test_opens_with_an_error_whichever_disk_call_fails),
         cmocka_unit_test(test_stays_small_however_much_goes_through_it),
+        cmocka_unit_test(test_tells_of_parts_that_stay_together_in_one_entry),
+        cmocka_unit_test(test_keeps_apart_what_differs),
+        cmocka_unit_test(test_writes_the_entries_of_a_frame_together),
+        cmocka_unit_test(test_is_read_again_however_long_the_file_is),
+        cmocka_unit_test(test_is_never_whole_again_once_it_was_full),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
