@@ -43,3 +43,32 @@ bool num_parse_address(const char *text, char *host, size_t host_size, uint16_t 
     *ret_port = (uint16_t)port;
     return true;
 }
+
+char *num_put_u64(char *into, uint64_t value, unsigned width)
+{
+    unsigned digits = 1;
+
+    for (uint64_t rest = value; rest >= 10; rest /= 10)
+        digits++;
+    char *end = into + (digits > width ? digits : width);
+    for (char *at = end; at > into; value /= 10)
+        *--at = (char)('0' + value % 10);
+    return end;
+}
+
+char *num_put_i64(char *into, int64_t value)
+{
+    if (value >= 0)
+        return num_put_u64(into, (uint64_t)value, 1);
+    *into = '-';
+    return num_put_u64(into + 1, -(uint64_t)value, 1);
+}
+
+char *num_put_hex(char *into, uint64_t value, unsigned digits)
+{
+    char *end = into + digits;
+
+    for (char *at = end; at > into; value >>= 4)
+        *--at = "0123456789abcdef"[value & 15];
+    return end;
+}

@@ -1,39 +1,69 @@
 #include "common/rfc3339.h"
 
+#include "common/num.h"
+
 #include <ctype.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
 #define SECOND_NS 1000000000u
 
-static int date_and_time(uint64_t wall_ns, char into[RFC3339_SIZE])
+/* The date by counting in eras of 400 years that begin on the first of March, so that the day a
+ * leap year adds is the last one. */
+static char *put_date(char *into, uint64_t days_since_1970)
 {
-    time_t seconds = (time_t)(wall_ns / SECOND_NS);
-    struct tm tm;
-    gmtime_r(&seconds, &tm);
-    return (int)strftime(into, RFC3339_SIZE, "%Y-%m-%dT%H:%M:%S", &tm);
+    uint64_t days = days_since_1970 + 719468, era = days / 146097, day = days % 146097;
+    uint64_t year = (day - day / 1460 + day / 36524 - day / 146096) / 365;
+    uint64_t of_year = day - (365 * year + year / 4 - year / 100);
+    uint64_t month = (5 * of_year + 2) / 153; /* 0: March */
+
+    into = num_put_u64(into, era * 400 + year + (month >= 10), 4);
+    *into++ = '-';
+    into = num_put_u64(into, month < 10 ? month + 3 : month - 9, 2);
+    *into++ = '-';
+    return num_put_u64(into, of_year - (153 * month + 2) / 5 + 1, 2);
+}
+
+static char *put_date_and_time(char *into, uint64_t wall_ns)
+{
+    uint64_t seconds = wall_ns / SECOND_NS;
+
+    into = put_date(into, seconds / 86400);
+    *into++ = 'T';
+    into = num_put_u64(into, seconds / 3600 % 24, 2);
+    *into++ = ':';
+    into = num_put_u64(into, seconds / 60 % 60, 2);
+    *into++ = ':';
+    return num_put_u64(into, seconds % 60, 2);
+}
+
+static void put_zone(char *into)
+{
+    into[0] = 'Z';
+    into[1] = '\0';
+}
+
+static char *put_fraction(char *into, uint64_t value, unsigned digits)
+{
+    *into = '.';
+    return num_put_u64(into + 1, value, digits);
 }
 
 const char *rfc3339_seconds(uint64_t wall_ns, char into[RFC3339_SIZE])
 {
-    int used = date_and_time(wall_ns, into);
-    snprintf(into + used, (size_t)(RFC3339_SIZE - used), "Z");
+    put_zone(put_date_and_time(into, wall_ns));
     return into;
 }
 
 const char *rfc3339_micros(uint64_t wall_ns, char into[RFC3339_SIZE])
 {
-    int used = date_and_time(wall_ns, into);
-    snprintf(into + used, (size_t)(RFC3339_SIZE - used), ".%06uZ",
-             (unsigned)(wall_ns % SECOND_NS / 1000));
+    put_zone(put_fraction(put_date_and_time(into, wall_ns), wall_ns % SECOND_NS / 1000, 6));
     return into;
 }
 
 const char *rfc3339_nanos(uint64_t wall_ns, char into[RFC3339_SIZE])
 {
-    int used = date_and_time(wall_ns, into);
-    snprintf(into + used, (size_t)(RFC3339_SIZE - used), ".%09uZ", (unsigned)(wall_ns % SECOND_NS));
+    put_zone(put_fraction(put_date_and_time(into, wall_ns), wall_ns % SECOND_NS, 9));
     return into;
 }
 

@@ -3,6 +3,7 @@
 #include "common/assert.h"
 #include "common/crc32c.h"
 #include "common/endian.h"
+#include "common/num.h"
 #include "sidecar/otlp/fluentbit_json.h"
 #include "sidecar/otlp/otlp_json.h"
 #include "sidecar/otlp/partition.h"
@@ -10,7 +11,6 @@
 #include "sidecar/otlp/walk.h"
 
 #include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 enum { AMPLIFIED_MAX = 8, AMPLIFIED_ROOM = 1 << 20, HALVINGS_MAX = 32 };
@@ -507,18 +507,24 @@ enum err outgoing_halve(struct message *message, struct message *ret_halves[2], 
 void outgoing_id(const struct message *message, char id[OUTGOING_ID_MAX])
 {
     const struct outgoing *outgoing = message->outgoing;
-    int len = snprintf(id, OUTGOING_ID_MAX, "%016" PRIx64 "-%" PRIu64 "-%" PRIu32 "/%" PRIu32,
-                       outgoing->frame->incarnation, outgoing->frame->seq, message->part,
-                       outgoing->parts);
+    char *at = num_put_hex(id, outgoing->frame->incarnation, 16);
 
-    if (outgoing->plan != 0)
-        len += snprintf(id + len, OUTGOING_ID_MAX - (size_t)len, "~%08" PRIx32, outgoing->plan);
-    ASSERT(len > 0 && (size_t)len + 2 * (size_t)HALVINGS_MAX < OUTGOING_ID_MAX);
-    for (unsigned i = message->halvings; i-- > 0;) {
-        id[len++] = '.';
-        id[len++] = (message->halves >> i & 1) != 0 ? '1' : '0';
+    *at++ = '-';
+    at = num_put_u64(at, outgoing->frame->seq, 1);
+    *at++ = '-';
+    at = num_put_u64(at, message->part, 1);
+    *at++ = '/';
+    at = num_put_u64(at, outgoing->parts, 1);
+    if (outgoing->plan != 0) {
+        *at++ = '~';
+        at = num_put_hex(at, outgoing->plan, 8);
     }
-    id[len] = '\0';
+    for (unsigned i = message->halvings; i-- > 0;) {
+        *at++ = '.';
+        *at++ = (message->halves >> i & 1) != 0 ? '1' : '0';
+    }
+    *at = '\0';
+    ASSERT(at < id + OUTGOING_ID_MAX);
 }
 
 void outgoing_message_done(struct message *message)

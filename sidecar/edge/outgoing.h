@@ -30,7 +30,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define OUTGOING_ID_MAX  128 /* with its NUL */
+#define OUTGOING_ID_MAX  144 /* with its NUL: 69 at most, and two for each of 32 halvings */
 #define OUTGOING_KEY_MAX 32
 
 /* Where a message is headed. */

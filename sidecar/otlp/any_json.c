@@ -1,10 +1,10 @@
 #include "sidecar/otlp/any_json.h"
 
+#include "common/num.h"
 #include "common/utf8.h"
 #include "sidecar/otlp/walk.h"
 #include "sidecar/otlp/wire.h"
 
-#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -169,6 +169,13 @@ enum err any_json_string(struct buf *out, struct bytes text)
     return err ? err : buf_append_byte(out, '"');
 }
 
+enum err any_json_integer(struct buf *out, int64_t value)
+{
+    char text[NUM_MAX];
+    return buf_append(out,
+                      (struct bytes){(uint8_t *)text, (size_t)(num_put_i64(text, value) - text)});
+}
+
 static enum err put_double(struct buf *out, double value)
 {
     char text[32];
@@ -177,8 +184,12 @@ static enum err put_double(struct buf *out, double value)
         return buf_append_text(out, "\"NaN\"");
     if (isinf(value))
         return buf_append_text(out, value > 0 ? "\"Infinity\"" : "\"-Infinity\"");
-    if (fabs(value) < 0x1p63 && trunc(value) == value)
-        return buf_printf(out, "%.1f", value);
+    if (fabs(value) < 0x1p63 && trunc(value) == value) {
+        enum err err = signbit(value) && value == 0 ? buf_append_byte(out, '-') : OK;
+        if (!err)
+            err = any_json_integer(out, (int64_t)value);
+        return err ? err : buf_append_text(out, ".0");
+    }
     snprintf(text, sizeof text, "%.16g", value);
     return strtod(text, NULL) == value ? buf_append_text(out, text)
                                        : buf_printf(out, "%.17g", value);
@@ -241,7 +252,7 @@ static enum err put_any(struct buf *out, struct bytes any, unsigned depth)
     case ANY_BOOL:
         return buf_append_text(out, last.value != 0 ? "true" : "false");
     case ANY_INT:
-        return buf_printf(out, "%" PRId64, (int64_t)last.value);
+        return any_json_integer(out, (int64_t)last.value);
     case ANY_DOUBLE:
         memcpy(&number, &last.value, sizeof number);
         return put_double(out, number);

@@ -46,6 +46,7 @@ struct any_pairs any_map(struct bytes any);
 
 /* Append. ERR_INVALID: nested deeper than OTLP_DEPTH_MAX. ERR_FULL, ERR_NOMEM. */
 NODISCARD enum err any_json_string(struct buf *out, struct bytes text);
+NODISCARD enum err any_json_integer(struct buf *out, int64_t value);
 NODISCARD enum err any_json_write(struct buf *out, struct bytes any);
 NODISCARD enum err any_json_map(struct buf *out, struct any_pairs pairs);
 

@@ -2,6 +2,7 @@
  * body and the attributes, which are looked through again, as far as that is cheap. */
 #include "sidecar/otlp/fluentbit_json.h"
 
+#include "common/num.h"
 #include "common/rfc3339.h"
 #include "sidecar/otlp/any_json.h"
 #include "sidecar/otlp/wire.h"
@@ -128,8 +129,11 @@ static enum err put_attributes(struct document *document)
 static enum err put_hex(struct buf *out, struct bytes id)
 {
     enum err err = buf_append_byte(out, '"');
-    for (size_t i = 0; i < id.len && !err; i++)
-        err = buf_printf(out, "%02x", id.data[i]);
+    for (size_t i = 0; i < id.len && !err; i++) {
+        char text[2];
+        num_put_hex(text, id.data[i], sizeof text);
+        err = buf_append(out, (struct bytes){(uint8_t *)text, sizeof text});
+    }
     return err ? err : buf_append_byte(out, '"');
 }
 
@@ -143,7 +147,7 @@ static enum err put_fields(struct document *document, struct bytes record)
         if (field.number <= LOG_EVENT_NAME)
             last[field.number] = field;
     if (last[LOG_SEVERITY_NUMBER].value != 0 && put_own(document, "severity_number", &err))
-        err = buf_printf(document->out, "%d", (int)last[LOG_SEVERITY_NUMBER].value);
+        err = any_json_integer(document->out, (int32_t)last[LOG_SEVERITY_NUMBER].value);
     if (last[LOG_SEVERITY_TEXT].payload.len > 0 && put_own(document, "severity_text", &err))
         err = any_json_string(document->out, last[LOG_SEVERITY_TEXT].payload);
     if (last[LOG_EVENT_NAME].payload.len > 0 && put_own(document, "event_name", &err))
@@ -157,16 +161,41 @@ static enum err put_fields(struct document *document, struct bytes record)
 
 /* ---- the document */
 
+/* As printf writes "%.16g" of seconds that have ten digits: six behind the point, or fewer that say
+ * the same. The fraction of such a double is a whole number of 1/2^32, so that it is exact. */
+static char *put_ten_digits(char *into, double seconds)
+{
+    uint64_t whole = (uint64_t)seconds;
+    uint64_t scaled = (uint64_t)((seconds - (double)whole) * 0x1p32) * 1000000;
+    uint64_t micros = scaled >> 32, rest = scaled & UINT32_MAX;
+
+    if (rest > 1u << 31 || (rest == 1u << 31 && micros % 2 == 1))
+        micros++;
+    char *end = num_put_u64(into, whole + micros / 1000000, 1);
+    micros %= 1000000;
+    if (micros == 0)
+        return end;
+    *end = '.';
+    end = num_put_u64(end + 1, micros, 6);
+    while (end[-1] == '0')
+        end--;
+    return end;
+}
+
 /* "1790164512.345679", to the microsecond that a double tells from the next one. */
 static enum err put_timestamp(struct document *document)
 {
     uint64_t whole = document->time_ns / SECOND_NS, rest = document->time_ns % SECOND_NS;
     double seconds = (double)whole + (double)rest / SECOND_NS;
+    char text[2 * NUM_MAX];
     enum err err = OK;
 
     if (!put_own(document, "@timestamp", &err))
         return err;
-    return buf_printf(document->out, trunc(seconds) == seconds ? "%.1f" : "%.16g", seconds);
+    if (trunc(seconds) == seconds || seconds < 1e9 || seconds >= 9999999999.0)
+        return buf_printf(document->out, trunc(seconds) == seconds ? "%.1f" : "%.16g", seconds);
+    size_t len = (size_t)(put_ten_digits(text, seconds) - text);
+    return buf_append(document->out, (struct bytes){(uint8_t *)text, len});
 }
 
 /* A container's line tells its time as the log file does, to the nanosecond. */

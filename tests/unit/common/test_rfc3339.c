@@ -3,6 +3,8 @@
 
 #include "common/rfc3339.h"
 
+#include <time.h>
+
 static void test_writes_times_as_kubernetes_does(void **state)
 {
     (void)state;
@@ -13,6 +15,20 @@ static void test_writes_times_as_kubernetes_does(void **state)
     assert_string_equal(rfc3339_micros(at, text), "2026-11-21T11:20:00.123456Z");
     assert_string_equal(rfc3339_micros(0, text), "1970-01-01T00:00:00.000000Z");
     assert_string_equal(rfc3339_nanos(at, text), "2026-11-21T11:20:00.123456789Z");
+}
+
+static void test_writes_every_day_as_the_calendar_has_it(void **state)
+{
+    (void)state;
+    char want[RFC3339_SIZE], got[RFC3339_SIZE];
+
+    for (uint64_t day = 0; day < UINT64_MAX / 1000000000 / 86400; day++) {
+        time_t seconds = (time_t)(day * 86400 + day * 7919 % 86400);
+        struct tm tm;
+        gmtime_r(&seconds, &tm);
+        assert_true(strftime(want, sizeof want, "%Y-%m-%dT%H:%M:%SZ", &tm) > 0);
+        assert_string_equal(rfc3339_seconds((uint64_t)seconds * 1000000000, got), want);
+    }
 }
 
 static void test_reads_fractions_and_offsets(void **state)
@@ -55,6 +71,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_writes_times_as_kubernetes_does),
+        cmocka_unit_test(test_writes_every_day_as_the_calendar_has_it),
         cmocka_unit_test(test_reads_fractions_and_offsets),
         cmocka_unit_test(test_refuses_what_is_no_instant),
     };

@@ -4,6 +4,7 @@
 // wrap: malloc calloc realloc
 #include "tests/support/test.h"
 
+#include "common/endian.h"
 #include "common/json.h"
 #include "sidecar/otlp/any_json.h"
 #include "sidecar/otlp/fluentbit_json.h"
@@ -96,6 +97,63 @@ static void test_puts_the_members_of_a_map_at_the_top(void **state)
         "\"trace_id\":\"5b8efff798038103d269b633813fc60c\"}\n"
         "{\"@timestamp\":1790164513.5,\"log\":\"\\u0001\\u0002x\xee\x82\x80\"}\n"
         "{\"@timestamp\":1790164512.5,\"log\":null}\n");
+}
+
+/* A LogRecord of that time becomes what printf says of its seconds. */
+static void assert_timestamp(uint64_t time_ns)
+{
+    uint8_t record[9] = {0x09}; /* time_unix_nano, a fixed64 */
+    struct documents documents = {0};
+    char want[128];
+    double seconds = (double)(time_ns / 1000000000) + (double)(time_ns % 1000000000) / 1000000000;
+
+    put_le64(record + 1, time_ns);
+    assert_ok(write(&documents, (struct bytes){0}, (struct bytes){record, sizeof record}, NULL));
+    int len = snprintf(want, sizeof want, "{\"@timestamp\":%.16g", seconds);
+    if (strchr(want, '.') == NULL && seconds == (double)(uint64_t)seconds)
+        len += snprintf(want + len, sizeof want - (size_t)len, ".0");
+    snprintf(want + len, sizeof want - (size_t)len, ",\"log\":null}\n");
+    assert_string_equal(buf_text(&documents.text), want);
+    forget(&documents);
+}
+
+static void test_writes_timestamps_as_printf_writes_their_double(void **state)
+{
+    (void)state;
+    const uint64_t second = 1000000000;
+    uint64_t random = 1;
+
+    for (uint64_t k = 0; k < 512; k++) { /* half way between two microseconds, and beside it */
+        uint64_t time_ns = (1790164512 + (k << 20)) * second + k * 1953125;
+        for (uint64_t beside = time_ns - 300; beside <= time_ns + 300; beside += 100)
+            assert_timestamp(beside);
+        assert_timestamp((k << 22) * second + second - k);
+    }
+    for (int i = 0; i < 100000; i++) {
+        random = random * 6364136223846793005 + 1442695040888963407;
+        assert_timestamp(random >> (i % 8));
+    }
+    for (uint64_t power = 1; power <= 1000000000; power *= 10)
+        for (int64_t beside = -1000; beside <= 1000; beside += 125)
+            assert_timestamp(power * second + (uint64_t)beside);
+    assert_timestamp(UINT64_MAX);
+}
+
+static void test_writes_whole_numbers_as_printf_does(void **state)
+{
+    (void)state;
+    static const double whole[] = {
+        0.0, -0.0, 1, -1, 5, 1e15, -1e15, 0x1p53, 0x1.fffffffffffffp62, -0x1.fffffffffffffp62};
+
+    for (size_t i = 0; i < sizeof whole / sizeof whole[0]; i++) {
+        AUTO(buf_fini) struct buf text = {0};
+        uint8_t any[9] = {0x21}; /* double_value, a fixed64 */
+        char want[64];
+        memcpy(any + 1, &whole[i], sizeof whole[i]);
+        assert_ok(any_json_write(&text, (struct bytes){any, sizeof any}));
+        snprintf(want, sizeof want, "%.1f", whole[i]);
+        assert_string_equal(buf_text(&text), want);
+    }
 }
 
 static void test_leaves_the_time_to_a_record_that_tells_its_own(void **state)
@@ -278,6 +336,8 @@ int main(void)
         cmocka_unit_test(test_writes_a_containers_line_as_fluent_bit_with_its_kubernetes_filter),
         cmocka_unit_test(test_puts_the_members_of_a_map_at_the_top),
         cmocka_unit_test(test_lets_the_first_of_two_members_with_one_name_count),
+        cmocka_unit_test(test_writes_timestamps_as_printf_writes_their_double),
+        cmocka_unit_test(test_writes_whole_numbers_as_printf_does),
         cmocka_unit_test(test_leaves_the_time_to_a_record_that_tells_its_own),
         cmocka_unit_test(test_lets_the_last_of_two_members_of_one_list_count),
         cmocka_unit_test(test_lets_the_last_of_a_field_that_is_there_twice_count),
