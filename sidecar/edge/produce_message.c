@@ -5,6 +5,7 @@
 #include "common/clock.h"
 #include "common/contract/names.h"
 #include "common/log.h"
+#include "common/num.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -104,8 +105,13 @@ void message_settle_all(struct produce *produce, struct outgoing *outgoing)
 
 /* What headers point to. */
 struct header_texts {
-    char id[OUTGOING_ID_MAX], accepted[24], first_try[24];
+    char id[OUTGOING_ID_MAX], accepted[NUM_MAX], first_try[NUM_MAX];
 };
+
+static struct bytes decimal(char into[static NUM_MAX], uint64_t value)
+{
+    return (struct bytes){(const uint8_t *)into, (size_t)(num_put_u64(into, value, 1) - into)};
+}
 
 static size_t make_headers(const struct produce *produce, const struct message *message,
                            struct header_texts *texts,
@@ -116,13 +122,13 @@ static size_t make_headers(const struct produce *produce, const struct message *
     size_t n = 0;
 #define TEXT(s) ((struct bytes){(const uint8_t *)(s), strlen(s)})
     outgoing_id(message, texts->id);
-    snprintf(texts->accepted, sizeof texts->accepted, "%" PRIu64, frame->accepted_ns / 1000000);
-    snprintf(texts->first_try, sizeof texts->first_try, "%" PRIu64, message->first_try_ms);
     headers[n++] = (struct producer_header){NAMES_HEADER_ID, TEXT(texts->id)};
-    headers[n++] = (struct producer_header){NAMES_HEADER_ACCEPTED, TEXT(texts->accepted)};
+    headers[n++] = (struct producer_header){NAMES_HEADER_ACCEPTED,
+                                            decimal(texts->accepted, frame->accepted_ns / 1000000)};
     headers[n++] = (struct producer_header){NAMES_HEADER_SIGNAL, TEXT(signal_name(frame->lane))};
     if (message->retry)
-        headers[n++] = (struct producer_header){NAMES_HEADER_RETRY, TEXT(texts->first_try)};
+        headers[n++] = (struct producer_header){NAMES_HEADER_RETRY,
+                                                decimal(texts->first_try, message->first_try_ms)};
     if (message->destination != TO_TOPIC) {
         headers[n++] = (struct producer_header){NAMES_HEADER_DLQ_REASON, TEXT(reason)};
         headers[n++] =
@@ -178,7 +184,8 @@ void message_send(struct produce *produce, struct message *message)
     if (!has_topic(produce, message) || !encode(produce, message))
         return;
     bool noted = message->noted;
-    settle(produce, message, clock_wall_ms());
+    uint64_t now_ms = clock_wall_ms();
+    settle(produce, message, now_ms);
     if (!noted)
         write_notes(produce);
 
@@ -191,7 +198,7 @@ void message_send(struct produce *produce, struct message *message)
             message->destination == TO_DEAD_LETTERS_POINTER ? (struct bytes){0} : message->value,
         .headers = headers,
         .headers_len = make_headers(produce, message, &texts, headers),
-        .timestamp_ms = (int64_t)clock_wall_ms(),
+        .timestamp_ms = (int64_t)now_ms,
         .message = message};
 
     enum err err = producer_send(produce->producer, &send, &error);
@@ -279,12 +286,14 @@ void message_report(void *context, void *opaque, bool stored, int32_t partition,
     (void)offset;
     lane->state.in_flight--;
     if (stored) {
-        lane_trouble(lane, "");
+        if (lane->state.trouble[0] != '\0')
+            lane_trouble(lane, "");
         count_stored(lane, message);
         if (message->topic->encoding == PIPELINE_ENCODING_FLUENTBIT_JSON && message->owned != NULL)
             produce->encoded_bytes -= message->value.len;
         outgoing_message_done(message);
-        lane_advance(produce, lane);
+        if (message->outgoing->left == 0)
+            lane_advance(produce, lane);
         return;
     }
     lane_trouble(lane, why);
