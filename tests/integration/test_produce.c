@@ -18,6 +18,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -581,6 +582,61 @@ static void test_writes_a_document_for_each_record(void **state)
         assert_int_equal(seen[i], 1);
 }
 
+/* Where the journal says that the parts of frames were headed, and what became of them. */
+struct headed {
+    struct journal *journal;
+    unsigned marked, elsewhere;
+};
+
+static void see_where_it_was_headed(void *context, const struct mock_message *message)
+{
+    struct headed *headed = context;
+    struct journal_entry entry;
+    unsigned long seq;
+    unsigned part;
+    char text[200];
+
+    mock_message_header(message, NAMES_HEADER_RETRY, text, sizeof text);
+    if (text[0] == '\0')
+        return;
+    headed->marked++;
+    mock_message_header(message, NAMES_HEADER_ID, text, sizeof text);
+    assert_int_equal(sscanf(text, "%*16[0-9a-f]-%lu-%u/", &seq, &part), 2);
+    assert_true(journal_find(headed->journal, SIGNAL_LOGS, seq, part, &entry));
+    headed->elsewhere += message->partition != entry.partition;
+}
+
+/* A frame of records is one entry of the journal, and each goes where it went before. */
+static void test_sends_each_record_again_where_it_was_headed_before(void **state)
+{
+    (void)state;
+    enum { RECORD_BYTES = 48, REQUESTS = 4 };
+    struct edge edge = {0};
+    struct headed headed = {0};
+    struct stat status;
+
+    topics[0].encoding = PIPELINE_ENCODING_FLUENTBIT_JSON;
+    open_edge(&edge);
+    append_all(&edge, 1, 1, 10); /* knows the topic, so that the next is sent */
+    await_empty(&edge);
+    rd_kafka_mock_broker_set_down(kafka.cluster, 1);
+    append_all(&edge, REQUESTS, LINES, 10);
+    await_in_flight(&edge, REQUESTS * LINES);
+    uint64_t incarnation = spool_incarnation(edge.spool);
+    close_edge(&edge, 0);
+    assert_int_equal(stat(journal, &status), 0);
+    assert_true(status.st_size <= (1 + 1 + REQUESTS) * RECORD_BYTES);
+    assert_ok(journal_open(journal, incarnation, &headed.journal, NULL));
+    rd_kafka_mock_broker_set_up(kafka.cluster, 1);
+    open_edge(&edge);
+    await_empty(&edge);
+    close_edge(&edge, 0);
+    mock_kafka_read(&kafka, "t", PARTITIONS, see_where_it_was_headed, &headed);
+    assert_true(headed.marked >= REQUESTS * LINES);
+    assert_int_equal(headed.elsewhere, 0);
+    journal_close(&headed.journal);
+}
+
 /* What Kafka will never take waits for the dead-letter topic, over a restart with Kafka away. */
 static unsigned times_in(const char *text, const char *part)
 {
@@ -894,6 +950,7 @@ int main(int argc, char **argv)
         T(test_sends_entries_to_the_topic_of_their_tag),
         T(test_writes_a_document_for_each_record),
         T(test_logs_when_a_topic_is_missing_and_when_it_is_there),
+        T(test_sends_each_record_again_where_it_was_headed_before),
         T(test_keeps_dead_letters_until_their_topic_is_there),
         T(test_loses_nothing_acknowledged_however_often_it_is_killed),
         T(test_says_so_where_a_cursor_that_was_not_saved_makes_it_repeat),
