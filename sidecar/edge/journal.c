@@ -12,7 +12,7 @@
 
 enum { RECORD = 48, WHOLE_AT = 32, CRC_AT = 44, VERSION = 2, BOOT_ID_LEN = 36, NIBBLES = 32 };
 enum {
-    AT_ONCE = 64, /* entries in one write */
+    AT_ONCE = 256, /* entries in one write */
     MORE_SHIFT = 8,
     MORE_MAX = (1 << 24) - 1,
     FILE_MAX = 2 * JOURNAL_LIVE_MAX + JOURNAL_SLACK, /* entries, see is_long() */
