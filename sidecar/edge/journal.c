@@ -71,7 +71,8 @@ static bool decode(const uint8_t record[RECORD], struct journal_entry *ret_entry
                                         .more = get_le32(record + 36) >> MORE_SHIFT,
                                         .lane = (enum signal)record[36],
                                         .plan = get_le32(record + 40)};
-    return is_sound(record) && record[36] < SIGNAL_COUNT && ret_entry->part < ret_entry->parts &&
+    return is_sound(record) && record[36] < SIGNAL_COUNT && ret_entry->partition > INT32_MIN &&
+           ret_entry->part < ret_entry->parts &&
            ret_entry->more < ret_entry->parts - ret_entry->part;
 }
 

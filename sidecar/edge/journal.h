@@ -7,7 +7,9 @@
  *   entry  := sequence (8)  first try, Unix ms (8)  cut, bytes (8)  partition (4)  part (4)
  *             parts (4)  lane (1)  more parts (3)  plan (4)  crc32c of it all (4)
  *
- * Parts of a frame that follow each other into one partition are one entry: `more` behind the first.
+ * Parts of a frame that follow each other into one partition are one entry: `more` behind the
+ * first. So are parts whose keys choose their partitions: then the partition is below 0, minus the
+ * number of partitions among which they chose.
  *
  * It is written before each send and never synced: it has to outlive the process, not the node.
  * After a power cut it may be missing or torn; then journal_is_whole() is false, and whatever an
@@ -37,10 +39,10 @@ struct journal_entry {
     uint64_t seq;
     uint64_t first_try_ms; /* Unix */
     uint64_t cut_bytes;    /* limit by which the frame was cut */
-    int32_t partition;
-    uint32_t part, parts; /* 0-based */
-    uint32_t more;        /* parts behind this one, of which the same is true */
-    uint32_t plan;        /* how the frame was cut, see outgoing.h */
+    int32_t partition;     /* below 0: by the keys, among minus so many */
+    uint32_t part, parts;  /* 0-based */
+    uint32_t more;         /* parts behind this one, of which the same is true */
+    uint32_t plan;         /* how the frame was cut, see outgoing.h */
     enum signal lane;
 };
 

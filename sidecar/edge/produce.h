@@ -60,7 +60,8 @@ struct produce_options {
     const char *source; /* who we are, in dead letters: <namespace>/<pipeline>/<edge> */
 };
 
-/* Opens readers and journal and starts. With Kafka away it starts all the same, and waits. */
+/* Opens readers and journal and starts, once for each time that the spool is opened. With Kafka
+ * away it starts all the same, and waits. */
 NODISCARD enum err produce_open(const struct produce_options *options, struct produce **ret_produce,
                                 struct error *error);
 

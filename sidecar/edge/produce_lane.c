@@ -143,6 +143,13 @@ void lane_advance(struct produce *produce, struct lane *lane)
 
 /* ---- from the spool */
 
+static int32_t noted_partition(const struct message *message, const struct journal_entry *entry)
+{
+    const struct bytes key = {message->key, message->key_len};
+
+    return entry->partition < 0 ? produce_topic_by_key(key, -entry->partition) : entry->partition;
+}
+
 /* What an earlier run may have sent goes out as it went out then. Cut by another plan it is another
  * message, of which each item may be a repeat. */
 static void restore(struct produce *produce, struct outgoing *outgoing)
@@ -154,7 +161,7 @@ static void restore(struct produce *produce, struct outgoing *outgoing)
             at->retry = true;
             at->first_try_ms = entry.first_try_ms;
             at->noted = entry.plan == outgoing->plan;
-            at->partition = at->noted ? entry.partition : -1;
+            at->partition = at->noted ? noted_partition(at, &entry) : -1;
         } else if (!journal_is_whole(produce->journal)) {
             at->retry = true;
             at->first_try_ms = outgoing->frame->accepted_ns / 1000000;

@@ -60,6 +60,12 @@ static int32_t choose_partition(struct message *message, struct bytes key)
     return outgoing->partition;
 }
 
+/* By its key, for the journal: of all parts of a frame that have keys the same is true. */
+static int32_t partition_to_note(const struct message *message)
+{
+    return message->key_len > 0 ? -message->topic->described.partitions : message->partition;
+}
+
 /* Where it goes, and since when it is tried, fixed for good. */
 static void settle(struct produce *produce, struct message *message, uint64_t now_ms)
 {
@@ -75,7 +81,7 @@ static void settle(struct produce *produce, struct message *message, uint64_t no
     const struct journal_entry entry = {.seq = message->outgoing->frame->seq,
                                         .first_try_ms = message->first_try_ms,
                                         .cut_bytes = message->outgoing->cut_bytes,
-                                        .partition = message->partition,
+                                        .partition = partition_to_note(message),
                                         .part = message->part,
                                         .parts = message->outgoing->parts,
                                         .plan = message->outgoing->plan,

@@ -80,7 +80,7 @@ bool produce_topic_has(const struct produce_topic *topic, int32_t partition)
 
 /* As sarama hashes keys, whose way the Collector's exporter keeps: FNV-1a of 32 bits, taken for a
  * signed number. */
-static int32_t partition_of_key(struct bytes key, int32_t partitions)
+int32_t produce_topic_by_key(struct bytes key, int32_t partitions)
 {
     uint32_t hash = 2166136261u;
 
@@ -95,7 +95,7 @@ int32_t produce_topic_choose(struct produce_topic *topic, struct bytes key)
     int32_t partitions = topic->described.partitions;
 
     if (key.len > 0)
-        return partition_of_key(key, partitions);
+        return produce_topic_by_key(key, partitions);
     for (int32_t i = 0; i < partitions; i++) {
         int32_t at = (topic->next_partition + i) % partitions;
         if (topic->described.leaders[at]) {

@@ -48,8 +48,11 @@ size_t produce_topic_cut_limit(const struct produce_topic *topic);
 
 bool produce_topic_has(const struct produce_topic *topic, int32_t partition);
 
+/* Where the Collector's Kafka exporter would put the key, among so many: 1 and more. */
+int32_t produce_topic_by_key(struct bytes key, int32_t partitions);
+
 /* Without a key: the next partition that has a leader, in turn; the one whose turn it is if none
- * has. With one: the partition where the Collector's Kafka exporter would put it, leader or not. */
+ * has. With one: by the key, leader or not. */
 int32_t produce_topic_choose(struct produce_topic *topic, struct bytes key);
 
 #endif

@@ -8,6 +8,7 @@
 #include "common/contract/names.h"
 #include "sidecar/edge/journal.h"
 #include "sidecar/edge/produce.h"
+#include "sidecar/edge/produce_topic.h"
 #include "tests/support/kafka_peer.h"
 #include "tests/support/mock_kafka.h"
 #include "tests/support/numbered.h"
@@ -37,8 +38,8 @@ static struct mock_kafka kafka;
 static struct pipeline_topic topics[2];
 static const struct produce_route routes[2] = {{&topics[0], 0}, {&topics[1], TAG}};
 static size_t route_count, in_flight_bytes;
-static bool fresh_first;
-static const char *certificate; /* NULL: none */
+static bool fresh_first, traced; /* each record is in a trace of its own */
+static const char *certificate;  /* NULL: none */
 static char dir[64], journal[80];
 
 struct edge {
@@ -63,6 +64,7 @@ static int begin(void **state)
     route_count = 1;
     in_flight_bytes = 8 << 20;
     fresh_first = true;
+    traced = false;
     certificate = NULL;
     mock_kafka_start(&kafka);
     assert_int_equal(rd_kafka_mock_topic_create(kafka.cluster, "t", PARTITIONS, 1), 0);
@@ -134,7 +136,10 @@ static bool append_tagged(struct edge *edge, unsigned count, size_t padding, uin
     AUTO(buf_fini) struct buf value = {0};
     struct ack ack = {.waiter = {.done = on_done}};
 
-    numbered_request(edge->next, count, padding, &value);
+    if (traced)
+        numbered_traces(edge->next, count, &value);
+    else
+        numbered_request(edge->next, count, padding, &value);
     edge->next += count;
     const struct bytes part = buf_bytes(&value);
     const struct spool_request request = {
@@ -606,35 +611,85 @@ static void see_where_it_was_headed(void *context, const struct mock_message *me
     headed->elsewhere += message->partition != entry.partition;
 }
 
-/* A frame of records is one entry of the journal, and each goes where it went before. */
-static void test_sends_each_record_again_where_it_was_headed_before(void **state)
+enum { WAYLAID = 4 * LINES };
+
+/* An edge ends with frames under way; each is one entry of the journal. */
+static uint64_t end_with_messages_under_way(void)
 {
-    (void)state;
-    enum { RECORD_BYTES = 48, REQUESTS = 4 };
+    enum { RECORD_BYTES = 48, REQUESTS = WAYLAID / LINES };
     struct edge edge = {0};
-    struct headed headed = {0};
     struct stat status;
 
-    topics[0].encoding = PIPELINE_ENCODING_FLUENTBIT_JSON;
     open_edge(&edge);
     append_all(&edge, 1, 1, 10); /* knows the topic, so that the next is sent */
     await_empty(&edge);
     rd_kafka_mock_broker_set_down(kafka.cluster, 1);
     append_all(&edge, REQUESTS, LINES, 10);
-    await_in_flight(&edge, REQUESTS * LINES);
+    await_in_flight(&edge, WAYLAID);
     uint64_t incarnation = spool_incarnation(edge.spool);
     close_edge(&edge, 0);
     assert_int_equal(stat(journal, &status), 0);
     assert_true(status.st_size <= (1 + 1 + REQUESTS) * RECORD_BYTES);
-    assert_ok(journal_open(journal, incarnation, &headed.journal, NULL));
     rd_kafka_mock_broker_set_up(kafka.cluster, 1);
+    return incarnation;
+}
+
+static void send_the_rest(void)
+{
+    struct edge edge = {0};
+
     open_edge(&edge);
     await_empty(&edge);
     close_edge(&edge, 0);
+}
+
+static void test_sends_each_record_again_where_it_was_headed_before(void **state)
+{
+    (void)state;
+    struct headed headed = {0};
+
+    topics[0].encoding = PIPELINE_ENCODING_FLUENTBIT_JSON;
+    uint64_t incarnation = end_with_messages_under_way();
+    assert_ok(journal_open(journal, incarnation, &headed.journal, NULL));
+    send_the_rest();
     mock_kafka_read(&kafka, "t", PARTITIONS, see_where_it_was_headed, &headed);
-    assert_true(headed.marked >= REQUESTS * LINES);
+    assert_true(headed.marked >= WAYLAID);
     assert_int_equal(headed.elsewhere, 0);
     journal_close(&headed.journal);
+}
+
+enum { FORMER_PARTITIONS = PARTITIONS - 1 };
+
+static void see_where_its_key_put_it_before(void *context, const struct mock_message *message)
+{
+    const struct bytes key = {message->message->key, message->message->key_len};
+    unsigned *elsewhere_now = context;
+    char text[200];
+
+    assert_int_equal(key.len, 32);
+    mock_message_header(message, NAMES_HEADER_RETRY, text, sizeof text);
+    assert_true(text[0] != '\0');
+    assert_int_equal(message->partition, produce_topic_by_key(key, FORMER_PARTITIONS));
+    *elsewhere_now += message->partition != produce_topic_by_key(key, PARTITIONS);
+}
+
+/* Keys put messages elsewhere once a topic has grown, but not those that went out before. */
+static void test_sends_each_key_again_where_it_was_headed_before(void **state)
+{
+    (void)state;
+    unsigned elsewhere_now = 0;
+
+    assert_int_equal(rd_kafka_mock_topic_create(kafka.cluster, "u", FORMER_PARTITIONS, 1), 0);
+    topics[0].partition_by = PIPELINE_PARTITION_BY_TRACE_ID;
+    topics[0].topic = "u";
+    traced = true;
+    end_with_messages_under_way();
+    topics[0].topic = "t"; /* for the same one, grown */
+    send_the_rest();
+    assert_int_equal(
+        mock_kafka_read(&kafka, "t", PARTITIONS, see_where_its_key_put_it_before, &elsewhere_now),
+        WAYLAID);
+    assert_true(elsewhere_now > 0);
 }
 
 /* What Kafka will never take waits for the dead-letter topic, over a restart with Kafka away. */
@@ -951,6 +1006,7 @@ int main(int argc, char **argv)
         T(test_writes_a_document_for_each_record),
         T(test_logs_when_a_topic_is_missing_and_when_it_is_there),
         T(test_sends_each_record_again_where_it_was_headed_before),
+        T(test_sends_each_key_again_where_it_was_headed_before),
         T(test_keeps_dead_letters_until_their_topic_is_there),
         T(test_loses_nothing_acknowledged_however_often_it_is_killed),
         T(test_says_so_where_a_cursor_that_was_not_saved_makes_it_repeat),

@@ -1,5 +1,6 @@
 #include "tests/support/numbered.h"
 
+#include "common/endian.h"
 #include "sidecar/otlp/wire.h"
 #include "tests/support/test.h"
 
@@ -14,7 +15,7 @@ static void put_field(struct buf *out, uint32_t number, struct bytes payload)
     assert_ok(buf_append(out, payload));
 }
 
-static void put_record(struct buf *out, uint64_t number, size_t padding)
+static void put_record(struct buf *out, uint64_t number, size_t padding, bool traced)
 {
     AUTO(buf_fini) struct buf record = {0}, body = {0}, text = {0};
     uint8_t time[9] = {WIRE_TAG(1, WIRE_FIXED64)};
@@ -27,17 +28,33 @@ static void put_record(struct buf *out, uint64_t number, size_t padding)
         put_field(&body, 1, buf_bytes(&text));   /* AnyValue.string_value */
         put_field(&record, 5, buf_bytes(&body)); /* LogRecord.body */
     }
+    if (traced) {
+        uint8_t id[16] = {[15] = 1};
+        put_le64(id, number);
+        put_field(&record, 9, (struct bytes){id, sizeof id}); /* LogRecord.trace_id */
+    }
     put_field(out, 2, buf_bytes(&record));
 }
 
-void numbered_request(uint64_t first, unsigned count, size_t padding, struct buf *out)
+static void put_request(uint64_t first, unsigned count, size_t padding, bool traced,
+                        struct buf *out)
 {
     AUTO(buf_fini) struct buf scope = {0}, resource = {0};
 
     for (unsigned i = 0; i < count; i++)
-        put_record(&scope, first + i, padding);
+        put_record(&scope, first + i, padding, traced);
     put_field(&resource, 2, buf_bytes(&scope));
     put_field(out, 1, buf_bytes(&resource));
+}
+
+void numbered_request(uint64_t first, unsigned count, size_t padding, struct buf *out)
+{
+    put_request(first, count, padding, false, out);
+}
+
+void numbered_traces(uint64_t first, unsigned count, struct buf *out)
+{
+    put_request(first, count, 0, true, out);
 }
 
 static void visit_level(struct bytes rest, int level, void (*visit)(void *context, uint64_t number),
