@@ -692,7 +692,6 @@ static void test_sends_each_key_again_where_it_was_headed_before(void **state)
     assert_true(elsewhere_now > 0);
 }
 
-/* What Kafka will never take waits for the dead-letter topic, over a restart with Kafka away. */
 static unsigned times_in(const char *text, const char *part)
 {
     unsigned times = 0;
@@ -736,6 +735,7 @@ static void test_logs_when_a_topic_is_missing_and_when_it_is_there(void **state)
     assert_int_equal(times_in(text, "Sends to Kafka again"), 1);
 }
 
+/* What Kafka will never take waits for the dead-letter topic, over a restart with Kafka away. */
 static void test_keeps_dead_letters_until_their_topic_is_there(void **state)
 {
     (void)state;
