@@ -264,6 +264,8 @@ REFUSED = {
     "write at most replicationFactor": topic(minInsyncReplicas=5),
     "isn't built yet": gateway(rateLimit={"itemsPerSecond": 10}),
     "unknown field": gateway(form="traces"),
+    "Write a duration from": topic(retention="3 days"),
+    "Use lower-case letters": topic(name="Traces"),
     "write at least one address": lambda spec: spec["kafka"].update(bootstrapServers=[]),
 }
 

@@ -91,15 +91,17 @@ static void compare_words(const struct field *field, const struct json *schema, 
         fail_msg("%s: the schema lacks some of the table's words", path);
 }
 
-/* CEL says duration(self) >= duration('1m') && ... */
+/* CEL says self.matches(...) && duration(self) >= duration('1m') && ... */
 static void compare_range(const struct field *field, const struct json *schema, const char *path)
 {
-    char min[DURATION_TEXT_MAX], max[DURATION_TEXT_MAX], rule[192];
+    char min[DURATION_TEXT_MAX], max[DURATION_TEXT_MAX], rule[256];
 
     duration_print(field->min, min);
     duration_print(field->max, max);
     snprintf(rule, sizeof rule,
-             "duration(self) >= duration('%s') && duration(self) <= duration('%s')", min, max);
+             "self.matches(r\"^(0|([0-9]+(\\.[0-9]+)?(h|m|s|ms))+)$\") && "
+             "duration(self) >= duration('%s') && duration(self) <= duration('%s')",
+             min, max);
     const struct json *first = json_first(json_get(schema, "x-kubernetes-validations"));
     const char *got = json_string(json_get(first, "rule"), "");
     if (strcmp(got, rule) != 0)
