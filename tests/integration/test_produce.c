@@ -41,6 +41,7 @@ static size_t route_count, in_flight_bytes;
 static bool fresh_first, traced; /* each record is in a trace of its own */
 static const char *certificate;  /* NULL: none */
 static char dir[64], journal[80];
+static int standard_error = -1; /* the test's own, while log_to() has another */
 
 struct edge {
     struct spool *spool;
@@ -72,11 +73,28 @@ static int begin(void **state)
     return 0;
 }
 
+/* What is logged goes there; end() puts it back, or a test that fails would do so without a word. */
+static void log_to(FILE *file)
+{
+    standard_error = dup(STDERR_FILENO);
+    assert_true(dup2(fileno(file), STDERR_FILENO) >= 0);
+}
+
+static void log_as_before(void)
+{
+    if (standard_error < 0)
+        return;
+    dup2(standard_error, STDERR_FILENO);
+    close(standard_error);
+    standard_error = -1;
+}
+
 static int end(void **state)
 {
     char command[128];
 
     (void)state;
+    log_as_before();
     mock_kafka_stop(&kafka);
     snprintf(command, sizeof command, "rm -rf %s", dir);
     return system(command);
@@ -712,9 +730,8 @@ static void test_logs_when_a_topic_is_missing_and_when_it_is_there(void **state)
 
     (void)state;
     FILE *log = tmpfile();
-    int standard_error = dup(STDERR_FILENO);
     assert_non_null(log);
-    assert_true(dup2(fileno(log), STDERR_FILENO) >= 0);
+    log_to(log);
     topics[0].topic = "late";
     open_edge(&edge);
     append_all(&edge, 3, 3, 10);
@@ -726,8 +743,7 @@ static void test_logs_when_a_topic_is_missing_and_when_it_is_there(void **state)
     assert_int_equal(rd_kafka_mock_topic_create(kafka.cluster, "late", PARTITIONS, 1), 0);
     await_empty(&edge);
     close_edge(&edge, 0);
-    assert_true(dup2(standard_error, STDERR_FILENO) >= 0);
-    close(standard_error);
+    log_as_before();
     rewind(log);
     assert_true(fread(text, 1, sizeof text - 1, log) > 0);
     fclose(log);
