@@ -96,6 +96,15 @@ static void put(struct arena *arena, struct batch_attribute *list, size_t *count
         list[(*count)++] = (struct batch_attribute){key, text};
 }
 
+/* A key must not come twice: what the document says counts. */
+static bool is_given(const struct tail_source *source, const char *key)
+{
+    for (size_t i = 0; i < source->attribute_count; i++)
+        if (strcmp(source->attributes[i].key, key) == 0)
+            return true;
+    return false;
+}
+
 /* Who wrote the file. Its path is that of before a rotation, so that it stays the same. */
 static size_t describe(struct tail *tail, struct load *load, const struct tail_entry *entry,
                        struct batch_attribute *list)
@@ -116,7 +125,8 @@ static size_t describe(struct tail *tail, struct load *load, const struct tail_e
             count += tail->options.describe(tail->options.describe_context, &pod, &load->arena,
                                             list + count);
     }
-    put(&load->arena, list, &count, "log.file.path", path);
+    if (!is_given(entry->source, "log.file.path"))
+        put(&load->arena, list, &count, "log.file.path", path);
     for (size_t i = 0; i < entry->source->attribute_count; i++)
         list[count++] = entry->source->attributes[i];
     return count;

@@ -168,6 +168,21 @@ static void test_an_edge_without_processors_stamps_what_it_reads(void **state)
     assert_non_null(strstr(t.last_resource, "site_name=fra1\n"));
 }
 
+/* Attributes of one key twice would be no OTLP. */
+static void test_an_attribute_of_the_document_takes_the_place_of_its_own(void **state)
+{
+    (void)state;
+    large = ", log.file.path: mine";
+    tailing_append(tailing_path(&t, "a.log"), "n=0 x\n");
+    start("");
+    wait_for_items(1);
+    assert_int_equal(collect(0), 1);
+    const char *path = strstr(t.last_resource, "log.file.path=");
+    assert_non_null(path);
+    assert_int_equal(strncmp(path, "log.file.path=mine\n", 19), 0);
+    assert_null(strstr(path + 1, "log.file.path="));
+}
+
 static void test_processors_see_lines_before_the_spool_does(void **state)
 {
     (void)state;
@@ -414,6 +429,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
         TEST(test_an_edge_without_processors_stamps_what_it_reads),
+        TEST(test_an_attribute_of_the_document_takes_the_place_of_its_own),
         TEST(test_processors_see_lines_before_the_spool_does),
         TEST(test_what_is_dropped_is_not_read_again),
         TEST(test_routes_choose_the_topic),
