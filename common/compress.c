@@ -31,6 +31,10 @@ enum err compression_parse(struct bytes name, enum compression *ret_compression)
         *ret_compression = COMPRESSION_NONE;
         return OK;
     }
+    if (name.len == 6 && strncasecmp("x-gzip", (const char *)name.data, 6) == 0) {
+        *ret_compression = COMPRESSION_GZIP; /* RFC 9110, 8.4.1.3: the same */
+        return OK;
+    }
     for (unsigned i = 0; i < COMPRESSIONS; i++)
         if (strlen(names[i]) == name.len &&
             strncasecmp(names[i], (const char *)name.data, name.len) == 0) {

@@ -356,7 +356,8 @@ static void read_list(struct field_reader *reader, const struct field *field,
         bool object = json_kind(item) == JSON_OBJECT, was_quiet = reader->quiet;
         fault_path_at(path, index, at);
         if (!object)
-            fault_add(reader->faults, at, "Write an object, as in {name: x}",
+            fault_add(reader->faults, at,
+                      field->advice != NULL ? field->advice : "Write an object, as in {name: x}",
                       "is %s, not an object", json_kind_name(json_kind(item)));
         reader->quiet = was_quiet || !object; /* it keeps its place, so that indexes stay right */
         field_read(reader, field->shape, object ? item : NULL, at,

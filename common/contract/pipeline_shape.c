@@ -270,7 +270,8 @@ static SHAPE(multiline, pipeline_multiline);
 
 /* Of container logs and of files. */
 #define FOLLOWING(s) \
-    LIST("multiline", s, following.multiline, following.multiline_count, 8, &shape_multiline, false, NULL), \
+    LIST("multiline", s, following.multiline, following.multiline_count, 8, &shape_multiline, false, \
+         "Write {language: java} (or python, go, none) or {start: PATTERN}"), \
     STRING("startAt", s, following.start_at, .max = 64, .fallback = "end", .syntax = syntax_start_at, \
            .advice = "Write end, beginning, or a time, as in 2026-02-05T10:00:00Z"), \
     DURATION("ignoreOlder", s, following.ignore_older_ms, "24h", 0, 87600 * HR), \

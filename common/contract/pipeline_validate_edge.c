@@ -115,11 +115,17 @@ static void validate_storage(const struct pipeline *pipeline, const struct pipel
 static void validate_producer(const struct pipeline_edge *edge, const char *path,
                               struct faults *faults)
 {
-    bool gzip = edge->producer.compression == PIPELINE_COMPRESSION_GZIP;
+    enum pipeline_compression compression = edge->producer.compression;
+    int64_t level = edge->producer.compression_level;
+    bool has_levels =
+        compression != PIPELINE_COMPRESSION_NONE && compression != PIPELINE_COMPRESSION_SNAPPY;
 
-    if (gzip && edge->producer.compression_level > 9)
+    if (compression == PIPELINE_COMPRESSION_GZIP && level > 9)
         fault_add_below(faults, path, "producer.compressionLevel", "Write at most 9",
                         "is more than gzip knows");
+    if (!has_levels && level != 1)
+        fault_add_below(faults, path, "producer.compressionLevel", "Leave it out",
+                        "has no meaning for none and snappy, which have no levels");
 }
 
 /* Kubernetes replaces the pods of a StatefulSet one by one. */

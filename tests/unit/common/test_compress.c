@@ -203,6 +203,9 @@ static void test_reads_names_as_http_writes_them(void **state)
     (void)state;
     assert_ok(compression_parse(BYTES_LITERAL("GZip"), &kind));
     assert_int_equal(kind, COMPRESSION_GZIP);
+    kind = COMPRESSION_ZSTD;
+    assert_ok(compression_parse(BYTES_LITERAL("X-gzip"), &kind));
+    assert_int_equal(kind, COMPRESSION_GZIP);
     assert_ok(compression_parse((struct bytes){0}, &kind));
     assert_int_equal(kind, COMPRESSION_NONE);
     assert_int_equal(compression_parse(BYTES_LITERAL("br"), &kind), ERR_NOTFOUND);
