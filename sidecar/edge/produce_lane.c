@@ -325,6 +325,27 @@ static enum err open_topics(const struct produce *produce, struct lane *lane, st
     return OK;
 }
 
+/* Of a signal that no topic takes any more. It is not lost: it goes when one does again. */
+static void tell_stranded(const struct produce *produce, struct lane *lane)
+{
+    struct spool_stats stats;
+    uint64_t items = 0;
+
+    spool_stats(produce->options.spool, &stats);
+    const struct spool_lane_stats *of = &stats.lanes[lane->signal];
+    for (size_t i = 0; i < of->reader_count; i++)
+        if (strcmp(of->readers[i].name, PRODUCE_READER) == 0)
+            items = of->readers[i].items;
+    if (items == 0)
+        return;
+    LOG_WARN("What was accepted of a signal stays in the spool: no topic takes it now",
+             LOG_STR("signal", signal_name(lane->signal)), LOG_U64("items", items),
+             LOG_STR("advice", "let a gateway read the signal again until it is sent"));
+    snprintf(lane->state.trouble, sizeof lane->state.trouble,
+             "%llu items wait in the spool, and the document has no topic for them",
+             (unsigned long long)items);
+}
+
 enum err lane_open(struct produce *produce, enum signal signal, struct error *error)
 {
     struct lane *lane = &produce->lanes[signal];
@@ -341,6 +362,8 @@ enum err lane_open(struct produce *produce, enum signal signal, struct error *er
     frames_init(&lane->in_turn);
     frames_init(&lane->ahead);
     enum err err = open_topics(produce, lane, error);
+    if (!err && lane->topic_count == 0)
+        tell_stranded(produce, lane);
     if (err || lane->topic_count == 0)
         return err;
     err = spool_reader_open(produce->options.spool, signal, PRODUCE_READER, &lane->reader, error);

@@ -752,6 +752,36 @@ static void test_logs_when_a_topic_is_missing_and_when_it_is_there(void **state)
 }
 
 /* What Kafka will never take waits for the dead-letter topic, over a restart with Kafka away. */
+/* A document that gives a signal up must not hide what was accepted of it. */
+static void test_says_what_waits_for_a_topic_that_was_taken_out(void **state)
+{
+    struct produce_state told = {0};
+    struct edge edge = {0};
+
+    (void)state;
+    open_edge(&edge);
+    append_all(&edge, 1, 3, 10);
+    await_empty(&edge);
+    rd_kafka_mock_broker_set_down(kafka.cluster, 1);
+    append_all(&edge, 1, 4, 10);
+    close_edge(&edge, 0);
+    route_count = 0;
+    open_edge(&edge);
+    for (int ms = 0; told.lanes[SIGNAL_LOGS].trouble[0] == '\0' && ms < DEADLINE_MS; ms += 20) {
+        peer_wait(20);
+        produce_state(edge.produce, &told);
+    }
+    assert_non_null(strstr(told.lanes[SIGNAL_LOGS].trouble, "4 items wait"));
+    close_edge(&edge, 0);
+    route_count = 1;
+    rd_kafka_mock_broker_set_up(kafka.cluster, 1);
+    open_edge(&edge);
+    await_empty(&edge);
+    produce_state(edge.produce, &told);
+    assert_string_equal(told.lanes[SIGNAL_LOGS].trouble, "");
+    close_edge(&edge, 0);
+}
+
 static void test_keeps_dead_letters_until_their_topic_is_there(void **state)
 {
     (void)state;
@@ -1023,6 +1053,7 @@ int main(int argc, char **argv)
         T(test_logs_when_a_topic_is_missing_and_when_it_is_there),
         T(test_sends_each_record_again_where_it_was_headed_before),
         T(test_sends_each_key_again_where_it_was_headed_before),
+        T(test_says_what_waits_for_a_topic_that_was_taken_out),
         T(test_keeps_dead_letters_until_their_topic_is_there),
         T(test_loses_nothing_acknowledged_however_often_it_is_killed),
         T(test_says_so_where_a_cursor_that_was_not_saved_makes_it_repeat),
