@@ -388,6 +388,28 @@ static void test_writes_the_entries_of_a_frame_together(void **state)
     journal_close(&journal);
 }
 
+/* Minus the number of partitions, where keys choose among them; the least number has no opposite. */
+static void test_tells_among_how_many_partitions_keys_chose(void **state)
+{
+    (void)state;
+    static const int32_t among[] = {-1, -12, -INT32_MAX, INT32_MIN};
+
+    for (size_t i = 0; i < sizeof among / sizeof among[0]; i++) {
+        bool possible = among[i] > INT32_MIN;
+        struct journal *journal = start();
+        struct journal_entry found = {0};
+        for (uint32_t part = 0; part < 9; part++)
+            note_part(journal, part_of(1, part, 9, among[i]));
+        assert_ok(journal_write(journal, NULL));
+        assert_int_equal(size_of_file(), 2 * RECORD);
+        journal = after_kill(journal);
+        assert_int_equal(journal_is_whole(journal), possible);
+        assert_int_equal(journal_find(journal, SIGNAL_LOGS, 1, 8, &found), possible);
+        assert_int_equal(found.partition, possible ? among[i] : 0);
+        journal_close(&journal);
+    }
+}
+
 /* As many as there may be, in a file that has some more which are done. */
 static struct journal *fill(struct journal *journal, uint64_t done)
 {
@@ -446,6 +468,7 @@ int main(void)
         cmocka_unit_test(test_tells_of_parts_that_stay_together_in_one_entry),
         cmocka_unit_test(test_keeps_apart_what_differs),
         cmocka_unit_test(test_writes_the_entries_of_a_frame_together),
+        cmocka_unit_test(test_tells_among_how_many_partitions_keys_chose),
         cmocka_unit_test(test_is_never_whole_again_once_it_was_full),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
