@@ -158,7 +158,7 @@ class Found:
         left = topics.messages([topic])
         consumer.assign([TopicPartition(topic, number, 0) for number in range(common.PARTITIONS)])
         while left > 0:
-            messages = consumer.consume(50, common.PATIENCE)
+            messages = consumer.consume(min(50, left), common.PATIENCE)
             if not messages:
                 raise SystemExit(f"{left} messages could not be read")
             for message in messages:
