@@ -64,8 +64,12 @@ static enum err fault_at(struct reader *reader, const struct place *place, const
                      (size_t)(at - reader->start));
 }
 
+/* Whole JSON ends behind its last bracket: where nothing is left, it has ended too early. */
 static enum err fault(struct reader *reader, const struct place *place, const char *what)
 {
+    json_text_peek(&reader->text);
+    if (reader->text.at == reader->text.end)
+        what = "the text ends too early";
     return fault_at(reader, place, what, reader->text.at);
 }
 

@@ -140,9 +140,12 @@ static void test_says_what_is_wrong_and_where(void **state)
     static const struct {
         const char *text, *says;
     } cases[] = {
-        {"", "OTLP/JSON request: not an object at byte 0"},
+        {"", "OTLP/JSON request: the text ends too early at byte 0"},
         {" []", "OTLP/JSON request: not an object at byte 1"},
-        {"{", "OTLP/JSON request: not a string at byte 1"},
+        {"{", "OTLP/JSON request: the text ends too early at byte 1"},
+        {"{\"resourceSpans\":", "resourceSpans[0]: the text ends too early at byte 17"},
+        {"{\"resourceSpans\":[{} ", "resourceSpans[0]: the text ends too early at byte 21"},
+        {"{\"resourceSpans\":[{\"sco", "resourceSpans[0]: the text ends too early at byte 23"},
         {"{} x", "OTLP/JSON request: something follows the request at byte 3"},
         {"{\"a\" 1}", "OTLP/JSON request: a colon is missing at byte 5"},
         {"{\"a\":1,}", "OTLP/JSON request: not a string at byte 7"},
