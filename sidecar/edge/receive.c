@@ -1,7 +1,7 @@
 /* A request is answered on its loop's thread. While the spool has it, a struct pending stands for
- * it: the committer's thread leaves the result there and posts the request back. What routes cut
- * into several is one append all the same, stored whole or not at all: after a failure clients send
- * all of it again, and nothing of it must be there already. */
+ * it: the committer's thread leaves the result there and posts it back. What routes cut into
+ * several is one append all the same, stored whole or not at all: after a failure clients send all
+ * of it again, and nothing of it must be there already. */
 #include "sidecar/edge/receive.h"
 
 #include "common/assert.h"
@@ -51,13 +51,15 @@ struct receive {
 /* A request that the spool has. The waiter is lent to the spool until done. */
 struct pending {
     struct spool_waiter waiter;
+    struct net_task done;
+    struct receive_kafka_call call;
     bool given;  /* to the spool, which will answer */
     bool failed; /* for this reason */
     enum refusal refusal;
     struct error error;
 
     struct receive *receive;
-    struct net_request *request;
+    struct net_request *request; /* NULL: its client has been told not to wait any longer */
     struct pending *next;
     struct answer answer;
     uint64_t since_ns;
@@ -95,18 +97,23 @@ static void fail(struct pending *pending, enum refusal refusal, enum err err,
 }
 
 /* Back on the loop's thread: the spool has decided. */
-static void finish(struct net_request *request)
+static void finish(struct pending *pending)
 {
-    struct pending *pending = net_request_user(request);
     struct receive *receive = pending->receive;
+    struct net_request *request = pending->request;
 
     if (pending->given && receive->options.ack == SPOOL_ACK_REPLICATED)
-        receive_kafka_ended(&receive->kafka[pending->answer.signal], !pending->failed,
-                            net_loop_now_ms(receive->loop));
+        receive_kafka_ended(&receive->kafka[pending->answer.signal], &pending->call,
+                            !pending->failed);
+    if (!pending->failed)
+        process_count(&pending->counts);
+    if (request == NULL) {
+        give_pending(pending);
+        return;
+    }
     if (!pending->failed) {
         receive_metrics_accept(&receive->metrics, &pending->answer, pending->items, pending->bytes,
                                (double)(clock_mono_ns() - pending->since_ns) / 1e9);
-        process_count(&pending->counts);
         if (pending->partial != NULL)
             receive_metrics_reject(&pending->answer, (uint32_t)pending->partial->rejected);
         answer_success(&pending->answer, &request, pending->partial);
@@ -116,13 +123,22 @@ static void finish(struct net_request *request)
     give_pending(pending);
 }
 
-static void finish_and_look(struct net_request *request)
+static void finish_and_look(struct net_task *task)
 {
-    struct pending *pending = net_request_user(request);
+    struct pending *pending = CONTAINER_OF(task, struct pending, done);
     struct receive *receive = pending->receive;
 
-    finish(request);
+    finish(pending);
     receive_queue_look(&receive->queue);
+}
+
+static void give_up(struct receive_kafka_call *call)
+{
+    struct pending *pending = CONTAINER_OF(call, struct pending, call);
+
+    answer_refusal(&pending->answer, &pending->request, REFUSED_KAFKA_AWAY,
+                   "Kafka acknowledges nothing; this is stored and goes there when it does, so "
+                   "that it is there twice if it is sent again");
 }
 
 /* The committer's thread. */
@@ -135,7 +151,8 @@ static void spooled(struct spool_waiter *waiter, enum err err, const struct erro
         fail(pending, refusal_of_spool(err), err, error);
     else if (receive->options.stored != NULL)
         receive->options.stored(receive->options.context);
-    net_request_post(pending->request, finish_and_look);
+    pending->done.run = finish_and_look;
+    net_loop_post(receive->loop, &pending->done);
     atomic_fetch_sub(&receive->in_spool, 1); /* the last touch: see receive_close() */
 }
 
@@ -162,7 +179,7 @@ static enum err append(void *context, const struct refined *refined, struct erro
     pending->given = true;
     if (receive->options.ack != SPOOL_ACK_REPLICATED)
         return OK;
-    receive_kafka_began(&receive->kafka[request.lane], net_loop_now_ms(receive->loop));
+    receive_kafka_began(&receive->kafka[request.lane], &pending->call);
     if (receive->options.stored != NULL)
         receive->options.stored(receive->options.context);
     return OK;
@@ -191,8 +208,7 @@ static void store(struct receive *receive, struct net_request *request, const st
                                                              : receive->options.limits.stamp_remote;
     struct error error = {0};
 
-    if (receive_kafka_is_away(&receive->kafka[answer->signal], net_loop_now_ms(receive->loop),
-                              receive->options.wait_ms)) {
+    if (receive_kafka_is_away(&receive->kafka[answer->signal])) {
         answer_refusal(answer, &request, REFUSED_KAFKA_AWAY,
                        "Kafka acknowledges nothing, and this edge answers when it has; try again");
         return;
@@ -208,7 +224,6 @@ static void store(struct receive *receive, struct net_request *request, const st
                                 .since_ns = clock_mono_ns(),
                                 .items = items};
     MOVE(pending->partial, *partial);
-    net_request_set_user(request, pending);
     atomic_fetch_add(&receive->in_spool, 1);
     enum err err = refine_run(receive->options.limits.refine, answer->signal, message, items, stamp,
                               spool_request_max(receive->options.spool), append, pending,
@@ -219,7 +234,7 @@ static void store(struct receive *receive, struct net_request *request, const st
     if (err && !pending->failed)
         fail(pending, err == ERR_FULL ? REFUSED_TOO_LARGE : refusal_of_spool(err), err, &error);
     atomic_fetch_sub(&receive->in_spool, 1); /* refused, or nothing was left of it */
-    finish(request);
+    finish(pending);
 }
 
 /* Takes out of a refused request the items that are at fault, so that the others are not lost with
@@ -268,33 +283,6 @@ static void take_in(struct receive *receive, struct net_request *request,
     free(partial);
 }
 
-/* Only some of the refusals reach a handler. */
-static enum refusal refusal_of_net(enum net_refusal refusal)
-{
-    if (refusal == NET_REFUSED_BY_HANDLER)
-        return REFUSED_UNAUTHENTICATED;
-    if (refusal == NET_REFUSED_BODY_SIZE || refusal == NET_REFUSED_DECOMPRESSED_SIZE)
-        return REFUSED_TOO_LARGE;
-    if (refusal == NET_REFUSED_ENCODING)
-        return REFUSED_ENCODING;
-    if (refusal == NET_REFUSED_CORRUPT)
-        return REFUSED_MALFORMED;
-    return REFUSED_MEMORY;
-}
-
-static const char *sentence_of_net(enum net_refusal refusal)
-{
-    if (refusal == NET_REFUSED_BY_HANDLER)
-        return "send 'authorization: Bearer TOKEN' with the token of this edge";
-    if (refusal == NET_REFUSED_BODY_SIZE || refusal == NET_REFUSED_DECOMPRESSED_SIZE)
-        return "the request is larger than maxRequestBytes; send smaller batches";
-    if (refusal == NET_REFUSED_ENCODING)
-        return "content-encoding is not one of gzip, zstd, deflate, identity";
-    if (refusal == NET_REFUSED_CORRUPT)
-        return "the body is not what its content-encoding says";
-    return "too many bytes are in flight; try again";
-}
-
 /* ---- gRPC */
 
 static bool signal_of_service(struct bytes path, enum signal *ret_signal)
@@ -321,6 +309,7 @@ static void serve_grpc(struct port *port, struct net_request *request)
     struct error error = {0};
 
     bool known = signal_of_service(net_request_path(request), &answer.signal);
+    answer.no_signal = !known;
     if (net_request_refusal(request) == NET_REFUSED_MEMORY) { /* and its path may not be whole */
         answer_refusal(&answer, &request, REFUSED_MEMORY, sentence_of_net(NET_REFUSED_MEMORY));
     } else if (!known) {
@@ -393,6 +382,7 @@ static bool open_http(struct port *port, struct net_request **request, struct an
     if (json)
         answer->encoding = OTLP_JSON; /* a sentence that people can read */
     bool known = signal_of_path(net_request_path(*request), &answer->signal);
+    answer->no_signal = !known;
     if (refusal == NET_REFUSED_MEMORY) { /* and its path, as its headers, may not be whole */
         answer_refusal(answer, request, REFUSED_MEMORY, sentence_of_net(refusal));
     } else if (!known) {
@@ -522,6 +512,8 @@ enum err receive_open(struct net_loop *loop, const struct receive_options *optio
     if (receive->options.wait_ms == 0)
         receive->options.wait_ms = RECEIVE_WAIT_MS;
     receive_queue_init(&receive->queue, loop, options->spool, receive->options.wait_ms, serve);
+    for (int i = 0; i < SIGNAL_COUNT; i++)
+        receive_kafka_init(&receive->kafka[i], loop, receive->options.wait_ms, give_up);
 
     enum err err = open_port(receive, &receive->grpc, options->grpc_port,
                              options->limits.grpc_body_max, error);
@@ -563,6 +555,8 @@ void receive_drain(struct receive *receive, uint64_t deadline_ms, void (*drained
 {
     receive->drained = drained;
     receive->drained_context = context;
+    for (int i = 0; i < SIGNAL_COUNT; i++)
+        receive_kafka_hurry(&receive->kafka[i]);
     net_server_drain(receive->grpc.server, deadline_ms);
     net_server_drain(receive->http.server, deadline_ms);
 }
@@ -587,6 +581,8 @@ void receive_close(struct receive **receive)
     net_server_close(&gone->grpc.server);
     net_server_close(&gone->http.server);
     receive_queue_fini(&gone->queue);
+    for (int i = 0; i < SIGNAL_COUNT; i++)
+        receive_kafka_fini(&gone->kafka[i]);
     buf_fini(&gone->made);
     while (gone->idle != NULL) {
         struct pending *pending = gone->idle;

@@ -42,7 +42,7 @@ struct tls_context;
 
 /* What requests wait at most, for memory and then for the spool, before they are refused: exporters
  * give an export 10 s. With SPOOL_ACK_REPLICATED, also how long no request of a signal has been
- * acknowledged when the next ones are refused. */
+ * acknowledged when the next ones are refused; after twice that so are those that wait. */
 #define RECEIVE_WAIT_MS 4000
 
 /* What may change while requests come in. Pointers are loans until the next receive_change(), but

@@ -52,6 +52,32 @@ enum refusal refusal_of_grpc(enum grpc_status status)
     return status == GRPC_INVALID_ARGUMENT ? REFUSED_MALFORMED : REFUSED_FRAMING;
 }
 
+enum refusal refusal_of_net(enum net_refusal refusal)
+{
+    if (refusal == NET_REFUSED_BY_HANDLER)
+        return REFUSED_UNAUTHENTICATED;
+    if (refusal == NET_REFUSED_BODY_SIZE || refusal == NET_REFUSED_DECOMPRESSED_SIZE)
+        return REFUSED_TOO_LARGE;
+    if (refusal == NET_REFUSED_ENCODING)
+        return REFUSED_ENCODING;
+    if (refusal == NET_REFUSED_CORRUPT)
+        return REFUSED_MALFORMED;
+    return REFUSED_MEMORY;
+}
+
+const char *sentence_of_net(enum net_refusal refusal)
+{
+    if (refusal == NET_REFUSED_BY_HANDLER)
+        return "send 'authorization: Bearer TOKEN' with the token of this edge";
+    if (refusal == NET_REFUSED_BODY_SIZE || refusal == NET_REFUSED_DECOMPRESSED_SIZE)
+        return "the request is larger than maxRequestBytes; send smaller batches";
+    if (refusal == NET_REFUSED_ENCODING)
+        return "content-encoding is not one of gzip, zstd, deflate, identity";
+    if (refusal == NET_REFUSED_CORRUPT)
+        return "the body is not what its content-encoding says";
+    return "too many bytes are in flight; try again";
+}
+
 enum answer_protocol answer_protocol(const struct answer *answer)
 {
     if (answer->grpc)
@@ -71,8 +97,9 @@ const char *answer_protocol_name(enum answer_protocol protocol)
 
 static void count_refusal(const struct answer *answer, enum refusal refusal)
 {
-    metric_add(metrics_series(&refused_desc, signal_name(answer->signal),
-                              answer_protocol_name(answer_protocol(answer)),
+    const char *signal = answer->no_signal ? "" : signal_name(answer->signal);
+
+    metric_add(metrics_series(&refused_desc, signal, answer_protocol_name(answer_protocol(answer)),
                               refusals[refusal].label),
                1);
 }

@@ -19,7 +19,8 @@
 
 /* How to answer one request. */
 struct answer {
-    enum signal signal; /* SIGNAL_TRACES where the path names none */
+    enum signal signal; /* unless `no_signal` */
+    bool no_signal;     /* the path names none: the metrics' label is empty */
     enum otlp_encoding encoding;
     bool grpc;
     bool vary_origin;         /* the answer depends on Origin: caches must know */
@@ -66,6 +67,11 @@ enum refusal refusal_of_spool(enum err err);
 
 /* What a request that could not be opened as a gRPC call means. */
 enum refusal refusal_of_grpc(enum grpc_status status);
+
+/* What the server refused before a handler saw it, and what to tell of it; of those refusals that
+ * reach a handler. */
+enum refusal refusal_of_net(enum net_refusal refusal);
+const char *sentence_of_net(enum net_refusal refusal);
 
 enum answer_protocol answer_protocol(const struct answer *answer);
 const char *answer_protocol_name(enum answer_protocol protocol); /* the metrics' label */

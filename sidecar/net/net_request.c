@@ -335,13 +335,3 @@ bool net_request_is_gone(const struct net_request *request)
 {
     return request->conn == NULL || (request->is_http2 && request->stream_id == 0);
 }
-
-void net_request_set_user(struct net_request *request, void *user)
-{
-    request->user = user;
-}
-
-void *net_request_user(const struct net_request *request)
-{
-    return request->user;
-}

@@ -138,10 +138,6 @@ void net_respond(struct net_request **request, const struct net_response *respon
 /* The client reset the stream or lost the connection; nobody will see the answer. */
 bool net_request_is_gone(const struct net_request *request);
 
-/* A place for the handler's own pointer; NULL at first. */
-void net_request_set_user(struct net_request *request, void *user);
-void *net_request_user(const struct net_request *request);
-
 /* Any thread: `run` is called in the request's thread. One at a time. Until it runs, the request
  * belongs to the post. */
 void net_request_post(struct net_request *request, void (*run)(struct net_request *request));

@@ -244,7 +244,6 @@ struct net_request {
     size_t overhead;         /* likewise */
     size_t early;            /* of it, for the part of the body that came while it waited */
 
-    void *user;
     struct net_task task;
     void (*posted)(struct net_request *request);
     char peer[INET6_ADDRSTRLEN];

@@ -260,19 +260,22 @@ static void test_while_it_sends_a_backlog(void **state)
 
 /* ---- the broker is not there: all of them at once, for each takes its time */
 
-enum away { GONE, FROZEN, FULL, AGAIN, KILLED, NO_TOPIC, AWAY_COUNT };
+enum away { GONE, FROZEN, FULL, AGAIN, KILLED, NO_TOPIC, WAITED_FOR, AWAY_COUNT };
 
 static struct stand away[AWAY_COUNT];
 
 static void open_away(void)
 {
-    static const char *const names[] = {"gone", "frozen", "full", "again", "killed", "no-topic"};
+    static const char *const names[] = {"gone",   "frozen",   "full",      "again",
+                                        "killed", "no-topic", "waited-for"};
 
     for (int i = 0; i < AWAY_COUNT; i++) {
         if (i == NO_TOPIC)
             set_up(&away[i], names[i], &broker);
         else
             set_up_with_topic(&away[i], names[i], i == FROZEN ? &other : &broker);
+        if (i == WAITED_FOR)
+            write_document(&away[i], "{size: 64Mi, minFree: 0%, acknowledge: Replicated}");
         start(&away[i]);
         if (i != NO_TOPIC) {
             send_some(&away[i], 100);
@@ -288,6 +291,18 @@ static void fill(struct stand *stand)
     while (stand->sender.refused < 20)
         sender_run(&stand->sender, 1);
     sender_finish(&stand->sender);
+}
+
+/* Requests that the edge has, and does not answer while Kafka does not: for a while. */
+static void begin_to_wait(struct stand *stand)
+{
+    enum { WHILE_MS = 8000 };
+    uint64_t until = clock_mono_ms() + WHILE_MS;
+    int64_t all = (int64_t)SENDER_CONNECTIONS * stand->sender.per_request;
+
+    sender_begin(&stand->sender);
+    while (edge_process_waiting(&stand->edge) < all && clock_mono_ms() < until)
+        pass_ms(5);
 }
 
 static void terminate_all(void)
@@ -316,10 +331,15 @@ static void test_while_kafka_is_away_or_the_spool_full(void **state)
     for (int i = 0; i < AWAY_COUNT; i++) {
         if (i == FULL)
             fill(&away[i]);
+        else if (i == WAITED_FOR)
+            begin_to_wait(&away[i]);
         else
             send_some(&away[i], 100);
     }
     terminate_all();
+    sender_finish(&away[WAITED_FOR].sender); /* they were told, and not just cut off */
+    assert_int_equal(away[WAITED_FOR].sender.refused, SENDER_CONNECTIONS);
+    assert_int_equal(away[WAITED_FOR].sender.broken, 0);
     broker_process_open_port(&broker);
     broker_process_thaw(&other);
     broker_process_topic(&broker, away[NO_TOPIC].topic, PARTITIONS);

@@ -115,17 +115,22 @@ static unsigned decided(const struct sender *sender)
     return sender->acknowledged + sender->refused + sender->broken;
 }
 
+void sender_begin(struct sender *sender)
+{
+    for (unsigned i = 0; i < SENDER_CONNECTIONS; i++) {
+        if (sender->connections[i].fd == 0)
+            dial(sender, i);
+        if (sender->connections[i].fd != 0 && !sender->connections[i].busy)
+            send_one(sender, i);
+    }
+}
+
 void sender_run(struct sender *sender, unsigned requests)
 {
     unsigned until = decided(sender) + requests;
 
     while (decided(sender) < until) {
-        for (unsigned i = 0; i < SENDER_CONNECTIONS; i++) {
-            if (sender->connections[i].fd == 0)
-                dial(sender, i);
-            if (sender->connections[i].fd != 0 && !sender->connections[i].busy)
-                send_one(sender, i);
-        }
+        sender_begin(sender);
         take_some(sender);
     }
 }

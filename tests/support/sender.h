@@ -29,6 +29,9 @@ struct sender {
 /* Sends until that many more requests are decided, one way or another; some are under way then. */
 void sender_run(struct sender *sender, unsigned requests);
 
+/* Sends on each connection on which nothing is under way, and waits for nothing. */
+void sender_begin(struct sender *sender);
+
 /* Waits for what is under way. It may be that the edge is gone. */
 void sender_finish(struct sender *sender);
 
