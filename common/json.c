@@ -4,6 +4,7 @@
 #include "common/json.h"
 
 #include "common/assert.h"
+#include "common/xalloc.h"
 
 #include <cjson/cJSON.h>
 #include <math.h>
@@ -26,7 +27,7 @@ static struct json *wrap(cJSON *item)
 static cJSON *made(cJSON *item)
 {
     if (item == NULL)
-        abort(); /* out of memory while building: the header says so */
+        xalloc_fail(0); /* the header says so */
     return item;
 }
 
@@ -279,7 +280,7 @@ struct json *json_set(struct json *object, const char *key, struct json **value)
     *value = NULL;
     cJSON_DeleteItemFromObjectCaseSensitive(node(object), key);
     if (!cJSON_AddItemToObject(node(object), key, node(owned)))
-        abort();
+        xalloc_fail(0);
     return owned;
 }
 
@@ -305,7 +306,7 @@ void json_change_string(struct json *string, const char *value)
 {
     ASSERT(json_kind(string) == JSON_STRING);
     if (cJSON_SetValuestring(node(string), value) == NULL)
-        abort();
+        xalloc_fail(0);
 }
 
 struct json *json_set_object(struct json *object, const char *key)
@@ -328,7 +329,7 @@ struct json *json_add(struct json *array, struct json **value)
 
     *value = NULL;
     if (!cJSON_AddItemToArray(node(array), node(owned)))
-        abort();
+        xalloc_fail(0);
     return owned;
 }
 

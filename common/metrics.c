@@ -4,6 +4,7 @@
 #include "common/metrics.h"
 
 #include "common/assert.h"
+#include "common/xalloc.h"
 
 #include <math.h>
 #include <pthread.h>
@@ -45,7 +46,7 @@ static size_t hooks_len;
 static void *must(void *memory)
 {
     if (memory == NULL)
-        abort(); /* small, and made at start: nothing sensible goes on without it */
+        xalloc_fail(0); /* small, and made at start: nothing sensible goes on without it */
     return memory;
 }
 

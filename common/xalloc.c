@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static _Noreturn void out_of_memory(size_t bytes)
+void xalloc_fail(size_t bytes)
 {
     fprintf(stderr, "level=fatal msg=\"Out of memory\" wanted_bytes=%zu\n", bytes);
     abort();
@@ -15,7 +15,7 @@ void *xcalloc(size_t count, size_t size)
 {
     void *memory = calloc(count == 0 ? 1 : count, size == 0 ? 1 : size);
     if (memory == NULL)
-        out_of_memory(size);
+        xalloc_fail(size);
     return memory;
 }
 
@@ -23,7 +23,7 @@ void *xrealloc(void *old, size_t count, size_t size)
 {
     void *memory = reallocarray(old, count == 0 ? 1 : count, size == 0 ? 1 : size);
     if (memory == NULL)
-        out_of_memory(size);
+        xalloc_fail(size);
     return memory;
 }
 
@@ -31,6 +31,6 @@ char *xstrdup(const char *text)
 {
     char *copy = strdup(text);
     if (copy == NULL)
-        out_of_memory(strlen(text) + 1);
+        xalloc_fail(strlen(text) + 1);
     return copy;
 }

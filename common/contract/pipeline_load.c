@@ -109,7 +109,9 @@ static enum err read_text(const char *path, struct buf *into, struct error *erro
     enum err err = OK;
     while (!err && (len = fread(chunk, 1, sizeof chunk, file)) > 0)
         err = buf_append(into, (struct bytes){chunk, len});
-    if (err)
+    if (err == ERR_NOMEM)
+        error_set(error, err, "no memory to read '%s'", path);
+    else if (err)
         error_set(error, err, "'%s' is longer than the %u bytes of a pipeline", path,
                   PIPELINE_TEXT_MAX);
     else if (ferror(file))
@@ -160,8 +162,10 @@ enum err pipeline_load(const char *path, struct pipeline **ret_pipeline, struct 
     if (err)
         return err;
     err = yaml_parse(buf_bytes(&text), PIPELINE_TEXT_MAX, &documents, error);
+    if (err == ERR_NOMEM)
+        return error_set(error, err, "no memory to read '%s'", path);
     if (err)
-        return error_prefix(error, err == ERR_NOMEM ? err : ERR_INVALID, "'%s'", path);
+        return error_prefix(error, ERR_INVALID, "'%s'", path);
     err = pick(documents, path, &document, error);
     if (err)
         return err;

@@ -99,8 +99,8 @@ struct json *object_parse(const struct object *object)
 {
     struct json *json = NULL;
     /* We printed it ourselves from a tree that had been parsed within the bounds. */
-    enum err err = json_parse(object->text, object->text.len, &json, NULL);
-    ASSERT(!err);
+    if (json_parse(object->text, object->text.len, &json, NULL))
+        xalloc_fail(object->text.len);
     return json;
 }
 
