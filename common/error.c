@@ -51,6 +51,11 @@ enum err(error_set_errno)(struct error *error, enum err code, const char *format
     return code;
 }
 
+bool error_is_shortage(int number)
+{
+    return number == EMFILE || number == ENFILE || number == ENOMEM;
+}
+
 enum err(error_prefix)(struct error *error, enum err code, const char *format, ...)
 {
     if (error == NULL)

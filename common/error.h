@@ -9,6 +9,8 @@
 
 #include "common/attr.h"
 
+#include <stdbool.h>
+
 #define ERROR_CODES(X)                                                                       \
     X(OK, "ok")                                                                              \
     X(ERR_AGAIN, "try again later") /* transient: retry with backoff */                      \
@@ -40,6 +42,10 @@ enum err error_set(struct error *error, enum err code, const char *format, ...) 
 /* As error_set(), ending the text with strerror(errno). */
 enum err error_set_errno(struct error *error, enum err code, const char *format, ...)
     PRINTF_LIKE(3, 4);
+
+/* Whether this errno tells of too little memory or too few descriptors: later the same call may
+ * work, and until then nothing is known of what it was about. */
+bool error_is_shortage(int number);
 
 /* Puts "context: " in front of the text on the way up, and returns `code` unchanged. */
 enum err error_prefix(struct error *error, enum err code, const char *format, ...)

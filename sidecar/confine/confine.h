@@ -44,8 +44,9 @@ struct confine_state {
     const char *without; /* why one of them is missing, a literal; "" if none is */
 };
 
-/* ERR_IO: a path to be written could not be opened, or the kernel refused what it knows. The
- * process is to end then: part of the confinement may hold. */
+/* ERR_IO: a path to be written could not be opened, or one to be read for want of memory or
+ * descriptors, or the kernel refused what it knows. The process is to end then: part of the
+ * confinement may hold. */
 NODISCARD enum err confine_process(const struct confine_path *paths, size_t len,
                                    struct confine_state *ret_state, struct error *error);
 

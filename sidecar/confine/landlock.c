@@ -43,7 +43,7 @@ static enum err allow(int ruleset, const struct confine_path *path, uint64_t kno
     uint64_t rights = path->right == CONFINE_WRITE ? FS_READ | FS_WRITE : FS_READ;
     struct stat status;
 
-    if (fd < 0 && path->right == CONFINE_READ)
+    if (fd < 0 && path->right == CONFINE_READ && !error_is_shortage(errno))
         return OK; /* what isn't there can't be read */
     if (fd < 0 || fstat(fd, &status) != 0)
         return error_set_errno(error, ERR_IO, "open '%s'", path->path);

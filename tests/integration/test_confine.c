@@ -10,6 +10,7 @@
 #include "sidecar/confine/confine.h"
 #include "sidecar/edge/edge.h"
 #include "tests/support/mock_kafka.h"
+#include "tests/support/no_descriptors.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -144,6 +145,28 @@ static void reach_out(const struct place *place)
 static void test_reads_what_it_may_and_nothing_else(void **state)
 {
     assert_int_equal(in_child(reach_out, *state), 0);
+}
+
+/* What can't be opened now may be there: kept from it for good, nobody would know why. */
+static void confine_without_descriptors(const struct place *place)
+{
+    const struct confine_path paths[] = {{place->read, CONFINE_READ}};
+    struct confine_state state;
+    struct error error = {0};
+    struct rlimit before;
+
+    NEED(no_descriptors_begin(1, &before)); /* that is the ruleset's */
+    enum err err = confine_process(paths, 1, &state, &error);
+    if (err == OK && state.landlock == 0) {
+        dprintf(2, "this kernel has no Landlock\n");
+        return;
+    }
+    NEED(err == ERR_IO && strstr(error.text, place->read) != NULL);
+}
+
+static void test_a_path_that_no_descriptor_is_left_for_ends_the_start(void **state)
+{
+    assert_int_equal(in_child(confine_without_descriptors, *state), 0);
 }
 
 static void work_in_spool(const struct place *place)
@@ -367,6 +390,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_reads_what_it_may_and_nothing_else),
+        cmocka_unit_test(test_a_path_that_no_descriptor_is_left_for_ends_the_start),
         cmocka_unit_test(test_makes_renames_and_removes_in_its_own_directory),
         cmocka_unit_test(test_reads_a_configuration_that_was_swapped),
         cmocka_unit_test(test_knows_no_call_that_is_not_listed),
