@@ -1,7 +1,7 @@
 /* fault_alloc: memory that runs out at the nth request. A test that uses it says
  *
  *   // link: tests/support/fault_alloc.c
- *   // wrap: malloc calloc realloc
+ *   // wrap: malloc calloc realloc strdup strndup
  *
  * and so all of its calls come here (through the linker's --wrap, which sanitizers do not mind),
  * from whatever thread.
@@ -16,5 +16,8 @@ void fault_alloc_fail_at(unsigned nth);
 
 /* Whether it has been met. False: the code under test needs no more than it got. */
 bool fault_alloc_has_failed(void);
+
+/* Not what this thread requests from now on, or again. */
+void fault_alloc_spare(bool spared);
 
 #endif

@@ -1,6 +1,6 @@
 /* Promise: an array grows without losing what is in it, and one that can't grow stays as it is. */
 // link: tests/support/fault_alloc.c
-// wrap: malloc calloc realloc
+// wrap: malloc calloc realloc strdup strndup
 #include "tests/support/test.h"
 
 #include "common/array.h"

@@ -1,7 +1,7 @@
 /* Whatever a frame is cut into: every item is in exactly one message that is not done, ids are the
  * same each time, and without memory the frame is still there. */
 // link: tests/support/golden.c tests/support/numbered.c tests/support/fault_alloc.c
-// wrap: malloc calloc realloc
+// wrap: malloc calloc realloc strdup strndup
 #include "tests/support/test.h"
 
 #include "sidecar/edge/outgoing.h"

@@ -3,7 +3,7 @@
  * is served. Every allocation that a request takes fails in turn, from its connection on. */
 // link: tests/support/fault_alloc.c tests/support/net_peer.c tests/support/numbered.c
 // link: tests/support/processors.c
-// wrap: malloc calloc realloc
+// wrap: malloc calloc realloc strdup strndup
 #include "tests/support/test.h"
 
 #include "common/compress.h"

@@ -1,6 +1,6 @@
 /* Memory that runs out costs nothing but the time to ask again: no line is lost, doubled or cut. */
 // link: tests/support/fault_alloc.c
-// wrap: malloc calloc realloc
+// wrap: malloc calloc realloc strdup strndup
 #include "tests/support/test.h"
 
 #include "common/buf.h"

@@ -1,7 +1,7 @@
 /* Whatever is found too large, every record comes once and in its order, or its body in pieces that
  * add up to it. */
 // link: tests/support/fault_alloc.c
-// wrap: malloc calloc realloc
+// wrap: malloc calloc realloc strdup strndup
 #include "tests/support/test.h"
 
 #include "sidecar/lines/batch.h"

@@ -1,7 +1,7 @@
 /* The documents that readers of Fluent Bit's topics expect, and that every record becomes exactly
  * one, valid JSON whatever it holds. */
 // link: tests/support/otlp_random.c tests/support/fault_alloc.c
-// wrap: malloc calloc realloc
+// wrap: malloc calloc realloc strdup strndup
 #include "tests/support/test.h"
 
 #include "common/endian.h"

@@ -1,7 +1,7 @@
 /* Whichever request for memory fails, the call says so and leaves nothing behind; run under ASan,
  * which sees leaks and wild pointers. */
 // link: tests/support/fault_alloc.c tests/support/otlp_random.c
-// wrap: malloc calloc realloc
+// wrap: malloc calloc realloc strdup strndup
 #include "sidecar/otlp/otlp_json.h"
 #include "sidecar/otlp/partition.h"
 #include "sidecar/otlp/split.h"

@@ -1,7 +1,7 @@
 /* Whichever request for memory fails, processors say so, leave nothing behind, and work
  * again with the next request; run under ASan, which sees leaks and wild pointers. */
 // link: tests/support/fault_alloc.c tests/support/otlp_random.c
-// wrap: malloc calloc realloc
+// wrap: malloc calloc realloc strdup strndup
 #include "sidecar/process/process.h"
 #include "tests/support/fault_alloc.h"
 #include "tests/support/otlp_random.h"

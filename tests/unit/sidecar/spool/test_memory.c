@@ -1,7 +1,7 @@
 /* What the spool promises when memory runs out: whoever asked gets ERR_NOMEM or an answer, nothing
  * acknowledged is lost, and it goes on. Every allocation fails in turn, on a real disk. */
 // link: tests/support/fault_alloc.c
-// wrap: malloc calloc realloc
+// wrap: malloc calloc realloc strdup strndup
 #include "tests/support/test.h"
 
 #include "sidecar/spool/reader.h"
