@@ -1,6 +1,9 @@
 #include "sidecar/tail/glob.h"
 
+#include "common/error.h"
+
 #include <dirent.h>
+#include <errno.h>
 #include <fnmatch.h>
 #include <stdio.h>
 #include <string.h>
@@ -86,13 +89,24 @@ bool glob_match_name(const char *pattern, const char *name)
 
 /* ---- walking */
 
+/* A call has failed, as errno tells. */
+static void failed(const struct walk *walk, const char *path)
+{
+    if (error_is_shortage(errno) && walk->visitor->failed != NULL)
+        walk->visitor->failed(walk->visitor->context, path);
+}
+
 /* `ret_status` is set where it had to be asked: of links, and where the file system
  * tells no types. */
-static bool is_dir(const char *path, const struct dirent *entry, struct stat *ret_status)
+static bool is_dir(const struct walk *walk, const char *path, const struct dirent *entry,
+                   struct stat *ret_status)
 {
     if (entry->d_type != DT_UNKNOWN && entry->d_type != DT_LNK)
         return entry->d_type == DT_DIR;
-    return stat(path, ret_status) == 0 && S_ISDIR(ret_status->st_mode);
+    if (stat(path, ret_status) == 0)
+        return S_ISDIR(ret_status->st_mode);
+    failed(walk, path);
+    return false;
 }
 
 /* Whether what was found in `dir` is one of the directories that lead there. For a pattern with **,
@@ -133,7 +147,7 @@ static void take(struct walk *walk, const char *dir, const struct dirent *entry,
     if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0 ||
         !join(dir, entry->d_name, path))
         return;
-    if (is_dir(path, entry, &status)) {
+    if (is_dir(walk, path, entry, &status)) {
         if (depth > 0 && glob_match_dir(walk->pattern, path) && !leads_back(walk, dir, &status))
             list(walk, path, depth - 1);
     } else {
@@ -151,8 +165,10 @@ static void list(struct walk *walk, const char *dir, unsigned depth)
     if (walk->visitor->dir != NULL)
         walk->visitor->dir(walk->visitor->context, dir);
     DIR *stream = opendir(dir);
-    if (stream == NULL)
+    if (stream == NULL) {
+        failed(walk, dir);
         return;
+    }
     for (struct dirent *entry = readdir(stream); entry != NULL; entry = readdir(stream))
         take(walk, dir, entry, depth);
     closedir(stream);

@@ -35,6 +35,9 @@ struct glob_visitor {
     void (*dir)(void *context, const char *path);
     /* Each name in them that is no directory, whether it matches or not. */
     void (*file)(void *context, const char *path);
+    /* One that could not be looked at for want of memory or descriptors: what is there may be
+     * missing. NULL: nobody asks. */
+    void (*failed)(void *context, const char *path);
     void *context;
 };
 

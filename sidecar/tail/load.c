@@ -260,6 +260,10 @@ static bool close_load(struct tail *tail, struct load *load, uint64_t now_ms)
     if (all)
         mark_inputs(tail, load);
     mark_forgotten(tail, load);
+    if (batch_items(load->batch) == 0 && load->mark_count == 0) { /* no memory for any */
+        tail->marks_ms = now_ms + RETRY_MIN_MS;
+        return false;
+    }
     tail->marks_ms = all ? now_ms + MARKS_WAIT_MS : now_ms;
     load->state = LOAD_CLOSED;
     load->retry_ms = now_ms;

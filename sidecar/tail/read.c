@@ -160,6 +160,8 @@ static enum err look_at(struct tail *tail, struct tail_entry *entry, uint64_t no
     uint32_t covered = entry->file.print.len;
     if (!err && !entry->file.compressed)
         err = tail_file_verify(&entry->file, error);
+    if (err == ERR_CORRUPT && !entry->file.compressed)
+        entry->file.size = size; /* of the contents that it had */
     if (entry->file.size > size)
         entry->grown_ms = now_ms;
     entry->changed |= entry->file.print.len != covered;

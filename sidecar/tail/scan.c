@@ -19,6 +19,7 @@ enum {
     LISTING_SHARE = 10,         /* a tenth of the time at most */
     LIST_AGAIN_MS = 20,         /* events of one rotation come together */
     DEAF_RESCAN_MS = 1000,      /* where not everything can be watched */
+    AGAIN_MS = 500,             /* after a scan that was not whole */
     LIST_WAIT_MAX_MS = 250,     /* a file may not be there for much longer */
     NAMES_BYTES_MAX = 64 << 10, /* more directories than that: scan everything */
     FOUND_MAX = TAIL_FILES_MAX * 2,
@@ -27,6 +28,7 @@ enum {
 struct finding {
     struct tail *tail;
     unsigned gone; /* directories that went before they were watched */
+    bool failed;   /* there may be more than was found */
     struct tail_found *list;
     size_t len, cap;
     struct arena arena;
@@ -106,6 +108,16 @@ static void on_dir(void *context, const char *path)
     }
 }
 
+static void on_failed(void *context, const char *path)
+{
+    struct finding *finding = context;
+
+    if (!finding->failed)
+        LOG_WARN("Could not look at something for want of memory or descriptors; looks again soon",
+                 LOG_STR("path", path));
+    finding->failed = true;
+}
+
 static void on_file(void *context, const struct tail_found *found)
 {
     struct finding *finding = context;
@@ -113,12 +125,13 @@ static void on_file(void *context, const struct tail_found *found)
     if (finding->len == FOUND_MAX)
         return;
     struct tail_found *list = array_grow(finding->list, finding->len, &finding->cap, sizeof *list);
-    if (list == NULL)
-        return; /* the next scan finds it */
-    finding->list = list;
-    char *path = arena_strdup(&finding->arena, found->path);
-    if (path == NULL)
+    if (list != NULL)
+        finding->list = list;
+    char *path = list == NULL ? NULL : arena_strdup(&finding->arena, found->path);
+    if (path == NULL) {
+        on_failed(finding, found->path);
         return;
+    }
     finding->list[finding->len] = *found;
     finding->list[finding->len++].path = path;
 }
@@ -147,7 +160,8 @@ static void missed(struct tail_input *input, unsigned count, const char *path)
              LOG_STR("source", input->source->name));
 }
 
-static void see(struct tail *tail, struct tail_input *input, const struct tail_found *found,
+/* False: there was no memory to know it again. */
+static bool see(struct tail *tail, struct tail_input *input, const struct tail_found *found,
                 const struct tail_first *first, uint64_t now_ms)
 {
     struct error error = {0};
@@ -178,13 +192,18 @@ static void see(struct tail *tail, struct tail_input *input, const struct tail_f
     case TAIL_SEEN_OLD:
         break;
     }
+    return seen != TAIL_SEEN_REFUSED || error.code != ERR_NOMEM;
 }
 
-/* Nothing is heard where the kernel allows no watch: all is looked through as often as is cheap. */
-static uint64_t rescan_ms(const struct tail *tail, const struct tail_input *input, uint64_t took_ms)
+/* Nothing is heard where the kernel allows no watch: all is looked through as often as is cheap. So
+ * it is after a scan that was not whole. */
+static uint64_t rescan_ms(const struct tail *tail, const struct tail_input *input, uint64_t took_ms,
+                          bool whole)
 {
     uint64_t often = LISTING_SHARE * took_ms;
 
+    if (!whole)
+        return often < AGAIN_MS ? AGAIN_MS : often;
     if (often < DEAF_RESCAN_MS)
         often = DEAF_RESCAN_MS;
     bool deaf = tail->watch == NULL || tail->watch_full;
@@ -195,7 +214,8 @@ static void scan_input(struct tail *tail, struct tail_input *input, const char *
                        uint64_t now_ms)
 {
     struct finding finding = {.tail = tail};
-    const struct tail_visitor visitor = {.dir = on_dir, .file = on_file, .context = &finding};
+    const struct tail_visitor visitor = {
+        .dir = on_dir, .file = on_file, .failed = on_failed, .context = &finding};
     uint64_t wall_ns = clock_wall_ns(), began_ms = clock_mono_ms();
     const struct tail_first first = {
         .scan = !input->scanned, .since_ns = input->first_ns, .wall_ms = wall_ns / 1000000};
@@ -210,17 +230,20 @@ static void scan_input(struct tail *tail, struct tail_input *input, const char *
     if (finding.len > 0)
         qsort(finding.list, finding.len, sizeof *finding.list, by_age);
     for (size_t i = 0; i < finding.len; i++)
-        see(tail, input, &finding.list[i], &first, now_ms);
-    tail_table_sweep(&tail->table, input->source, dir, now_ms);
+        finding.failed |= !see(tail, input, &finding.list[i], &first, now_ms);
+    if (!finding.failed) /* else what was not found is not gone */
+        tail_table_sweep(&tail->table, input->source, dir, now_ms);
     free(finding.list);
     arena_fini(&finding.arena);
-    if (dir != NULL)
-        return;
-    if (input->first_ns == 0)
+    if (dir == NULL && input->first_ns == 0)
         input->first_ns = wall_ns;
+    if (dir == NULL || finding.failed)
+        input->scan_ms =
+            now_ms + rescan_ms(tail, input, clock_mono_ms() - began_ms, !finding.failed);
+    if (dir != NULL || finding.failed)
+        return;
     input->scanned = true;
     input->scanned_ms = now_ms;
-    input->scan_ms = now_ms + rescan_ms(tail, input, clock_mono_ms() - began_ms);
 }
 
 static void list_dirs(struct tail *tail, struct buf *noted, bool are_new, uint64_t now_ms)

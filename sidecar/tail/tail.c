@@ -28,6 +28,8 @@ enum {
 struct recovery {
     struct tail *tail;
     uint64_t now_ms, wall_ms;
+    enum err err;
+    struct error *error;
 };
 
 static void take_mark(void *context, const uint8_t key[static SPOOL_MARK_KEY], struct bytes value)
@@ -36,8 +38,11 @@ static void take_mark(void *context, const uint8_t key[static SPOOL_MARK_KEY], s
     struct tail *tail = recovery->tail;
     uint64_t number;
 
+    if (recovery->err)
+        return;
     if (tail_key_read(key, 'f', &number)) {
-        tail_table_recover(&tail->table, number, value, recovery->now_ms, recovery->wall_ms);
+        recovery->err = tail_table_recover(&tail->table, number, value, recovery->now_ms,
+                                           recovery->wall_ms, recovery->error);
         return;
     }
     if (!tail_key_read(key, 's', &number) || value.len < 8)
@@ -50,12 +55,15 @@ static void take_mark(void *context, const uint8_t key[static SPOOL_MARK_KEY], s
     }
 }
 
-static void recover(struct tail *tail)
+/* Without memory for a position its file would be taken for a new one: then rather not at all. */
+static enum err recover(struct tail *tail, struct error *error)
 {
-    struct recovery recovery = {tail, clock_mono_ms(), clock_wall_ms()};
+    struct recovery recovery = {tail, clock_mono_ms(), clock_wall_ms(), OK, error};
     struct spool_stats stats;
 
     spool_marks_each(tail->options.spool, SIGNAL_LOGS, take_mark, &recovery);
+    if (recovery.err)
+        return recovery.err;
     for (size_t i = 0; i < tail->table.len; i++) {
         struct tail_entry *entry = tail->table.entries[i];
         for (size_t j = 0; j < tail->input_count; j++)
@@ -68,6 +76,7 @@ static void recover(struct tail *tail)
         LOG_WARN("Could not read how far some log files were read; they may be read again, or from "
                  "another place",
                  LOG_U64("frames", frames), LOG_U64("positions", tail->table.unread));
+    return OK;
 }
 
 /* ---- making */
@@ -141,9 +150,10 @@ enum err tail_open(const struct tail_options *options, struct tail **ret_tail, s
         return error_set(error, ERR_INVALID, "%zu inputs of files; %d can be",
                          options->source_count, TAIL_SOURCES_MAX);
     enum err err = open_parts(tail, error);
+    if (!err)
+        err = recover(tail, error);
     if (err)
         return err;
-    recover(tail);
     tail_scan(tail, clock_mono_ms());
     MOVE(*ret_tail, tail);
     return OK;

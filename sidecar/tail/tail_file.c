@@ -25,9 +25,9 @@ void tail_file_close(struct tail_file *file)
 
 static enum err fail(const char *what, struct error *error)
 {
-    enum err err = errno == ENOENT || errno == ENOTDIR || errno == ELOOP   ? ERR_NOTFOUND
-                   : errno == EMFILE || errno == ENFILE || errno == ENOMEM ? ERR_AGAIN
-                                                                           : ERR_IO;
+    enum err err = errno == ENOENT || errno == ENOTDIR || errno == ELOOP ? ERR_NOTFOUND
+                   : error_is_shortage(errno)                            ? ERR_AGAIN
+                                                                         : ERR_IO;
     return error_set_errno(error, err, "%s", what);
 }
 
@@ -182,8 +182,12 @@ static enum err check(struct tail_file *file, struct error *error)
         return error_set(error, ERR_CONFLICT, "another file has the name");
     file->dev = (uint64_t)status.st_dev;
     file->ino = (uint64_t)status.st_ino;
-    note(file, &status);
-    return tail_file_verify(file, error);
+    if (file->compressed) /* how far to read */
+        note(file, &status);
+    enum err err = tail_file_verify(file, error);
+    if (!err)
+        note(file, &status); /* other contents have a size of their own */
+    return err;
 }
 
 enum err tail_file_open(struct tail_file *file, const char *path, struct error *error)

@@ -5,6 +5,7 @@
 #include "sidecar/tail/glob.h"
 #include "sidecar/tail/log_path.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
@@ -107,15 +108,26 @@ static uint64_t wall_ns(const struct statx_timestamp *time)
     return time->tv_sec < 0 ? 0 : (uint64_t)time->tv_sec * 1000000000u + time->tv_nsec;
 }
 
+static void on_failed(void *context, const char *path)
+{
+    struct scan *scan = context;
+    scan->visitor->failed(scan->visitor->context, path);
+}
+
 static void on_file(void *context, const char *path)
 {
     struct scan *scan = context;
     struct tail_found found;
     struct statx status, link;
 
-    if (!tail_source_takes(scan->source, path, &found) ||
-        statx(AT_FDCWD, path, 0, STATX_BASIC_STATS | STATX_BTIME, &status) != 0 ||
-        !S_ISREG(status.stx_mode))
+    if (!tail_source_takes(scan->source, path, &found))
+        return;
+    if (statx(AT_FDCWD, path, 0, STATX_BASIC_STATS | STATX_BTIME, &status) != 0) {
+        if (error_is_shortage(errno))
+            on_failed(scan, path);
+        return;
+    }
+    if (!S_ISREG(status.stx_mode))
         return;
     found.linked = statx(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW, STATX_TYPE, &link) == 0 &&
                    S_ISLNK(link.stx_mode);
@@ -142,7 +154,8 @@ static bool pod_pattern(const struct tail_source *source, char into[static GLOB_
 
 static bool scan_pattern(struct scan *scan, const char *pattern, const char *dir, bool is_new)
 {
-    const struct glob_visitor visitor = {.dir = on_dir, .file = on_file, .context = scan};
+    const struct glob_visitor visitor = {
+        .dir = on_dir, .file = on_file, .failed = on_failed, .context = scan};
 
     if (dir != NULL && !glob_match_dir(pattern, dir))
         return true;

@@ -62,6 +62,7 @@ struct tail_found {
 struct tail_visitor {
     void (*dir)(void *context, const char *path); /* each directory that matters */
     void (*file)(void *context, const struct tail_found *found);
+    void (*failed)(void *context, const char *path); /* see glob.h */
     void *context;
 };
 

@@ -91,19 +91,22 @@ void tail_table_remove(struct tail_table *table, struct tail_entry *entry)
 
 /* ---- positions */
 
-void tail_table_recover(struct tail_table *table, uint64_t id, struct bytes value, uint64_t now_ms,
-                        uint64_t wall_ms)
+enum err tail_table_recover(struct tail_table *table, uint64_t id, struct bytes value,
+                            uint64_t now_ms, uint64_t wall_ms, struct error *error)
 {
     struct position position;
     struct bytes path;
 
-    struct tail_entry *entry =
-        position_decode(value, &position, &path) == OK ? add(table, id, NULL) : NULL;
-    if (entry == NULL) {
+    if (position_decode(value, &position, &path) || table->len >= table->max) {
         table->unread++;
-        return;
+        return OK;
     }
+    struct tail_entry *entry = add(table, id, error);
+    if (entry == NULL)
+        return ERR_NOMEM;
     entry->path = strndup((const char *)path.data, path.len);
+    if (entry->path == NULL)
+        return error_set(error, ERR_NOMEM, "follow another file");
     entry->source_key = position.source;
     entry->group = position.group;
     entry->file.dev = position.dev;
@@ -118,6 +121,7 @@ void tail_table_recover(struct tail_table *table, uint64_t id, struct bytes valu
     uint64_t age = wall_ms > position.seen_ms ? wall_ms - position.seen_ms : 0;
     uint64_t left = age < TAIL_RECOVERED_MS ? TAIL_RECOVERED_MS - age : 0;
     entry->expires_ms = now_ms + (left > TAIL_ORPHAN_MS ? left : TAIL_ORPHAN_MS);
+    return OK;
 }
 
 enum err tail_entry_encode(const struct tail_entry *entry, uint64_t wall_ms, struct buf *into)
@@ -300,12 +304,12 @@ static bool is_young_copy(const struct tail_table *table, uint64_t group,
 /* The entry has this name now. */
 static enum err adopt(struct tail_table *table, struct tail_entry *entry,
                       const struct tail_source *source, const struct tail_found *found,
-                      uint64_t now_ms)
+                      uint64_t now_ms, struct error *error)
 {
     if (entry->path == NULL || strcmp(entry->path, found->path) != 0) {
         char *path = strdup(found->path);
         if (path == NULL)
-            return ERR_NOMEM;
+            return error_set(error, ERR_NOMEM, "its name");
         free(entry->path);
         entry->path = path;
         entry->changed = true;
@@ -361,7 +365,8 @@ static enum err begin(struct tail_entry *entry, const struct tail_source *source
 /* The contents of an orphan have turned up in the file of `entry`, which is one too many now. */
 static enum tail_seen take_over(struct tail_table *table, struct tail_entry *orphan,
                                 struct tail_entry *entry, const struct tail_source *source,
-                                const struct tail_found *found, uint64_t now_ms)
+                                const struct tail_found *found, uint64_t now_ms,
+                                struct error *error)
 {
     orphan->file = entry->file;
     orphan->parked = 0;
@@ -370,7 +375,7 @@ static enum tail_seen take_over(struct tail_table *table, struct tail_entry *orp
     orphan->changed = true;
     entry->file = (struct tail_file){.fd = -1};
     tail_table_remove(table, entry);
-    return adopt(table, orphan, source, found, now_ms) ? TAIL_SEEN_REFUSED : TAIL_SEEN_MOVED;
+    return adopt(table, orphan, source, found, now_ms, error) ? TAIL_SEEN_REFUSED : TAIL_SEEN_MOVED;
 }
 
 static enum tail_seen not_seen(enum err err)
@@ -402,14 +407,14 @@ static enum tail_seen see_new(struct tail_table *table, const struct tail_source
     struct tail_entry *same =
         err ? NULL : by_print(table, entry->group, &entry->file, (struct bytes){start, len});
     if (same != NULL && same->orphan)
-        return take_over(table, same, entry, source, found, now_ms);
+        return take_over(table, same, entry, source, found, now_ms, error);
     bool copy = !err && found->rotated &&
                 (same != NULL ||
                  is_young_copy(table, entry->group, &entry->file, (struct bytes){start, len}));
     if (!err && !copy)
         err = begin(entry, source, found, first, error);
     if (!err && !copy)
-        err = adopt(table, entry, source, found, now_ms);
+        err = adopt(table, entry, source, found, now_ms, error);
     if (err || copy)
         tail_table_remove(table, entry);
     if (err)
@@ -432,7 +437,8 @@ enum tail_seen tail_table_see(struct tail_table *table, const struct tail_source
 
     if (entry != NULL && (entry->file.fd >= 0 || (entry->named && found->size == entry->file.size &&
                                                   found->modified_ns == entry->modified_ns)))
-        return adopt(table, entry, source, found, now_ms) ? TAIL_SEEN_REFUSED : TAIL_SEEN_KNOWN;
+        return adopt(table, entry, source, found, now_ms, error) ? TAIL_SEEN_REFUSED
+                                                                 : TAIL_SEEN_KNOWN;
     if (entry != NULL) {
         bool was_orphan = entry->orphan;
         enum err err = open_file(table, &entry->file, found->path, error);
@@ -446,11 +452,13 @@ enum tail_seen tail_table_see(struct tail_table *table, const struct tail_source
             err = ERR_CORRUPT;
         }
         if (err == OK)
-            return adopt(table, entry, source, found, now_ms) ? TAIL_SEEN_REFUSED
-                   : was_orphan                               ? TAIL_SEEN_MOVED
-                                                              : TAIL_SEEN_KNOWN;
-        if (err != ERR_CORRUPT)
+            return adopt(table, entry, source, found, now_ms, error) ? TAIL_SEEN_REFUSED
+                   : was_orphan                                      ? TAIL_SEEN_MOVED
+                                                                     : TAIL_SEEN_KNOWN;
+        if (err != ERR_CORRUPT) {
+            entry->scan = table->scan; /* it is there, whatever is in it */
             return TAIL_SEEN_REFUSED;
+        }
         if (!was_orphan)
             tail_table_orphan(table, entry, now_ms);
         lose_inode(entry);

@@ -96,9 +96,10 @@ uint64_t tail_source_key(const struct tail_source *source);
 /* The same for "dir/name" in two pieces; `name` NULL: `dir` is all. */
 uint64_t tail_path_hash(const char *dir, const char *name);
 
-/* Takes in a mark from the spool. Damaged ones are passed over and counted. */
-void tail_table_recover(struct tail_table *table, uint64_t id, struct bytes value, uint64_t now_ms,
-                        uint64_t wall_ms);
+/* Takes in a mark from the spool. Damaged ones, and those beyond the maximum, are passed over and
+ * counted. ERR_NOMEM. */
+NODISCARD enum err tail_table_recover(struct tail_table *table, uint64_t id, struct bytes value,
+                                      uint64_t now_ms, uint64_t wall_ms, struct error *error);
 
 /* How a new file is begun. */
 struct tail_first {

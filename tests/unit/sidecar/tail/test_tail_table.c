@@ -3,6 +3,7 @@
 #include "tests/support/test.h"
 
 #include "sidecar/tail/tail_table.h"
+#include "tests/support/no_descriptors.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -93,13 +94,65 @@ static void test_what_a_known_file_had_when_it_went_is_unread(void **state)
     leave(&scene);
 }
 
+/* The kernel gives the inode of a deleted file to the next one. */
+static void test_other_contents_in_a_known_inode_are_not_missing_from_it(void **state)
+{
+    struct scene scene;
+
+    (void)state;
+    enter(&scene);
+    fill(scene.path, "one\n");
+    struct tail_found found = found_at(scene.path);
+    assert_int_equal(see(&scene, &found), TAIL_SEEN_NEW);
+    struct tail_entry *entry = scene.table.entries[0];
+    entry->mark.resume = 4;
+    tail_table_close(&scene.table, entry);
+    assert_int_equal(unlink(scene.path), 0);
+    fill(scene.path, "something else, and more of it\n");
+    found = found_at(scene.path);
+    entry->file.dev = found.dev; /* as it may be, or not */
+    entry->file.ino = found.ino;
+    assert_int_equal(see(&scene, &found), TAIL_SEEN_NEW);
+    assert_int_equal(scene.table.len, 2);
+    assert_true(entry->orphan);
+    assert_int_equal(tail_entry_unread(entry), 0);
+    assert_int_equal(unlink(scene.path), 0);
+    leave(&scene);
+}
+
+static void test_a_known_file_that_cannot_be_opened_is_still_there(void **state)
+{
+    struct scene scene;
+    struct rlimit before;
+
+    (void)state;
+    enter(&scene);
+    fill(scene.path, "one\n");
+    struct tail_found found = found_at(scene.path);
+    assert_int_equal(see(&scene, &found), TAIL_SEEN_NEW);
+    struct tail_entry *entry = scene.table.entries[0];
+    tail_table_close(&scene.table, entry);
+    fill(scene.path, "two\n");
+    found = found_at(scene.path);
+    scene.table.scan++;
+    assert_true(no_descriptors_begin(0, &before));
+    assert_int_equal(see(&scene, &found), TAIL_SEEN_REFUSED);
+    assert_true(no_descriptors_end(&before));
+    tail_table_sweep(&scene.table, &source, NULL, 2);
+    assert_true(entry->named && !entry->orphan);
+    assert_int_equal(see(&scene, &found), TAIL_SEEN_KNOWN);
+    assert_int_equal(tail_entry_unread(entry), strlen("one\ntwo\n"));
+    assert_int_equal(unlink(scene.path), 0);
+    leave(&scene);
+}
+
 static void test_a_position_that_cannot_be_read_is_counted(void **state)
 {
     (void)state;
     struct scene scene;
 
     enter(&scene);
-    tail_table_recover(&scene.table, 7, BYTES_LITERAL("no position"), 1, 1);
+    assert_ok(tail_table_recover(&scene.table, 7, BYTES_LITERAL("no position"), 1, 1, NULL));
     assert_int_equal(scene.table.len, 0);
     assert_int_equal(scene.table.unread, 1);
     leave(&scene);
@@ -109,6 +162,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_new_file_that_went_before_it_was_opened_is_gone),
+        cmocka_unit_test(test_other_contents_in_a_known_inode_are_not_missing_from_it),
+        cmocka_unit_test(test_a_known_file_that_cannot_be_opened_is_still_there),
         cmocka_unit_test(test_a_position_that_cannot_be_read_is_counted),
         cmocka_unit_test(test_what_a_known_file_had_when_it_went_is_unread),
     };
