@@ -152,7 +152,7 @@ bench-gateway: build $(BUILD)/tests/bench/bench_net ## a gateway, the Collector 
 	@hack/bed/in python3 tests/bench/gateway.py --peers
 bench-backlog: build ## how ten GiB drain when Kafka is back
 	@hack/bed/in python3 tests/bench/backlog.py
-SOAK := unit/sidecar/spool/test_lives $(addprefix integration/test_,tail_crash tail_storm loss sigterm)
+SOAK := $(addprefix unit/sidecar/spool/test_,lives store marks cursor recovery) $(addprefix integration/test_,spool_disk tail_crash tail_storm loss sigterm tail_faults receive_faults edge_faults replicated)
 soak: build $(SOAK:%=$(BUILD)/tests/%) ## what is broken on purpose, at length, on the bed that is up; prints seeds (hack/soak.sh --help)
 	@hack/soak.sh
 INTEROP_PARTS ?= python interop-go interop-java otelcol prometheus# of hack/bed/build

@@ -2,9 +2,11 @@
 # Breaks things on purpose for long: hack/soak.sh [part...]
 #
 #   lives    spools that live through many power cuts, clock jumps and calls that fail, by the hundred thousand
+#   disk     power cuts at every byte that is not synced, every call that fails; full disks, read-only ones, and back
 #   tail     power cuts and failing calls under the lines of log files; storms of rotations, with kills
 #   loss     what made other agents lose data: kills, outages, full spools, rotations, in full length
 #   sigterm  SIGTERM in every state
+#   faults   system calls and allocations that fail, each in turn; kills that take the disk along
 #   fuzz     every fuzz target, SURGETANK_FUZZ_S seconds each (60)
 #   outage   SURGETANK_OUTAGE_S seconds (1200) without Kafka, beside the other parts
 #   kills    a hundred kills -9 with a real broker up, frozen and closed; needs the bed that is up
@@ -47,18 +49,29 @@ several() { # TIMES COMMAND...: each with a seed of its own
 python() { "$(hack/bed/build --path python)/bin/python" "$@"; }
 
 part_lives() { run lives env SURGETANK_LIVES="${SURGETANK_LIVES:-100000}" $tests/unit/sidecar/spool/test_lives; }
+part_disk() {
+    local test
+    for test in store marks cursor recovery; do run "disk-$test" $tests/unit/sidecar/spool/test_$test; done
+    run disk-full $tests/integration/test_spool_disk
+}
 part_tail() {
     run tail-crash several 20 $tests/integration/test_tail_crash
     run tail-storm env SURGETANK_STORM=10 $tests/integration/test_tail_storm
 }
 part_loss() { run loss env SURGETANK_LOSS=9 $tests/integration/test_loss; }
 part_sigterm() { run sigterm several 5 $tests/integration/test_sigterm; }
+part_faults() {
+    run tail-faults env SURGETANK_LOSS=1 $tests/integration/test_tail_faults
+    run receive-faults env SURGETANK_LOSS=1 $tests/integration/test_receive_faults
+    run edge-faults env SURGETANK_LOSS=50 $tests/integration/test_edge_faults
+    run replicated env SURGETANK_LOSS=20 $tests/integration/test_replicated
+}
 part_fuzz() { run fuzz make FUZZ_SECONDS="${SURGETANK_FUZZ_S:-60}" fuzz; }
 part_outage() { run outage python -u tests/soak/outage.py; }
 part_kills() { run kills hack/bed/in python3 -u tests/soak/edge_kills.py --seed "$SURGETANK_SEED"; }
 
 parts=("$@")
-[ ${#parts[@]} -gt 0 ] || parts=(outage lives tail loss sigterm fuzz kills)
+[ ${#parts[@]} -gt 0 ] || parts=(outage lives disk tail loss sigterm faults fuzz kills)
 export SURGETANK_SEED=$seed
 for part in "${parts[@]}"; do
     declare -F "part_$part" >/dev/null || { echo "no part is called '$part': see hack/soak.sh --help"; exit 2; }

@@ -97,6 +97,8 @@ void edge_process_start(struct edge_process *edge)
     run_block_signals();
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     log_setup(LOG_LEVEL_ERROR, LOG_FORMAT_LOGFMT);
+    if (edge->prepare != NULL)
+        edge->prepare();
     snprintf(health, sizeof health, "127.0.0.1:%u", edge->health_port);
     snprintf(metrics, sizeof metrics, "127.0.0.1:%u", edge->metrics_port);
     _exit(run_pipeline(&(struct run_options){.verb = "edge",

@@ -17,7 +17,8 @@ struct edge_process {
     char dir[64]; /* of all of it */
     char file[96], spool[96];
     uint16_t grpc_port, http_port, health_port, metrics_port;
-    pid_t pid; /* 0: it does not run */
+    pid_t pid;             /* 0: it does not run */
+    void (*prepare)(void); /* called first in the new process; NULL: nothing is */
 };
 
 /* What its document says. Texts are YAML; those that end in a newline are indented. */
