@@ -484,14 +484,23 @@ static void test_tells_the_waiters_when_the_disk_refuses_twice(void **state)
 static void test_counts_what_was_promised_once_written_and_never_synced(void **state)
 {
     (void)state;
-    struct spool *spool = start(8);
+    struct spool_config config = {.dir = "spool",
+                                  .size_bytes = 8 * SEGMENT,
+                                  .segment_bytes = SEGMENT,
+                                  .save_interval_ms = 3600000};
+    struct spool *spool = NULL;
     struct spool_stats stats;
     struct call written;
+    struct gate gate;
 
+    fault_disk_reset();
+    assert_ok(spool_open(&config, &spool, NULL));
     assert_ok(append_and_wait(spool, SIGNAL_TRACES, BYTES_LITERAL("good")));
-    fault_disk_fail(2, true, ERR_IO); /* the write goes well, its sync and all else does not */
+    close_gate(&gate, spool);         /* nothing else comes to the disk before the write */
+    fault_disk_fail(2, true, ERR_IO); /* it goes well, its sync and all else does not */
     call_init(&written, SPOOL_ACK_WRITTEN);
     assert_ok(append(spool, SIGNAL_TRACES, BYTES_LITERAL("lost"), &written, NULL));
+    sem_post(&gate.leave);
     assert_ok(call_wait(&written));
     assert_int_equal(append_and_wait(spool, SIGNAL_TRACES, BYTES_LITERAL("bad")), ERR_IO);
     spool_stats(spool, &stats);
