@@ -12,7 +12,7 @@ enum {
     IN_FLIGHT_MAX = 4096, /* messages; one frame alone may be more */
     ASK_AGAIN_MS = 1000,  /* after nobody answered */
     DRAINING_MS = 2000,   /* age of what is read that shows a backlog */
-    DRAINING_BYTES = 4 << 20,
+    DRAINING_BYTES = 6 << 20,
     TELL_AGAIN_MS = 60000,
 };
 
@@ -193,7 +193,8 @@ static void look_at_age(struct lane *lane, const struct spool_frame *frame)
 }
 
 /* Bytes that may be under way. What is fresh waits behind them, so they are few while a backlog
- * drains: enough to keep the brokers busy, and not more. */
+ * drains: five frames, as many requests as a client has under way at a broker, and the next one.
+ * With fewer the broker waits for us, and not more is gained. */
 static size_t room_bytes(const struct produce *produce, const struct lane *lane)
 {
     size_t room = produce->options.in_flight_bytes;
