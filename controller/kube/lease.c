@@ -181,6 +181,8 @@ static void write_record(struct lease *lease)
     pthread_mutex_unlock(&lease->lock);
     if (!was_leading && in_time)
         lease->config.on_leading(lease->config.context);
+    else if (was_leading && !in_time)
+        lose(lease);
 }
 
 static void step(struct lease *lease)
@@ -310,14 +312,6 @@ void lease_destroy(struct lease **slot)
     free(lease->identity);
     free(lease);
     *slot = NULL;
-}
-
-bool lease_is_leading(struct lease *lease)
-{
-    pthread_mutex_lock(&lease->lock);
-    bool leading = lease->leading && clock_mono_ms() - lease->renewed_ms < LEASE_RENEW_DEADLINE_MS;
-    pthread_mutex_unlock(&lease->lock);
-    return leading;
 }
 
 bool lease_leader(struct lease *lease, char *into, size_t size)

@@ -67,10 +67,6 @@ NODISCARD enum err lease_create(struct kube_client **client, const struct lease_
 /* Gives the lease back if we have it (on_lost comes before), and joins. */
 void lease_destroy(struct lease **slot);
 
-/* True while we lead and the last renewal is younger than the renew deadline: ask before each
- * write. Any thread. */
-bool lease_is_leading(struct lease *lease);
-
 /* Who leads, as last seen ("" if unknown), and whether its record is still fresh. */
 bool lease_leader(struct lease *lease, char *into, size_t size);
 
