@@ -5,36 +5,18 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/metrics.h"
+#include "sidecar/gateway/delivery_request.h"
 #include "sidecar/gateway/share.h"
-#include "sidecar/gateway/suspect.h"
-#include "sidecar/otlp/split.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
 enum { IN_FLIGHT_FIRST = 4, IDLE_MS = 1000 };
 
-/* One attempt at the backend, again and again until it is decided. */
-struct request {
-    struct request *next;
-    struct delivery *delivery;
-    enum signal signal;
-    struct piece *pieces, **end;
-    size_t count, bytes;
-    uint64_t items;
-    uint64_t since_ms; /* first piece added */
-    uint64_t due_ms;   /* not before */
-    uint64_t first_try_ms;
-    uint64_t outages; /* when it was sent */
-    struct suspect suspect;
-    bool held;           /* its item is the culprit, and there are too many of those */
-    struct bytes *parts; /* while in flight */
-};
-
 struct delivery {
     struct delivery_options options;
-    struct request *filling[SIGNAL_COUNT];
-    struct request *ready, **ready_end;
+    struct delivery_request *filling[SIGNAL_COUNT];
+    struct delivery_request *ready, **ready_end;
     uint32_t in_flight_max;
     struct backoff backoff;
     uint64_t gate_ms; /* nothing is sent before */
@@ -74,61 +56,17 @@ static const struct metric_desc dead_desc = {.name = "surgetank_gateway_dead_let
                                              .help = "Pieces put into the dead letters.",
                                              .labels = {"gateway"}};
 
-/* ---- pieces and requests */
+/* ---- filling requests */
 
-static void free_piece(struct piece *piece)
-{
-    free(piece->owned);
-    free(piece);
-}
-
-static void piece_done(struct delivery *delivery, struct piece *piece)
+static void end_piece(struct delivery *delivery, struct piece *piece)
 {
     struct parcel *parcel = piece->parcel;
 
-    free_piece(piece);
-    ASSERT(parcel->pieces > 0);
-    if (--parcel->pieces == 0)
+    if (piece_done(&piece))
         delivery->options.done(delivery->options.context, parcel);
 }
 
-static struct request *new_request(struct delivery *delivery, enum signal signal, uint64_t now_ms)
-{
-    struct request *request = calloc(1, sizeof *request);
-    if (request == NULL)
-        abort(); /* a few bytes, and data in hand that must not be forgotten: restart reads it anew
-                  */
-    request->delivery = delivery;
-    request->signal = signal;
-    request->end = &request->pieces;
-    request->since_ms = now_ms;
-    request->suspect.stored = delivery->stored;
-    return request;
-}
-
-static void add_piece(struct request *request, struct piece *piece)
-{
-    piece->next = NULL;
-    *request->end = piece;
-    request->end = &piece->next;
-    request->count++;
-    request->bytes += piece->value.len;
-    request->items += piece->items;
-}
-
-static struct piece *new_piece(struct parcel *parcel, struct bytes value, uint32_t items)
-{
-    struct piece *piece = calloc(1, sizeof *piece);
-    if (piece == NULL)
-        abort(); /* see new_request() */
-    piece->parcel = parcel;
-    piece->value = value;
-    piece->items = items;
-    parcel->pieces++;
-    return piece;
-}
-
-static void make_ready(struct delivery *delivery, struct request *request)
+static void make_ready(struct delivery *delivery, struct delivery_request *request)
 {
     request->next = NULL;
     *delivery->ready_end = request;
@@ -136,17 +74,20 @@ static void make_ready(struct delivery *delivery, struct request *request)
     delivery->state.waiting++;
 }
 
-static void free_request(struct request *request)
+static struct delivery_request *new_request(struct delivery *delivery, enum signal signal,
+                                            uint64_t now_ms)
 {
-    free(request->parts);
-    free(request);
+    struct delivery_request *request = delivery_request_create(delivery, signal, now_ms);
+
+    request->suspect.stored = delivery->stored;
+    return request;
 }
 
 static void fill(struct delivery *delivery, struct piece *piece, uint64_t now_ms)
 {
     const struct pipeline_gateway *gateway = delivery->options.gateway;
     enum signal signal = piece->parcel->signal;
-    struct request **filling = &delivery->filling[signal];
+    struct delivery_request **filling = &delivery->filling[signal];
 
     if (*filling != NULL &&
         ((*filling)->bytes + piece->value.len > (size_t)gateway->batch_max_bytes ||
@@ -156,7 +97,7 @@ static void fill(struct delivery *delivery, struct piece *piece, uint64_t now_ms
     }
     if (*filling == NULL)
         *filling = new_request(delivery, signal, now_ms);
-    add_piece(*filling, piece);
+    delivery_request_add(*filling, &piece);
     if ((*filling)->bytes >= (size_t)gateway->batch_max_bytes ||
         (*filling)->items >= (uint64_t)gateway->batch_max_items ||
         (*filling)->count >= EXPORT_PARTS_MAX) {
@@ -167,13 +108,13 @@ static void fill(struct delivery *delivery, struct piece *piece, uint64_t now_ms
 
 void delivery_add(struct delivery *delivery, struct parcel *parcel, uint64_t now_ms)
 {
-    fill(delivery, new_piece(parcel, parcel->value, parcel->items), now_ms);
+    fill(delivery, piece_create(parcel, parcel->value, parcel->items), now_ms);
 }
 
 void delivery_add_made(struct delivery *delivery, struct parcel *parcel, uint8_t **owned,
                        size_t size, uint32_t items, uint64_t now_ms)
 {
-    struct piece *piece = new_piece(parcel, (struct bytes){*owned, size}, items);
+    struct piece *piece = piece_create(parcel, (struct bytes){*owned, size}, items);
 
     MOVE(piece->owned, *owned);
     fill(delivery, piece, now_ms);
@@ -205,7 +146,7 @@ static void bury(struct delivery *delivery, struct piece *piece, const char *rea
 
 void delivery_give_up(struct delivery *delivery, struct parcel *parcel, const char *reason)
 {
-    bury(delivery, new_piece(parcel, parcel->value, parcel->items), reason);
+    bury(delivery, piece_create(parcel, parcel->value, parcel->items), reason);
 }
 
 void delivery_buried(struct delivery *delivery, struct piece *piece)
@@ -213,25 +154,22 @@ void delivery_buried(struct delivery *delivery, struct piece *piece)
     *piece->place = piece->next;
     if (piece->next != NULL)
         piece->next->place = piece->place;
-    piece_done(delivery, piece);
+    end_piece(delivery, piece);
 }
 
-static void on_success(struct delivery *delivery, struct request *request)
+static void on_success(struct delivery *delivery, struct delivery_request *request)
 {
     delivery->state.delivered_items += request->items;
     delivery->state.delivered_bytes += request->bytes;
     metric_add(delivery->items, (double)request->items);
     share_add(&delivery->share, clock_mono_ms(), request->items, 0);
-    while (request->pieces != NULL) {
-        struct piece *piece = request->pieces;
-        request->pieces = piece->next;
-        piece_done(delivery, piece);
-    }
-    free_request(request);
+    for (struct piece *piece; (piece = delivery_request_take(request)) != NULL;)
+        end_piece(delivery, piece);
+    delivery_request_destroy(&request);
 }
 
 /* Nobody says which items: each message is stored and also copied. */
-static void on_partial(struct delivery *delivery, struct request *request,
+static void on_partial(struct delivery *delivery, struct delivery_request *request,
                        const struct judgement *judgement)
 {
     char reason[400];
@@ -248,70 +186,13 @@ static void on_partial(struct delivery *delivery, struct request *request,
     share_add(&delivery->share, clock_mono_ms(), request->items - rejected, rejected);
     LOG_WARN("Backend rejected a part", LOG_STR("gateway", delivery->options.gateway->name),
              LOG_STR("reason", reason));
-    while (request->pieces != NULL) {
-        struct piece *piece = request->pieces;
-        request->pieces = piece->next;
+    for (struct piece *piece; (piece = delivery_request_take(request)) != NULL;)
         bury(delivery, piece, reason);
-    }
-    free_request(request);
-}
-
-/* Two requests of half the pieces each. */
-static void halve_pieces(struct delivery *delivery, struct request *request)
-{
-    struct request *halves[2] = {new_request(delivery, request->signal, request->since_ms),
-                                 new_request(delivery, request->signal, request->since_ms)};
-    size_t n = 0, first = request->count / 2;
-
-    while (request->pieces != NULL) {
-        struct piece *piece = request->pieces;
-        request->pieces = piece->next;
-        add_piece(halves[n++ >= first], piece);
-    }
-    for (int i = 0; i < 2; i++) {
-        halves[i]->first_try_ms = request->first_try_ms;
-        make_ready(delivery, halves[i]);
-    }
-    free_request(request);
-}
-
-/* A request with the items of one half of a piece. */
-static struct request *request_of_half(struct delivery *delivery, const struct request *whole,
-                                       const struct piece *piece, const struct otlp_slices *slices,
-                                       uint32_t items)
-{
-    struct request *request = new_request(delivery, whole->signal, whole->since_ms);
-    uint8_t *owned = malloc(slices->size_bytes == 0 ? 1 : slices->size_bytes);
-    if (owned == NULL)
-        abort(); /* see new_request() */
-    otlp_slices_copy(slices, owned);
-    struct piece *half = new_piece(piece->parcel, (struct bytes){owned, slices->size_bytes}, items);
-    half->owned = owned;
-    request->first_try_ms = whole->first_try_ms;
-    add_piece(request, half);
-    return request;
-}
-
-/* False: one item is alone. */
-static bool halve_items(struct delivery *delivery, struct request *request)
-{
-    AUTO(otlp_slices_fini) struct otlp_slices first = {0}, second = {0};
-    struct piece *piece = request->pieces;
-
-    enum err err = otlp_halve(request->signal, piece->value, &first, &second, NULL);
-    if (err == ERR_NOMEM)
-        abort(); /* see new_request() */
-    if (err)
-        return false;
-    make_ready(delivery, request_of_half(delivery, request, piece, &first, (piece->items + 1) / 2));
-    make_ready(delivery, request_of_half(delivery, request, piece, &second, piece->items / 2));
-    piece_done(delivery, piece); /* its items live on in the halves */
-    free_request(request);
-    return true;
+    delivery_request_destroy(&request);
 }
 
 /* Holding ends when no request is held any more, or with the first culprit that may go. */
-static void set_held(struct delivery *delivery, struct request *request, bool held)
+static void set_held(struct delivery *delivery, struct delivery_request *request, bool held)
 {
     delivery->held += (uint64_t)held - (uint64_t)request->held;
     request->held = held;
@@ -320,10 +201,9 @@ static void set_held(struct delivery *delivery, struct request *request, bool he
 
 /* The culprit is alone. It becomes a dead letter, unless far too many do: then, and for as long as
  * nothing else is taken that would tell the item from the backend, it is held back. */
-static void on_culprit(struct delivery *delivery, struct request *request, const char *reason,
-                       uint64_t now_ms)
+static void on_culprit(struct delivery *delivery, struct delivery_request *request,
+                       const char *reason, uint64_t now_ms)
 {
-    struct piece *piece = request->pieces;
     uint64_t percent = (uint64_t)delivery->options.gateway->hold_above_percent;
 
     if (share_exceeds(&delivery->share, now_ms, DELIVERY_HOLD_MIN, percent) ||
@@ -338,24 +218,29 @@ static void on_culprit(struct delivery *delivery, struct request *request, const
     }
     LOG_WARN("Backend refused an item for good",
              LOG_STR("gateway", delivery->options.gateway->name), LOG_STR("reason", reason));
-    request->pieces = NULL;
+    struct piece *piece = delivery_request_take(request);
     set_held(delivery, request, false);
-    free_request(request);
+    delivery_request_destroy(&request);
     share_add(&delivery->share, now_ms, 0, piece->items);
     bury(delivery, piece, reason);
 }
 
 /* False: one item is alone. */
-static bool halve(struct delivery *delivery, struct request *request)
+static bool halve(struct delivery *delivery, struct delivery_request *request)
 {
-    if (request->count == 1)
-        return halve_items(delivery, request);
-    halve_pieces(delivery, request);
+    struct delivery_request *halves[2];
+
+    if (!delivery_request_halve(&request, halves))
+        return false;
+    for (size_t i = 0; i < 2; i++) {
+        halves[i]->suspect.stored = delivery->stored;
+        make_ready(delivery, halves[i]);
+    }
     return true;
 }
 
 /* Tried again, in turn with the others; longer than retry.maxElapsed it becomes a dead letter. */
-static void on_again(struct delivery *delivery, struct request *request,
+static void on_again(struct delivery *delivery, struct delivery_request *request,
                      const struct judgement *judgement, uint64_t now_ms)
 {
     uint64_t elapsed_max = (uint64_t)delivery->options.gateway->retry_max_elapsed_ms;
@@ -371,17 +256,14 @@ static void on_again(struct delivery *delivery, struct request *request,
     }
     snprintf(reason, sizeof reason, "not delivered within retry.maxElapsed: %s", judgement->text);
     set_held(delivery, request, false);
-    while (request->pieces != NULL) {
-        struct piece *piece = request->pieces;
-        request->pieces = piece->next;
+    for (struct piece *piece; (piece = delivery_request_take(request)) != NULL;)
         bury(delivery, piece, reason);
-    }
-    free_request(request);
+    delivery_request_destroy(&request);
 }
 
 /* Shuts the gate for longer with each failure. Requests that were under way together fail together:
  * that is one failure. */
-static uint64_t shut_gate(struct delivery *delivery, const struct request *request,
+static uint64_t shut_gate(struct delivery *delivery, const struct delivery_request *request,
                           uint64_t retry_after_ms, uint64_t now_ms)
 {
     uint64_t wait = 0;
@@ -401,7 +283,7 @@ static uint64_t shut_gate(struct delivery *delivery, const struct request *reque
 }
 
 /* Opens or shuts the gate, and says how many may go at once. */
-static void note_health(struct delivery *delivery, const struct request *request,
+static void note_health(struct delivery *delivery, const struct delivery_request *request,
                         const struct judgement *judgement, uint64_t now_ms)
 {
     bool failed = judgement->verdict == VERDICT_AGAIN || judgement->verdict == VERDICT_MEND;
@@ -430,7 +312,7 @@ static void note_health(struct delivery *delivery, const struct request *request
 
 static void on_answer(void *context, const struct judgement *judgement)
 {
-    struct request *request = context;
+    struct delivery_request *request = context;
     struct delivery *delivery = request->delivery;
     uint64_t now_ms = clock_mono_ms();
 
@@ -467,7 +349,8 @@ static void on_answer(void *context, const struct judgement *judgement)
 
 /* ---- sending */
 
-static void send_request(struct delivery *delivery, struct request *request, uint64_t now_ms)
+static void send_request(struct delivery *delivery, struct delivery_request *request,
+                         uint64_t now_ms)
 {
     struct error error = {0};
     size_t n = 0;
@@ -476,7 +359,7 @@ static void send_request(struct delivery *delivery, struct request *request, uin
         request->first_try_ms = now_ms;
     request->parts = calloc(request->count, sizeof *request->parts);
     if (request->parts == NULL)
-        abort(); /* see new_request() */
+        abort(); /* see parcel.h */
     for (struct piece *piece = request->pieces; piece != NULL; piece = piece->next)
         request->parts[n++] = piece->value;
 
@@ -499,10 +382,11 @@ static void send_request(struct delivery *delivery, struct request *request, uin
 }
 
 /* Takes the first request that is due out of the list. *ret_next_ms: when the next one will be. */
-static struct request *take_due(struct delivery *delivery, uint64_t now_ms, uint64_t *ret_next_ms)
+static struct delivery_request *take_due(struct delivery *delivery, uint64_t now_ms,
+                                         uint64_t *ret_next_ms)
 {
-    for (struct request **at = &delivery->ready; *at != NULL; at = &(*at)->next) {
-        struct request *request = *at;
+    for (struct delivery_request **at = &delivery->ready; *at != NULL; at = &(*at)->next) {
+        struct delivery_request *request = *at;
         if (request->due_ms > now_ms) {
             if (request->due_ms < *ret_next_ms)
                 *ret_next_ms = request->due_ms;
@@ -523,7 +407,7 @@ uint64_t delivery_run(struct delivery *delivery, uint64_t now_ms)
     uint64_t timeout = (uint64_t)delivery->options.gateway->batch_timeout_ms;
 
     for (int i = 0; i < SIGNAL_COUNT; i++) {
-        struct request *filling = delivery->filling[i];
+        struct delivery_request *filling = delivery->filling[i];
         if (filling == NULL)
             continue;
         if (filling->since_ms + timeout <= now_ms) {
@@ -541,7 +425,7 @@ uint64_t delivery_run(struct delivery *delivery, uint64_t now_ms)
         }
         if (delivery->state.in_flight >= at_once)
             break;
-        struct request *request = take_due(delivery, now_ms, &next_ms);
+        struct delivery_request *request = take_due(delivery, now_ms, &next_ms);
         if (request == NULL)
             break;
         send_request(delivery, request, now_ms);
@@ -600,16 +484,11 @@ void delivery_change(struct delivery *delivery, const struct pipeline_gateway *g
     delivery->in_flight_max = IN_FLIGHT_FIRST;
 }
 
-static void forget(struct request *request)
+static void forget(struct delivery_request *request)
 {
     while (request != NULL) {
-        struct request *next = request->next;
-        while (request->pieces != NULL) {
-            struct piece *piece = request->pieces;
-            request->pieces = piece->next;
-            free_piece(piece);
-        }
-        free_request(request);
+        struct delivery_request *next = request->next;
+        delivery_request_destroy(&request);
         request = next;
     }
 }
@@ -624,7 +503,7 @@ void delivery_close(struct delivery **delivery)
     while (gone->buried != NULL) {
         struct piece *piece = gone->buried;
         gone->buried = piece->next;
-        free_piece(piece);
+        piece_destroy(&piece);
     }
     forget(gone->ready);
     for (int i = 0; i < SIGNAL_COUNT; i++)

@@ -55,7 +55,7 @@ static void deliver(struct delivery *delivery, struct parcel *parcel, struct byt
 {
     uint8_t *owned = malloc(value.len);
     if (owned == NULL)
-        abort(); /* as in delivery.c: a restart reads it anew */
+        abort(); /* as in parcel.h: the next start reads it anew */
     memcpy(owned, value.data, value.len);
     delivery_add_made(delivery, parcel, &owned, value.len, items, now_ms);
 }
