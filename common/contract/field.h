@@ -101,9 +101,6 @@ void field_secrets(const struct shape *shape, const void *source, pipeline_visit
 
 #define FIELD_ADVICE_MAX 320
 
-/* The kind of JSON value that it takes; for a SIZE or an AMOUNT a number will do too. */
-enum json_kind field_wants(const struct field *field);
-
 /* What such a value looks like: "Write a duration, as in 500ms, 30s, 1h30m or 168h". */
 const char *field_example(const struct field *field);
 

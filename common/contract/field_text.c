@@ -7,7 +7,8 @@
 
 enum { NAME_LEN_MAX = 64 };
 
-enum json_kind field_wants(const struct field *field)
+/* The kind of JSON value that it takes; for a SIZE or an AMOUNT a number will do too. */
+static enum json_kind kind_wanted(const struct field *field)
 {
     switch (field->kind) {
     case FIELD_BOOL:
@@ -68,7 +69,7 @@ const char *field_example(const struct field *field)
     case FIELD_LIST:
         break;
     }
-    return field_wants(field) == JSON_ARRAY ? "Write a list, as in [a, b]"
+    return kind_wanted(field) == JSON_ARRAY ? "Write a list, as in [a, b]"
                                             : "Write an object, as in {a: b}";
 }
 

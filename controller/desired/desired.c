@@ -23,6 +23,31 @@ static struct tier tier_of(const struct desired_input *input, const char *part,
     return tier;
 }
 
+/* ---- small objects */
+
+static void add_service_account(struct json *objects, const struct tier *tier)
+{
+    if (tier->pod->service_account != NULL)
+        return;
+    struct json *account = object_add(objects, tier, "v1", "ServiceAccount", tier->name);
+    json_set_bool(account, "automountServiceAccountToken", false);
+}
+
+/* A DaemonSet's pods are not evicted when a node is drained, so a budget would be for nothing. */
+static void add_budget(struct json *objects, const struct tier *tier)
+{
+    if (tier->edge != NULL && tier->edge->mode == PIPELINE_DAEMONSET)
+        return;
+
+    struct json *budget = object_add(objects, tier, "policy/v1", "PodDisruptionBudget", tier->name);
+    struct json *spec = json_set_object(budget, "spec");
+    object_put_amount(spec, "maxUnavailable",
+                      tier->edge != NULL ? tier->edge->pdb_max_unavailable
+                                         : tier->gateway->pdb_max_unavailable);
+    json_set_string(spec, "unhealthyPodEvictionPolicy", "AlwaysAllow");
+    object_put_selector(json_set_object(spec, "selector"), "matchLabels", tier);
+}
+
 struct json *desired_objects(const struct desired_input *input)
 {
     const struct pipeline *pipeline = input->pipeline;
@@ -33,9 +58,9 @@ struct json *desired_objects(const struct desired_input *input)
         struct tier tier = tier_of(input, edge->name, &edge->pod);
         tier.edge = edge;
         tier.rollout = input->edge_rollouts == NULL ? NULL : &input->edge_rollouts[i];
-        desired_service_account(objects, &tier);
+        add_service_account(objects, &tier);
         desired_config_map(objects, &tier);
-        desired_budget(objects, &tier);
+        add_budget(objects, &tier);
         desired_edge(objects, &tier);
     }
     for (size_t i = 0; i < pipeline->gateway_count; i++) {
@@ -48,9 +73,9 @@ struct json *desired_objects(const struct desired_input *input)
         struct tier tier = tier_of(input, gateway->name, &gateway->pod);
         tier.gateway = gateway;
         tier.rollout = input->gateway_rollouts == NULL ? NULL : &input->gateway_rollouts[i];
-        desired_service_account(objects, &tier);
+        add_service_account(objects, &tier);
         desired_config_map(objects, &tier);
-        desired_budget(objects, &tier);
+        add_budget(objects, &tier);
         desired_gateway(objects, &tier, &bounds);
     }
     return objects;
@@ -125,29 +150,4 @@ void object_put_amount(struct json *object, const char *key, struct pipeline_amo
     }
     snprintf(text, sizeof text, "%" PRId64 "%%", amount.value);
     json_set_string(object, key, text);
-}
-
-/* ---- small objects */
-
-void desired_service_account(struct json *objects, const struct tier *tier)
-{
-    if (tier->pod->service_account != NULL)
-        return;
-    struct json *account = object_add(objects, tier, "v1", "ServiceAccount", tier->name);
-    json_set_bool(account, "automountServiceAccountToken", false);
-}
-
-/* A DaemonSet's pods are not evicted when a node is drained, so a budget would be for nothing. */
-void desired_budget(struct json *objects, const struct tier *tier)
-{
-    if (tier->edge != NULL && tier->edge->mode == PIPELINE_DAEMONSET)
-        return;
-
-    struct json *budget = object_add(objects, tier, "policy/v1", "PodDisruptionBudget", tier->name);
-    struct json *spec = json_set_object(budget, "spec");
-    object_put_amount(spec, "maxUnavailable",
-                      tier->edge != NULL ? tier->edge->pdb_max_unavailable
-                                         : tier->gateway->pdb_max_unavailable);
-    json_set_string(spec, "unhealthyPodEvictionPolicy", "AlwaysAllow");
-    object_put_selector(json_set_object(spec, "selector"), "matchLabels", tier);
 }

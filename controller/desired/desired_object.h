@@ -33,9 +33,7 @@ void object_put_amount(struct json *object, const char *key, struct pipeline_amo
 
 /* ---- the parts, each in its file; they append to `objects` */
 
-void desired_service_account(struct json *objects, const struct tier *tier);
 void desired_config_map(struct json *objects, const struct tier *tier);
-void desired_budget(struct json *objects, const struct tier *tier);
 void desired_edge(struct json *objects, const struct tier *tier);
 void desired_gateway(struct json *objects, const struct tier *tier,
                      const struct desired_bounds *bounds);

@@ -33,7 +33,9 @@ enum err plugin_connect(const struct plugin_options *options, struct kube_client
     return kube_client_create(&auth, "plugin", ret_client, error);
 }
 
-const char *plugin_namespace(const struct plugin_options *options, const struct kube_client *client)
+/* The namespace meant: asked for, or the context's. */
+static const char *namespace_meant(const struct plugin_options *options,
+                                   const struct kube_client *client)
 {
     return options->namespace != NULL ? options->namespace : kube_client_namespace(client);
 }
@@ -41,7 +43,7 @@ const char *plugin_namespace(const struct plugin_options *options, const struct 
 static enum err get_one(const struct plugin_options *options, struct kube_client *client,
                         struct json **ret_list, struct error *error)
 {
-    const char *namespace = plugin_namespace(options, client);
+    const char *namespace = namespace_meant(options, client);
     struct json *one = NULL;
 
     enum err err = kube_get(client, &kind_pipelines, namespace, options->name, &one, error);
@@ -60,7 +62,7 @@ static enum err get_one(const struct plugin_options *options, struct kube_client
 enum err plugin_pipelines(const struct plugin_options *options, struct kube_client *client,
                           struct json **ret_list, struct error *error)
 {
-    const char *namespace = plugin_namespace(options, client);
+    const char *namespace = namespace_meant(options, client);
     AUTO(json_free) struct json *list = NULL;
 
     if (options->name != NULL)

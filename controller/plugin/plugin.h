@@ -35,10 +35,6 @@ int plugin_fail(int code, const struct error *error);
 NODISCARD enum err plugin_connect(const struct plugin_options *options,
                                   struct kube_client **ret_client, struct error *error);
 
-/* The namespace meant: asked for, or the context's. */
-const char *plugin_namespace(const struct plugin_options *options,
-                             const struct kube_client *client);
-
 /* The pipelines meant, as an array. ERR_NOTFOUND: the named one doesn't exist, or there are none.
  */
 NODISCARD enum err plugin_pipelines(const struct plugin_options *options,

@@ -201,12 +201,6 @@ void workqueue_forget(struct workqueue *queue, const char *name)
     forget_if_idle(queue, entry);
 }
 
-unsigned workqueue_failures(const struct workqueue *queue, const char *name)
-{
-    const struct entry *entry = map_get(&queue->entries, name);
-    return entry == NULL ? 0 : entry->failures;
-}
-
 void workqueue_drop(struct workqueue *queue, const char *name)
 {
     struct entry *entry = map_get(&queue->entries, name);

@@ -48,9 +48,6 @@ void workqueue_add_after(struct workqueue *queue, const char *name, uint64_t del
 uint64_t workqueue_retry(struct workqueue *queue, const char *name, uint64_t now_ms);
 void workqueue_forget(struct workqueue *queue, const char *name);
 
-/* How often workqueue_retry() was called since the last forget. */
-unsigned workqueue_failures(const struct workqueue *queue, const char *name);
-
 /* Drops a name that waits or is delayed, and its backoff; one that is PROCESSING is only made
  * clean. */
 void workqueue_drop(struct workqueue *queue, const char *name);

@@ -315,8 +315,9 @@ static void gather_edge(const struct gather *gather, const struct subject *subje
         status->updated = 0;
 }
 
-int64_t gather_wanted(const struct pipeline_gateway *gateway, const struct gateway_runtime *runtime,
-                      const struct json *old_status)
+/* Replicas that scaling wants of a gateway: decided, else remembered, else as the spec begins. */
+static int64_t wanted_of(const struct pipeline_gateway *gateway,
+                         const struct gateway_runtime *runtime, const struct json *old_status)
 {
     const struct pipeline_scaling *scaling = &gateway->scaling;
     double capacity = 0;
@@ -405,7 +406,7 @@ static void gather_gateway(const struct gather *gather, const struct subject *su
                                       .time_to_loss_seconds = -1,
                                       .dead_letters = -1,
                                       .backend = "Unknown"};
-    status->wanted = gather_wanted(gateway, &runtime, old_status);
+    status->wanted = wanted_of(gateway, &runtime, old_status);
     status_remember_gateway(old_status, gateway->name, &status->capacity, &remembered);
     if (runtime.lag_read)
         gather_lag(gateway, &runtime.lag, status);

@@ -46,10 +46,6 @@ void gather_facts(const struct gather *gather, const struct subject *subject,
                   const struct json *old_status, struct gathered **ret_gathered);
 void gathered_free(struct gathered **gathered);
 
-/* Replicas that scaling wants of a gateway: decided, else remembered, else as the spec begins. */
-int64_t gather_wanted(const struct pipeline_gateway *gateway, const struct gateway_runtime *runtime,
-                      const struct json *old_status);
-
 /* Kafka's topics of a pipeline: those of the document, then each dead-letter topic once. */
 struct topic_use {
     const struct pipeline_topic *source; /* whose replication and sizes it takes */

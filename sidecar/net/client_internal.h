@@ -100,7 +100,6 @@ static inline void client_count(struct grpc_client *client, enum client_counter 
 /* ---- grpc_client.c */
 
 void call_list_append(struct call_list *list, struct grpc_call *call);
-void call_list_prepend(struct call_list *list, struct grpc_call *call);
 void call_list_remove(struct call_list *list, struct grpc_call *call);
 
 /* Has the queue looked at when the round ends. */

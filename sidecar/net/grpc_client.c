@@ -42,7 +42,7 @@ void call_list_append(struct call_list *list, struct grpc_call *call)
     list->count++;
 }
 
-void call_list_prepend(struct call_list *list, struct grpc_call *call)
+static void prepend(struct call_list *list, struct grpc_call *call)
 {
     call->prev = NULL;
     call->next = list->first;
@@ -239,7 +239,7 @@ void call_retry(struct grpc_call *call)
     struct grpc_client *client = call->client;
 
     call->conn = NULL;
-    call_list_prepend(&client->queue, call);
+    prepend(&client->queue, call);
     if (++call->attempts >= ATTEMPTS_MAX || client->destroyed) {
         call_finish(call, GRPC_CALL_UNPROCESSED, "the server refused to look at the call");
         return;
@@ -371,7 +371,7 @@ static void run_pump(struct net_task *task)
         struct grpc_call *call = client->queue.first;
         call_list_remove(&client->queue, call);
         if (!grpc_conn_send(client->current, call)) {
-            call_list_prepend(&client->queue, call);
+            prepend(&client->queue, call);
             client->current = NULL; /* it drains */
         }
     }

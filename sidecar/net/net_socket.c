@@ -137,7 +137,8 @@ static enum err write_out(struct net_socket *socket, struct error *error)
     return OK;
 }
 
-void net_socket_flush(struct net_socket *socket)
+/* What net_socket_kick() promised, as far as it goes without waiting. */
+static void flush(struct net_socket *socket)
 {
     struct error error = {0};
 
@@ -173,7 +174,7 @@ static void run_flush(struct net_task *task)
 {
     struct net_socket *socket = CONTAINER_OF(task, struct net_socket, flush);
     socket->flush_queued = false;
-    net_socket_flush(socket);
+    flush(socket);
 }
 
 void net_socket_kick(struct net_socket *socket)
@@ -271,7 +272,7 @@ static void on_ready(struct net_source *source, uint32_t events)
         watch_or_fail(socket);
     }
     if ((events & EPOLLOUT) != 0)
-        net_socket_flush(socket);
+        flush(socket);
 }
 
 /* ---- opening and closing */

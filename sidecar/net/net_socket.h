@@ -78,9 +78,6 @@ void net_socket_resume(struct net_socket *socket);
 /* Has `fill` called and `out` sent at the end of this round. */
 void net_socket_kick(struct net_socket *socket);
 
-/* The same at once, as far as it goes without waiting. */
-void net_socket_flush(struct net_socket *socket);
-
 /* No more will be sent: TLS goodbye and FIN. Reading goes on. */
 void net_socket_shutdown(struct net_socket *socket);
 

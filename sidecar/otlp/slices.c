@@ -110,7 +110,7 @@ enum err otlp_slices_made(struct otlp_slices *slices, size_t size)
     return append(slices, made);
 }
 
-enum err otlp_slices_add_copy(struct otlp_slices *slices, struct bytes bytes)
+static enum err add_copy(struct otlp_slices *slices, struct bytes bytes)
 {
     uint8_t *at = NULL;
 
@@ -130,7 +130,7 @@ enum err otlp_slices_add(struct otlp_slices *slices, struct bytes bytes)
     if (bytes.len <= SHORT_VIEW && bytes.len <= slices->room_bytes && slices->count > 0) {
         const struct bytes *last = &slices->list[slices->count - 1];
         if (last->data + last->len == slices->room)
-            return otlp_slices_add_copy(slices, bytes);
+            return add_copy(slices, bytes);
     }
     return append(slices, bytes);
 }

@@ -39,9 +39,6 @@ void otlp_slices_clear(struct otlp_slices *slices);
 /* Adds a view of `bytes`. ERR_NOMEM. */
 NODISCARD enum err otlp_slices_add(struct otlp_slices *slices, struct bytes bytes);
 
-/* Adds a copy of `bytes`, for short things. ERR_NOMEM. */
-NODISCARD enum err otlp_slices_add_copy(struct otlp_slices *slices, struct bytes bytes);
-
 /* Two ways to make bytes in place. Either: room for `size` bytes, to be followed at once by
  * otlp_slices_made() with how many were written. */
 NODISCARD enum err otlp_slices_make(struct otlp_slices *slices, size_t size, uint8_t **ret_at);
