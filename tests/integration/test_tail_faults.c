@@ -14,6 +14,7 @@
 #include "tests/support/fault_calls.h"
 #include "tests/support/tailing.h"
 
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -139,6 +140,8 @@ static void reopen(void)
     struct error error = {0};
 
     tail_stop(t.tail, PATIENCE_MS);
+    for (uint64_t until = clock_mono_ms() + PATIENCE_MS; tail_in_spool(t.tail); poll(NULL, 0, 1))
+        assert_true(clock_mono_ms() < until);
     tail_close(&t.tail);
     before = written;
     spare(false);
