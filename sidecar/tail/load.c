@@ -285,7 +285,7 @@ static void done(struct spool_waiter *waiter, enum err err, const struct error *
     atomic_store(&load->answered, true);
     /* It fails only when it would overflow, and then it is readable anyhow. */
     IGNORE_RESULT(write(tail->wake, &one, sizeof one) < 0);
-    atomic_store(&tail->in_spool, false);
+    atomic_fetch_sub(&tail->in_spool, 1);
 }
 
 static void refused(struct tail *tail, struct load *load, uint64_t now_ms)
@@ -495,9 +495,9 @@ static void give(struct tail *tail, struct load *load, uint64_t now_ms)
 {
     load->waiter = (struct spool_waiter){.done = done, .ack = SPOOL_ACK_SYNCED};
     load->state = LOAD_GIVEN;
-    atomic_store(&tail->in_spool, true);
+    atomic_fetch_add(&tail->in_spool, 1);
     if (give_next(tail, load)) {
-        atomic_store(&tail->in_spool, false);
+        atomic_fetch_sub(&tail->in_spool, 1);
         refused(tail, load, now_ms);
     }
 }

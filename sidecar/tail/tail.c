@@ -324,7 +324,7 @@ bool tail_is_stored(const struct tail *tail)
 
 bool tail_in_spool(const struct tail *tail)
 {
-    return atomic_load(&tail->in_spool);
+    return atomic_load(&tail->in_spool) > 0;
 }
 
 void tail_stop(struct tail *tail, uint32_t grace_ms)

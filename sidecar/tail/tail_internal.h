@@ -95,7 +95,7 @@ struct tail {
     char trouble[160]; /* why the spool refuses; "" while it does not */
     uint64_t show_ms;  /* when to tell tail_state() again */
 
-    atomic_bool in_spool; /* a load is */
+    atomic_uint in_spool; /* loads that are */
     int wake;             /* eventfd */
     pthread_t thread;
     bool running;
