@@ -33,6 +33,7 @@ struct found {
     uint64_t last_byte; /* end of its last valid frame, once scanned */
     bool scanned;
     bool counts;     /* some of its frames do; they may be below `begin` */
+    bool whole;      /* nothing is missing before the end of the lane, which is in it */
     bool unreadable; /* some place in it: what is missing may be there, so it is not a torn write */
     bool hides;      /* the same, and nothing else tells where the lane ends */
     const struct frame_header *heir; /* first frame written after its last one; NULL: not known */
@@ -194,6 +195,7 @@ static enum err check_frames(struct found *found, uint64_t synced, uint64_t *ret
 {
     struct segment *segment = found->segment;
     uint64_t expected = segment->damaged ? found->first.lane_end : found->first.seq;
+    bool gap = segment->damaged;
     uint8_t *scratch = malloc(segment->size);
     enum err err = OK;
 
@@ -210,12 +212,14 @@ static enum err check_frames(struct found *found, uint64_t synced, uint64_t *ret
         if (header.seq <
             expected) { /* sound, but it can't be: its bits were set by something else */
             offset = header.offset + FRAME_ALIGN;
+            gap = true;
             continue;
         }
         if (header.seq > expected && header.seq > synced && !found->unreadable) {
             *ret_torn = true;
             break;
         }
+        gap = gap || header.seq > expected || header.offset != offset;
         expected = header.seq;
         if (header.seq >= synced && body_is_torn(found, &header, scratch)) {
             *ret_torn = true;
@@ -231,6 +235,8 @@ static enum err check_frames(struct found *found, uint64_t synced, uint64_t *ret
         *ret_end = larger(expected, synced);
     else if (found->limit != UINT64_MAX && *ret_end < found->limit && !found->unreadable)
         *ret_torn = true;
+    found->whole = !gap && !found->unreadable && found->limit == UINT64_MAX && segment->used > 0 &&
+                   segment->end_seq == *ret_end;
     return err == ERR_NOTFOUND ? OK : err;
 }
 
@@ -458,6 +464,7 @@ static enum err recover_lane(struct store *store, enum signal lane_id, struct fo
             lane->end = larger(lane->end, end);
             lane->items = larger(lane->items, found->segment->end_items);
             found->segment->inherited = found->scanned;
+            found->segment->whole = found->whole;
             hides = found->hides ? found->segment : hides;
             append(lane, found);
         } else {
@@ -475,13 +482,15 @@ static enum err recover_lane(struct store *store, enum signal lane_id, struct fo
     return OK;
 }
 
-/* What can't be read today must not be declared void or gone. */
+/* What can't be read today must not be declared void or gone, nor cut away. */
 static void spare_the_unread(struct store *store, const struct cursor_state *state)
 {
     for (int i = 0; i < SIGNAL_COUNT; i++) {
         struct lane *lane = &store->lanes[i];
         lane->begin = state->lanes[i].begin;
         lane->end = lane->synced = lane->next_seq;
+        for (struct segment *s = lane->segments; s != NULL; s = s->next)
+            s->whole = false;
     }
 }
 

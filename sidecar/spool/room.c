@@ -73,27 +73,56 @@ void store_dispose(struct store *store, struct segment **segment)
     segment_close(segment);
 }
 
-static uint32_t in_lanes(const struct store *store)
+/* Nothing behind the last frame counts, and nothing that counts can be there: recovery has found
+ * all frames in their places up to the end of the lane, and no place that it could not read. */
+void store_cut_last(struct store *store)
 {
-    uint32_t count = 0;
     for (int i = 0; i < SIGNAL_COUNT; i++)
-        count += store->lanes[i].count;
-    return count;
+        for (struct segment *s = store->lanes[i].segments; s != NULL; s = s->next)
+            if (s->whole && s->used < s->size && segment_cut(s, NULL) != OK)
+                store->stats.retired_segments++;
+}
+
+uint64_t store_lane_bytes(const struct store *store, const struct lane *lane)
+{
+    uint64_t least = store->config.segment_bytes / STORE_FILE_SHARE, bytes = 0;
+
+    for (const struct segment *s = lane->segments; s != NULL; s = s->next)
+        bytes += s->size > least ? s->size : least;
+    return bytes;
+}
+
+static uint64_t in_lanes(const struct store *store)
+{
+    uint64_t bytes = 0;
+    for (int i = 0; i < SIGNAL_COUNT; i++)
+        bytes += store_lane_bytes(store, &store->lanes[i]);
+    return bytes;
+}
+
+/* Whether so many segments fit beside `bytes`. */
+static bool fits(const struct store *store, uint64_t bytes, uint64_t segments)
+{
+    uint64_t each = store->config.segment_bytes;
+    return bytes + segments * each <= store->segments_max * each;
 }
 
 bool store_may_grow(const struct store *store, enum signal lane)
 {
-    uint32_t reserved = 0;
+    uint64_t reserved = 0;
 
-    for (enum signal i = 0; i < SIGNAL_COUNT; i++)
-        if (i != lane && store->lanes[i].count < store->share[i])
-            reserved += store->share[i] - store->lanes[i].count;
-    return in_lanes(store) + reserved + 1 + store->damaged_count <= store->segments_max;
+    for (enum signal i = 0; i < SIGNAL_COUNT; i++) {
+        uint64_t share = store->share[i] * store->config.segment_bytes;
+        uint64_t has = store_lane_bytes(store, &store->lanes[i]);
+        if (i != lane && has < share)
+            reserved += share - has;
+    }
+    return fits(store, in_lanes(store) + reserved, 1 + (uint64_t)store->damaged_count);
 }
 
 bool store_may_add(const struct store *store)
 {
-    return in_lanes(store) + store->spare_count + store->damaged_count < store->segments_max;
+    return fits(store, in_lanes(store), 1 + (uint64_t)store->spare_count + store->damaged_count);
 }
 
 /* A new file, if the file system has the room that the user wants to keep free. */
@@ -310,11 +339,14 @@ static enum err full(struct store *store, enum signal lane, enum err err, struct
                   error->text);
     else
         error_set(&sentence, ERR_FULL,
-                  "the spool is full for %s: %" PRIu32 " of its %" PRIu32 " segments of %" PRIu64
-                  " KiB are in use, %" PRIu32 " of them by %s; it drains when its reader goes on, "
-                  "and a larger spool.size or whenFull: DropOldest helps",
-                  signal_name(lane), in_lanes(store), store->segments_max,
-                  store->config.segment_bytes >> 10, mine->count, signal_name(lane));
+                  "the spool is full for %s: %" PRIu64 " KiB of its %" PRIu64
+                  " are in use, %" PRIu64 " of them by %s, and it takes segments of %" PRIu64
+                  "; it drains when its reader goes on, and a larger spool.size or whenFull: "
+                  "DropOldest helps",
+                  signal_name(lane), in_lanes(store) >> 10,
+                  store->segments_max * store->config.segment_bytes >> 10,
+                  store_lane_bytes(store, mine) >> 10, signal_name(lane),
+                  store->config.segment_bytes >> 10);
     pthread_mutex_lock(&store->lock);
     store->lanes[lane].full = sentence;
     atomic_store(&store->lanes[lane].is_full, true);

@@ -115,7 +115,7 @@ void segment_begin(struct segment *segment, enum signal lane, uint64_t number, u
     segment->base_items = segment->end_items = items;
     segment->youngest_ns = 0;
     segment->used = 0;
-    segment->damaged = segment->inherited = segment->unsure = false;
+    segment->damaged = segment->inherited = segment->whole = segment->unsure = false;
     segment->mark_count = 0;
 }
 
@@ -322,6 +322,17 @@ enum err segment_identify(struct segment *segment, struct frame_header *ret_firs
     segment->unsure = unreadable;
     *ret_first = first;
     return OK;
+}
+
+enum err segment_cut(struct segment *segment, struct error *error)
+{
+    ASSERT(segment->used > 0 && segment->used <= segment->size);
+    enum err err = os_truncate(segment->fd, segment->used, error);
+    if (err)
+        segment->retired = true;
+    else
+        segment->size = segment->prepared = segment->used;
+    return err;
 }
 
 enum err segment_prepare(struct segment *segment, uint64_t step, struct error *error)

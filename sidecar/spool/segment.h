@@ -36,11 +36,12 @@ struct segment_mark {
 struct segment {
     uint32_t slot;
     int fd;
-    uint64_t size;     /* of the file */
+    uint64_t size;     /* of the file; an earlier run's last one is cut to what it holds */
     uint64_t prepared; /* bytes written at least once, so that overwriting needs no new blocks */
     bool dirty;        /* written since the last sync */
     bool retired;      /* a write or sync failed: nothing is written here any more */
     bool inherited;    /* an earlier run's, which may have left frames in it that nobody synced */
+    bool whole;        /* an earlier run's last one, of which nothing is missing or unreadable */
     bool unsure; /* known by some frame, and where it can't be read there may be younger ones */
 
     /* Shared with readers, guarded by the store's lock. */
@@ -79,6 +80,9 @@ void segment_close(struct segment **segment);
 /* Reads as os_read_at() does, trying again. */
 NODISCARD enum err segment_read(const struct segment *segment, void *into, size_t cap,
                                 uint64_t offset, size_t *ret_len, struct error *error);
+
+/* Cuts the file to its frames, before readers have it. On failure it is retired. */
+NODISCARD enum err segment_cut(struct segment *segment, struct error *error);
 
 /* Finds out what the file holds: from its first frame, or from any if that one is damaged (then
  * `damaged` is set). On OK `*ret_first` is the frame found. ERR_NOTFOUND: there is none. ERR_IO:

@@ -60,7 +60,7 @@ static void lane_stats(const struct store *store, const struct lane *lane,
     into->items = lane->synced_items;
     into->frames = frames_behind(lane, lane->begin);
     into->segments = lane->count;
-    into->bytes = lane->count * store->config.segment_bytes;
+    into->bytes = store_lane_bytes(store, lane);
     into->dropped = lane->dropped;
     into->marks = atomic_load(&lane->mark_count);
     into->full = lane->full.code != OK;
@@ -71,17 +71,17 @@ static void lane_stats(const struct store *store, const struct lane *lane,
 
 void store_stats(struct store *store, struct spool_stats *ret_stats)
 {
-    uint64_t files = store->spare_count + store->damaged_count;
+    uint64_t others = (uint64_t)store->spare_count + store->damaged_count, bytes = 0;
 
     pthread_mutex_lock(&store->lock);
     *ret_stats = store->stats;
     for (int i = 0; i < SIGNAL_COUNT; i++) {
         lane_stats(store, &store->lanes[i], &ret_stats->lanes[i]);
-        files += store->lanes[i].count;
+        bytes += ret_stats->lanes[i].bytes;
     }
     pthread_mutex_unlock(&store->lock);
     ret_stats->size_bytes = store->config.size_bytes;
-    ret_stats->disk_bytes = files * store->config.segment_bytes;
+    ret_stats->disk_bytes = bytes + others * store->config.segment_bytes;
     ret_stats->spare_segments = store->spare_count;
     ret_stats->damaged_segments = store->damaged_count;
 }

@@ -312,6 +312,7 @@ enum err store_open(const struct spool_config *config, struct store **ret_store,
     err = recovery_run(store, &state, error);
     if (err)
         return error_prefix(error, err, "recover spool '%s'", store->dir);
+    store_cut_last(store);
     /* Counted if it fails. The old file counts until it succeeds, which costs repeats at most, and
      * no segment is begun: numbers are reserved with it, and names that an earlier run removed are
      * gone for good. */

@@ -32,6 +32,7 @@ enum {
     STORE_SPARES_MAX = 3,  /* more than that go back to the file system */
     STORE_DAMAGED_MAX = 4, /* set aside; the oldest goes for a fifth */
     STORE_PREPARE_STEP = 1 << 20,
+    STORE_FILE_SHARE = 32, /* a file counts for this part of a segment at least: it is open, too */
     STORE_PATH_CAP = 4096,
 };
 
@@ -147,6 +148,13 @@ void store_stats(struct store *store, struct spool_stats *ret_stats);
 
 /* A segment for the lane to write to, in its list and active. ERR_FULL with a sentence. */
 NODISCARD enum err store_take_segment(struct store *store, enum signal lane, struct error *error);
+
+/* Gives back what the last run had not used of its last segments: part of store_open(). Each start
+ * takes fresh ones, and many starts would fill the spool with files that are nearly empty. */
+void store_cut_last(struct store *store);
+
+/* What the lane's segments take up. The lock is held, or the committer asks. */
+uint64_t store_lane_bytes(const struct store *store, const struct lane *lane);
 
 /* A segment that is in no lane any more: becomes a spare, is set aside or removed. */
 void store_dispose(struct store *store, struct segment **segment);

@@ -1,5 +1,6 @@
-/* What a start must withstand: a disk that can't be read just now, numbers that only a lost header
- * knew. Nothing acknowledged is lost by either. */
+/* What a start must withstand and may not cost: a disk that can't be read just now, numbers that
+ * only a lost header knew, the room that the last run had not used. Nothing acknowledged is lost by
+ * any of it. */
 // link: tests/support/fault_disk.c tests/support/store_fixture.c tests/support/fake_clock.c
 #include "tests/support/test.h"
 
@@ -118,7 +119,7 @@ static void test_what_can_not_be_read_at_a_start_is_not_declared_void(void **sta
     }
 }
 
-/* The same with each place of the lane's only segment. */
+/* The same with each place of the lane's only segment, which keeps its size too. */
 static void test_a_bad_place_at_a_start_costs_nothing_that_it_hid(void **state)
 {
     (void)state;
@@ -285,6 +286,57 @@ static void test_none_is_given_out_that_is_not_reserved(void **state)
     fixture_kill(&fixture);
 }
 
+/* ---- room */
+
+/* Nothing is delivered, and each run writes one frame. */
+static void test_a_start_costs_no_more_room_than_what_the_last_run_wrote(void **state)
+{
+    enum { STARTS = 40, BLOCKS = 256 };
+    (void)state;
+    struct fixture fixture;
+    struct spool_stats stats;
+
+    start_with(&fixture, BLOCKS);
+    for (unsigned i = 0; i < STARTS; i++) {
+        append_from(&fixture, i, 1);
+        if (i % 2 == 0)
+            restart(&fixture);
+        else
+            cut_power(&fixture);
+    }
+    assert_int_equal(read_all(fixture.reader), (UINT64_C(1) << STARTS) - 1);
+    store_stats(fixture.store, &stats);
+    assert_int_equal(stats.lanes[SIGNAL_TRACES].segments, STARTS);
+    /* A file counts for the 32nd part of a segment at least. */
+    assert_int_equal(stats.lanes[SIGNAL_TRACES].bytes, STARTS * BLOCKS * BLOCK / 32);
+    assert_in_range(stats.disk_bytes, 0, stats.size_bytes);
+
+    fixture_deliver(&fixture, STARTS);
+    assert_ok(store_free_passed(fixture.store, false, NULL));
+    store_stats(fixture.store, &stats);
+    assert_in_range(stats.lanes[SIGNAL_TRACES].segments, 0, 1);
+    append_from(&fixture, 6, 1); /* does not fit a file that was cut */
+    cut_power(&fixture);
+    assert_int_equal(read_all(fixture.reader), 1u << 6);
+    fixture_kill(&fixture);
+}
+
+/* Of what is larger than that, each block counts. */
+static void test_a_file_that_was_cut_counts_for_what_it_holds(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    struct spool_stats stats;
+
+    start_with(&fixture, 256);
+    append_from(&fixture, 0, 12);
+    restart(&fixture);
+    store_stats(fixture.store, &stats);
+    assert_int_equal(stats.lanes[SIGNAL_TRACES].bytes, 16 * BLOCK);
+    assert_int_equal(read_all(fixture.reader), (1u << 12) - 1);
+    fixture_kill(&fixture);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -293,6 +345,8 @@ int main(void)
         cmocka_unit_test(test_a_life_that_can_not_be_read_is_not_written_over),
         cmocka_unit_test(test_a_number_that_only_a_lost_header_knew_does_not_come_again),
         cmocka_unit_test(test_none_is_given_out_that_is_not_reserved),
+        cmocka_unit_test(test_a_start_costs_no_more_room_than_what_the_last_run_wrote),
+        cmocka_unit_test(test_a_file_that_was_cut_counts_for_what_it_holds),
     };
     return cmocka_run_group_tests_name("starts", tests, NULL, NULL);
 }
