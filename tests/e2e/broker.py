@@ -128,7 +128,7 @@ class Broker:
             with socket.socket() as one:
                 return one.connect_ex(("127.0.0.1", self.ports["PLAIN"])) == 0
 
-        until("the broker answers", 90, answers)
+        until("the broker answers", 300, answers)
 
     def kill(self):
         self.process.kill()
