@@ -28,7 +28,8 @@ enum compression {
 /* The name used in Content-Encoding and grpc-encoding: "identity", "gzip", "zstd", "deflate". */
 const char *compression_name(enum compression compression);
 
-/* Reads such a name, or x-gzip, whatever its case; empty is identity. ERR_NOTFOUND: one we don't have. */
+/* Reads such a name, or x-gzip, whatever its case; empty is identity. ERR_NOTFOUND: one we don't
+ * have. */
 NODISCARD enum err compression_parse(struct bytes name, enum compression *ret_compression);
 
 struct decompressor;

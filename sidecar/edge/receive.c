@@ -311,13 +311,12 @@ static void serve_grpc(struct port *port, struct net_request *request)
     bool known = signal_of_service(net_request_path(request), &answer.signal);
     answer.no_signal = !known;
     if (net_request_refusal(request) == NET_REFUSED_MEMORY) { /* and its path may not be whole */
-        answer_refusal(&answer, &request, REFUSED_MEMORY, sentence_of_net(NET_REFUSED_MEMORY));
+        answer_net_refusal(&answer, &request, NET_REFUSED_MEMORY);
     } else if (!known) {
         answer_refusal(&answer, &request, REFUSED_NO_SUCH_PATH,
                        "this server has the OTLP trace, metrics and logs services");
     } else if (net_request_refusal(request) == NET_REFUSED_BY_HANDLER) {
-        answer_refusal(&answer, &request, REFUSED_UNAUTHENTICATED,
-                       "send 'authorization: Bearer TOKEN' with the token of this edge");
+        answer_net_refusal(&answer, &request, NET_REFUSED_BY_HANDLER);
     } else if (!receive->options.serves[answer.signal]) {
         answer_refusal(&answer, &request, REFUSED_NOT_READ,
                        "no gateway of this pipeline reads this signal");
@@ -384,7 +383,7 @@ static bool open_http(struct port *port, struct net_request **request, struct an
     bool known = signal_of_path(net_request_path(*request), &answer->signal);
     answer->no_signal = !known;
     if (refusal == NET_REFUSED_MEMORY) { /* and its path, as its headers, may not be whole */
-        answer_refusal(answer, request, REFUSED_MEMORY, sentence_of_net(refusal));
+        answer_net_refusal(answer, request, refusal);
     } else if (!known) {
         answer_refusal(answer, request, REFUSED_NO_SUCH_PATH,
                        "there are /v1/traces, /v1/metrics and /v1/logs");
@@ -393,7 +392,7 @@ static bool open_http(struct port *port, struct net_request **request, struct an
     } else if (!bytes_equal(method, BYTES_LITERAL("POST"))) {
         answer_refusal(answer, request, REFUSED_METHOD, "use POST");
     } else if (refusal != NET_REFUSED_NOT) {
-        answer_refusal(answer, request, refusal_of_net(refusal), sentence_of_net(refusal));
+        answer_net_refusal(answer, request, refusal);
     } else if (json) {
         answer_refusal(answer, request, REFUSED_CONTENT_TYPE,
                        "content-type must be application/x-protobuf or application/json");

@@ -52,30 +52,39 @@ enum refusal refusal_of_grpc(enum grpc_status status)
     return status == GRPC_INVALID_ARGUMENT ? REFUSED_MALFORMED : REFUSED_FRAMING;
 }
 
-enum refusal refusal_of_net(enum net_refusal refusal)
+/* Of those refusals of the server that reach a handler; the others count as want of memory. */
+static const struct net_meaning {
+    enum refusal refusal;
+    const char *sentence;
+} net_meanings[NET_REFUSAL_COUNT] = {
+    [NET_REFUSED_BY_HANDLER] = {REFUSED_UNAUTHENTICATED,
+                                "send 'authorization: Bearer TOKEN' with the token of this edge"},
+    [NET_REFUSED_BODY_SIZE] = {REFUSED_TOO_LARGE,
+                               "the request is larger than maxRequestBytes; send smaller batches"},
+    [NET_REFUSED_DECOMPRESSED_SIZE] = {REFUSED_TOO_LARGE, "the request is larger than "
+                                                          "maxRequestBytes; send smaller batches"},
+    [NET_REFUSED_ENCODING] = {REFUSED_ENCODING,
+                              "content-encoding is not one of gzip, zstd, deflate, identity"},
+    [NET_REFUSED_CORRUPT] = {REFUSED_MALFORMED, "the body is not what its content-encoding says"},
+    [NET_REFUSED_MEMORY] = {REFUSED_MEMORY, "too many bytes are in flight; try again"},
+};
+
+static const struct net_meaning *net_meaning(enum net_refusal refusal)
 {
-    if (refusal == NET_REFUSED_BY_HANDLER)
-        return REFUSED_UNAUTHENTICATED;
-    if (refusal == NET_REFUSED_BODY_SIZE || refusal == NET_REFUSED_DECOMPRESSED_SIZE)
-        return REFUSED_TOO_LARGE;
-    if (refusal == NET_REFUSED_ENCODING)
-        return REFUSED_ENCODING;
-    if (refusal == NET_REFUSED_CORRUPT)
-        return REFUSED_MALFORMED;
-    return REFUSED_MEMORY;
+    return &net_meanings[net_meanings[refusal].sentence != NULL ? refusal : NET_REFUSED_MEMORY];
 }
 
-const char *sentence_of_net(enum net_refusal refusal)
+enum refusal refusal_of_net(enum net_refusal refusal)
 {
-    if (refusal == NET_REFUSED_BY_HANDLER)
-        return "send 'authorization: Bearer TOKEN' with the token of this edge";
-    if (refusal == NET_REFUSED_BODY_SIZE || refusal == NET_REFUSED_DECOMPRESSED_SIZE)
-        return "the request is larger than maxRequestBytes; send smaller batches";
-    if (refusal == NET_REFUSED_ENCODING)
-        return "content-encoding is not one of gzip, zstd, deflate, identity";
-    if (refusal == NET_REFUSED_CORRUPT)
-        return "the body is not what its content-encoding says";
-    return "too many bytes are in flight; try again";
+    return net_meaning(refusal)->refusal;
+}
+
+void answer_net_refusal(const struct answer *answer, struct net_request **request,
+                        enum net_refusal refusal)
+{
+    const struct net_meaning *meaning = net_meaning(refusal);
+
+    answer_refusal(answer, request, meaning->refusal, meaning->sentence);
 }
 
 enum answer_protocol answer_protocol(const struct answer *answer)

@@ -68,10 +68,9 @@ enum refusal refusal_of_spool(enum err err);
 /* What a request that could not be opened as a gRPC call means. */
 enum refusal refusal_of_grpc(enum grpc_status status);
 
-/* What the server refused before a handler saw it, and what to tell of it; of those refusals that
- * reach a handler. */
+/* What it means that the server refused it before a handler saw it; of those refusals that reach a
+ * handler. */
 enum refusal refusal_of_net(enum net_refusal refusal);
-const char *sentence_of_net(enum net_refusal refusal);
 
 enum answer_protocol answer_protocol(const struct answer *answer);
 const char *answer_protocol_name(enum answer_protocol protocol); /* the metrics' label */
@@ -82,6 +81,10 @@ void answer_success(const struct answer *answer, struct net_request **request,
                     const struct otlp_response *partial);
 void answer_refusal(const struct answer *answer, struct net_request **request, enum refusal refusal,
                     const char *sentence);
+
+/* The same for what the server refused, with a sentence of its own. */
+void answer_net_refusal(const struct answer *answer, struct net_request **request,
+                        enum net_refusal refusal);
 
 /* To a browser that asks before it sends from a page of an allowed origin. */
 void answer_preflight(const struct answer *answer, struct net_request **request);
