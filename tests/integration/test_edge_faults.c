@@ -6,20 +6,18 @@
  * SURGETANK_SEED repeats a run; SURGETANK_LOSS=N makes it N times as long. */
 // link: tests/support/broker_process.c tests/support/edge_process.c tests/support/ledger.c
 // link: tests/support/sender.c tests/support/mock_kafka.c tests/support/numbered.c
-// link: tests/support/free_port.c tests/support/fault_alloc.c tests/support/fault_calls.c
+// link: tests/support/free_port.c tests/support/edge_trial.c
+// link: tests/support/fault_alloc.c tests/support/fault_calls.c
 // wrap: malloc calloc realloc strdup strndup
 // wrap: accept4 epoll_create1 epoll_ctl epoll_wait eventfd fstat inotify_add_watch inotify_init1
 // wrap: listen open opendir poll pread pthread_create read recv send setsockopt socket stat statx
-#include "tests/support/seed.h"
 #include "tests/support/test.h"
 
 #include "common/clock.h"
 #include "common/contract/names.h"
-#include "tests/support/broker_process.h"
-#include "tests/support/edge_process.h"
+#include "tests/support/edge_trial.h"
 #include "tests/support/fault_alloc.h"
 #include "tests/support/fault_calls.h"
-#include "tests/support/sender.h"
 
 #include <poll.h>
 #include <signal.h>
@@ -27,23 +25,12 @@
 #include <stdlib.h>
 #include <sys/wait.h>
 
-enum { PARTITIONS = 8, PER_REQUEST = 5, PADDING = 100, NUMBERS = 2000000, LIVES = 24 };
+enum { LIVES = 24 };
 
-static struct broker_process broker;
-static struct edge_process edge;
-static struct ledger ledger;
-static struct sender sender;
 static unsigned nth, variant;
 static struct {
     unsigned up, ended, aborted;
 } lives;
-
-static unsigned factor(void)
-{
-    const char *given = getenv("SURGETANK_LOSS");
-    unsigned long n = given == NULL ? 1 : strtoul(given, NULL, 10);
-    return n < 1 ? 1 : n > 100 ? 100 : (unsigned)n;
-}
 
 static void write_document(bool other)
 {
@@ -61,26 +48,10 @@ static void write_document(bool other)
 static int begin(void **state)
 {
     (void)state;
-    seed_rand();
+    trial_begin();
     lives.up = lives.ended = lives.aborted = 0;
-    broker_process_start(&broker);
-    broker_process_topic(&broker, "t", PARTITIONS);
-    edge_process_make(&edge);
     write_document(false);
-    ledger_open(&ledger, NUMBERS);
     ledger.may_repeat = true; /* where it is the Kafka client whose call failed */
-    sender = (struct sender){
-        .port = edge.http_port, .ledger = &ledger, .per_request = PER_REQUEST, .padding = PADDING};
-    return 0;
-}
-
-static int end(void **state)
-{
-    (void)state;
-    sender_close(&sender);
-    edge_process_remove(&edge);
-    broker_process_stop(&broker);
-    ledger_close(&ledger);
     return 0;
 }
 
@@ -157,7 +128,7 @@ static void live_once(unsigned number)
 static void live_and_check(void (*prepare)(void))
 {
     edge.prepare = prepare;
-    for (unsigned i = 0; i < LIVES * factor(); i++) {
+    for (unsigned i = 0; i < LIVES * trial_factor(); i++) {
         nth = 1 + (unsigned)rand() % (8u << rand() % 12);
         variant = (unsigned)rand() % 4;
         live_once(i);
@@ -168,8 +139,7 @@ static void live_and_check(void (*prepare)(void))
     sender_run(&sender, 20);
     sender_finish(&sender);
     edge_process_await_empty(&edge);
-    ledger_read(&ledger, broker.bootstrap, "t", PARTITIONS);
-    ledger_check(&ledger);
+    trial_check();
     print_message("%u lives came up, %u ended with a reason, %u for want of memory; %zu records "
                   "acknowledged, all in Kafka\n",
                   lives.up, lives.ended, lives.aborted, ledger_promised(&ledger));
@@ -193,9 +163,9 @@ int main(int argc, char **argv)
         cmocka_set_test_filter(argv[1]);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_an_edge_that_runs_out_of_memory_loses_nothing, begin,
-                                        end),
+                                        trial_end),
         cmocka_unit_test_setup_teardown(test_an_edge_whose_calls_fail_loses_nothing_and_goes_on,
-                                        begin, end),
+                                        begin, trial_end),
     };
     return cmocka_run_group_tests_name("edge faults", tests, NULL, NULL);
 }

@@ -8,15 +8,12 @@
  * people have tried. */
 // link: tests/support/broker_process.c tests/support/edge_process.c tests/support/ledger.c
 // link: tests/support/sender.c tests/support/mock_kafka.c tests/support/numbered.c
-// link: tests/support/free_port.c
-#include "tests/support/seed.h"
+// link: tests/support/free_port.c tests/support/edge_trial.c
 #include "tests/support/test.h"
 
 #include "common/clock.h"
 #include "sidecar/otlp/wire.h"
-#include "tests/support/broker_process.h"
-#include "tests/support/edge_process.h"
-#include "tests/support/sender.h"
+#include "tests/support/edge_trial.h"
 
 #include <inttypes.h>
 #include <poll.h>
@@ -26,25 +23,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { PARTITIONS = 8, PER_REQUEST = 5, PADDING = 100, NUMBERS = 2000000, TAIL_KILLS = 4 };
-
-static struct broker_process broker;
-static struct edge_process edge;
-static struct ledger ledger;
-static struct sender sender;
+enum { TAIL_KILLS = 4 };
 
 /* ---- how long */
 
-static unsigned factor(void)
-{
-    const char *given = getenv("SURGETANK_LOSS");
-    unsigned long n = given == NULL ? 1 : strtoul(given, NULL, 10);
-    return n < 1 ? 1 : n > 100 ? 100 : (unsigned)n;
-}
-
 static unsigned seconds(unsigned usually, unsigned in_full)
 {
-    return factor() > 1 ? in_full : usually;
+    return trial_factor() > 1 ? in_full : usually;
 }
 
 static void pass_ms(unsigned ms)
@@ -52,34 +37,13 @@ static void pass_ms(unsigned ms)
     poll(NULL, 0, (int)ms);
 }
 
-static unsigned up_to(unsigned most)
-{
-    return 1 + (unsigned)rand() % most;
-}
-
 /* ---- set-up */
 
 static int begin(void **state)
 {
     (void)state;
-    seed_rand();
-    broker_process_start(&broker);
-    broker_process_topic(&broker, "t", PARTITIONS);
+    trial_begin();
     broker_process_topic(&broker, "t.dlq", 1);
-    edge_process_make(&edge);
-    ledger_open(&ledger, NUMBERS);
-    sender = (struct sender){
-        .port = edge.http_port, .ledger = &ledger, .per_request = PER_REQUEST, .padding = PADDING};
-    return 0;
-}
-
-static int end(void **state)
-{
-    (void)state;
-    sender_close(&sender);
-    edge_process_remove(&edge);
-    broker_process_stop(&broker);
-    ledger_close(&ledger);
     return 0;
 }
 
@@ -92,16 +56,10 @@ static struct edge_document document(void)
         .properties = "{request.timeout.ms: '300000', socket.timeout.ms: '300000'}"};
 }
 
-static void start(void)
-{
-    edge_process_start(&edge);
-    edge_process_await_ready(&edge);
-}
-
 static void start_with(const struct edge_document *said)
 {
     edge_process_write(&edge, said);
-    start();
+    trial_start();
 }
 
 static void start_plain(void)
@@ -131,8 +89,7 @@ static void kill_under_load(unsigned requests)
 static void check(void)
 {
     edge_process_await_empty(&edge);
-    ledger_read(&ledger, broker.bootstrap, "t", PARTITIONS);
-    ledger_check(&ledger);
+    trial_check();
     print_message("%zu records acknowledged, all in Kafka in %u messages\n",
                   ledger_promised(&ledger), ledger.messages);
 }
@@ -147,7 +104,7 @@ static void test_kafka_away_and_a_kill_lose_nothing(void **state)
     broker_process_close_port(&broker);
     kill_under_load(2000);
     assert_true(sender.acknowledged >= 1900);
-    start();
+    trial_start();
     broker_process_open_port(&broker);
     check();
 }
@@ -160,21 +117,21 @@ static void test_kills_under_load_lose_nothing(void **state)
 
     (void)state;
     edge_process_write(&edge, &said);
-    for (unsigned round = 0; round < 3 * factor(); round++) {
+    for (unsigned round = 0; round < 3 * trial_factor(); round++) {
         if (round % 3 == 1)
             broker_process_freeze(&broker);
         if (round % 3 == 2)
             broker_process_close_port(&broker);
         for (int kills = 0; kills < KILLS; kills++) {
-            start();
-            kill_under_load(up_to(150));
+            trial_start();
+            kill_under_load(trial_up_to(150));
         }
         if (round % 3 == 1)
             broker_process_thaw(&broker);
         if (round % 3 == 2)
             broker_process_open_port(&broker);
     }
-    start();
+    trial_start();
     check();
 }
 
@@ -187,7 +144,7 @@ static void test_a_freeze_and_a_kill_lose_nothing(void **state)
     sender_run(&sender, 300);
     pass_ms(1000 * seconds(2, 12));
     kill_under_load(300);
-    start();
+    trial_start();
     broker_process_thaw(&broker);
     check();
 }
@@ -199,7 +156,7 @@ static void test_a_freeze_longer_than_every_timeout_loses_nothing(void **state)
     struct edge_document said = document();
 
     (void)state;
-    said.properties = factor() > 1 ? "{}" : /* half a minute, unless told */
+    said.properties = trial_factor() > 1 ? "{}" : /* half a minute, unless told */
                           "{request.timeout.ms: '1000', socket.timeout.ms: '1000'}";
     ledger.may_repeat = true;
     start_with(&said);
@@ -211,7 +168,8 @@ static void test_a_freeze_longer_than_every_timeout_loses_nothing(void **state)
     sender_run(&sender, 300);
     sender_finish(&sender);
     pass_ms(1000 * seconds(4, 75));
-    assert_int_equal(edge_process_waiting(&edge), (sender.acknowledged - before) * PER_REQUEST);
+    assert_int_equal(edge_process_waiting(&edge),
+                     (sender.acknowledged - before) * TRIAL_PER_REQUEST);
     broker_process_thaw(&broker);
     sender_run(&sender, 300);
     sender_finish(&sender);
@@ -228,7 +186,7 @@ static void test_full_rate_makes_no_message_that_kafka_refuses(void **state)
     sender.per_request = 50;
     sender.padding = 1000;
     start_plain();
-    for (unsigned i = 0; i < factor(); i++)
+    for (unsigned i = 0; i < trial_factor(); i++)
         sender_run(&sender, 400);
     sender_finish(&sender);
     assert_int_equal(sender.broken, 0);
@@ -264,7 +222,7 @@ static void test_a_full_spool_refuses_and_loses_nothing(void **state)
                                     "protocol=\"http_proto\",reason=\"spool_full\"} ") >= 20);
     edge_process_kill(&edge);
     sender_close(&sender);
-    start();
+    trial_start();
     broker_process_open_port(&broker);
     edge_process_await_empty(&edge);
     unsigned refused = sender.refused;
@@ -291,7 +249,7 @@ static void test_dropping_the_oldest_is_counted_to_the_item(void **state)
     assert_int_equal(sender.refused + sender.broken, 0);
     broker_process_open_port(&broker);
     edge_process_await_empty(&edge);
-    ledger_read(&ledger, broker.bootstrap, "t", PARTITIONS);
+    ledger_read(&ledger, broker.bootstrap, "t", TRIAL_PARTITIONS);
     for (uint64_t i = 0; i < sender.next; i++)
         lost += ledger.seen[i] == 0;
     double told =
@@ -389,14 +347,14 @@ static void test_a_tail_killed_again_and_again_loses_nothing(void **state)
 {
     (void)state;
     start_with_files();
-    for (unsigned i = 0; i < TAIL_KILLS * factor(); i++) {
-        for (unsigned writes = up_to(20); writes > 0; writes--) {
-            write_lines(up_to(500));
+    for (unsigned i = 0; i < TAIL_KILLS * trial_factor(); i++) {
+        for (unsigned writes = trial_up_to(20); writes > 0; writes--) {
+            write_lines(trial_up_to(500));
             pass_ms((unsigned)rand() % 10);
         }
         edge_process_kill(&edge);
-        write_lines(up_to(500));
-        start();
+        write_lines(trial_up_to(500));
+        trial_start();
     }
     check_lines();
 }
@@ -413,7 +371,7 @@ static void test_a_tail_frozen_out_and_killed_loses_nothing(void **state)
     }
     edge_process_kill(&edge);
     write_lines(1000);
-    start();
+    trial_start();
     broker_process_thaw(&broker);
     check_lines();
 }
@@ -440,7 +398,7 @@ int main(int argc, char **argv)
 {
     if (argc > 1) /* a pattern of names */
         cmocka_set_test_filter(argv[1]);
-#define T(name) cmocka_unit_test_setup_teardown(name, begin, end)
+#define T(name) cmocka_unit_test_setup_teardown(name, begin, trial_end)
     const struct CMUnitTest tests[] = {
         T(test_kafka_away_and_a_kill_lose_nothing),
         T(test_kills_under_load_lose_nothing),

@@ -4,76 +4,33 @@
  * times as long. */
 // link: tests/support/broker_process.c tests/support/edge_process.c tests/support/ledger.c
 // link: tests/support/sender.c tests/support/mock_kafka.c tests/support/numbered.c
-// link: tests/support/free_port.c
-#include "tests/support/seed.h"
+// link: tests/support/free_port.c tests/support/edge_trial.c
 #include "tests/support/test.h"
 
-#include "tests/support/broker_process.h"
-#include "tests/support/edge_process.h"
-#include "tests/support/sender.h"
+#include "tests/support/edge_trial.h"
 
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { PARTITIONS = 8, PER_REQUEST = 5, PADDING = 100, NUMBERS = 2000000, KILLS = 12 };
-
-static struct broker_process broker;
-static struct edge_process edge;
-static struct ledger ledger;
-static struct sender sender;
-
-static unsigned factor(void)
-{
-    const char *given = getenv("SURGETANK_LOSS");
-    unsigned long n = given == NULL ? 1 : strtoul(given, NULL, 10);
-    return n < 1 ? 1 : n > 100 ? 100 : (unsigned)n;
-}
-
-static unsigned up_to(unsigned most)
-{
-    return 1 + (unsigned)rand() % most;
-}
+enum { KILLS = 12 };
 
 static int begin(void **state)
 {
     (void)state;
-    seed_rand();
-    broker_process_start(&broker);
-    broker_process_topic(&broker, "t", PARTITIONS);
-    edge_process_make(&edge);
+    trial_begin();
     edge_process_write(&edge, &(struct edge_document){
                                   .bootstrap = broker.bootstrap,
                                   .topic = "t",
                                   .spool = "{size: 64Mi, minFree: 0%, acknowledge: Replicated}",
                                   .properties = "{request.timeout.ms: '300000', "
                                                 "socket.timeout.ms: '300000'}"});
-    ledger_open(&ledger, NUMBERS);
-    sender = (struct sender){
-        .port = edge.http_port, .ledger = &ledger, .per_request = PER_REQUEST, .padding = PADDING};
     return 0;
-}
-
-static int end(void **state)
-{
-    (void)state;
-    sender_close(&sender);
-    edge_process_remove(&edge);
-    broker_process_stop(&broker);
-    ledger_close(&ledger);
-    return 0;
-}
-
-static void start(void)
-{
-    edge_process_start(&edge);
-    edge_process_await_ready(&edge);
 }
 
 static void check(void)
 {
-    ledger_read(&ledger, broker.bootstrap, "t", PARTITIONS);
-    ledger_check(&ledger);
+    trial_check();
     print_message("%zu records acknowledged, all in Kafka\n", ledger_promised(&ledger));
 }
 
@@ -89,10 +46,10 @@ static void lose_the_disk(void)
 static void test_kills_that_take_the_disk_along_lose_nothing(void **state)
 {
     (void)state;
-    for (unsigned i = 0; i < KILLS * factor(); i++) {
-        start();
-        broker_process_delay(&broker, i % 3 == 1 ? up_to(20) : 0);
-        sender_run(&sender, up_to(60));
+    for (unsigned i = 0; i < KILLS * trial_factor(); i++) {
+        trial_start();
+        broker_process_delay(&broker, i % 3 == 1 ? trial_up_to(20) : 0);
+        sender_run(&sender, trial_up_to(60));
         if (i % 3 == 2)
             broker_process_close_port(&broker);
         poll(NULL, 0, rand() % 4);
@@ -111,7 +68,7 @@ static void test_kills_that_take_the_disk_along_lose_nothing(void **state)
 static void test_who_waits_while_kafka_is_away_is_told_and_kept(void **state)
 {
     (void)state;
-    start();
+    trial_start();
     sender_run(&sender, 20);
     sender_finish(&sender);
     broker_process_close_port(&broker);
@@ -120,14 +77,15 @@ static void test_who_waits_while_kafka_is_away_is_told_and_kept(void **state)
     sender_finish(&sender);
     assert_int_equal(sender.refused, SENDER_CONNECTIONS);
     assert_int_equal(sender.broken, 0);
-    ledger_promise(&ledger, first, SENDER_CONNECTIONS * PER_REQUEST); /* refused, but stored */
+    ledger_promise(&ledger, first,
+                   SENDER_CONNECTIONS * TRIAL_PER_REQUEST); /* refused, but stored */
     uint64_t last = sender.next;
     sender_begin(&sender); /* refused before they are stored */
     sender_finish(&sender);
     assert_int_equal(sender.refused, 2 * SENDER_CONNECTIONS);
     edge_process_kill(&edge);
     broker_process_open_port(&broker);
-    start();
+    trial_start();
     edge_process_await_empty(&edge);
     check();
     for (uint64_t i = last; i < sender.next; i++)
@@ -140,9 +98,9 @@ int main(int argc, char **argv)
         cmocka_set_test_filter(argv[1]);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_kills_that_take_the_disk_along_lose_nothing, begin,
-                                        end),
+                                        trial_end),
         cmocka_unit_test_setup_teardown(test_who_waits_while_kafka_is_away_is_told_and_kept, begin,
-                                        end),
+                                        trial_end),
     };
     return cmocka_run_group_tests_name("replicated", tests, NULL, NULL);
 }
